@@ -1,0 +1,1 @@
+"""Bytes by hash; knows no user, document or plan."""

@@ -1,0 +1,179 @@
+"""Every setting, in sections. Nothing is created, connected or written here.
+
+Values come from the environment (`make run` sets them itself); an odd value is refused at start-up.
+"""
+
+from pathlib import Path
+
+from environs import Env
+
+import config.sqlite  # noqa: F401  # swaps in a sound SQLite before Django imports sqlite3
+
+env = Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Who may reach us -----------------------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY", "")  # only processes that sign or check something need it: yapit.E001
+API_KEY_PEPPER = env.str("API_KEY_PEPPER", "") or SECRET_KEY
+DEBUG = env.bool("DEBUG", False)
+# Single-user: no log-in, one local account, this machine only. `--multi-user` turns log-in on.
+MULTI_USER = env.bool("MULTI_USER", False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+# Scheme included. A browser's Origin that equals the Host it asked for is always accepted.
+CSRF_TRUSTED_ORIGINS = env.list("TRUSTED_ORIGINS", [])
+AUDIO_PUBLIC = env.bool("AUDIO_PUBLIC", False)
+
+# --- Applications ---------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "channels",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "config",
+    "audiocache",
+    "billing",
+    "yapit",
+]
+MIDDLEWARE = [
+    "config.logging.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- PostgreSQL: documents and money --------------------------------------------------------------------------------
+
+STATE_DIR = Path(env.str("STATE_DIR", str(BASE_DIR / ".state")))
+DATABASE_URL = env.str("DATABASE_URL", "")
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 4)
+
+DATABASES = {
+    "default": {
+        **env.dj_db_url("DATABASE_URL", "postgres://yapit@127.0.0.1:1/yapit"),
+        # Persistent connections leak one per request under ASGI, hence the pool and no CONN_MAX_AGE.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 4},
+            "options": "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=30s",
+        },
+    }
+}
+
+# --- SQLite: finished audio, one file for each alias ------------------------------------------------------------------
+
+AUDIO_DIR = Path(env.str("AUDIO_DIR", str(STATE_DIR / "audio")))
+AUDIO_ALIASES = ("audio", "documents", "extractions")
+AUDIO_LIMITS = {  # bytes of audio kept, for each alias
+    alias: env.int(f"{alias.upper()}_LIMIT_MB", 1024) * 1024 * 1024 for alias in AUDIO_ALIASES
+}
+for _alias in AUDIO_ALIASES:
+    DATABASES[_alias] = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": AUDIO_DIR / f"{_alias}.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000",
+        },
+        "TEST": {"NAME": AUDIO_DIR / f"test_{_alias}.sqlite3"},
+    }
+DATABASE_ROUTERS = ["audiocache.router.AudioRouter"]
+
+# --- Redis: what is hot and what is on its way ------------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:1/0")
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "cache"}}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "layer"},
+    }
+}
+
+# --- Synthesis ----------------------------------------------------------------------------------------------------------
+
+ENGINES = {  # model slug -> engine class; a worker serves one model
+    "hibari": "yapit.engines.hibari.HibariEngine",
+    "tone": "yapit.engines.tone.ToneEngine",
+}
+DEFAULT_MODEL = "hibari"
+LEASE_SECONDS = env.float("LEASE_SECONDS", 10.0)
+RENEW_SECONDS = env.float("RENEW_SECONDS", 2.0)
+REAP_SECONDS = env.float("REAP_SECONDS", 0.5)
+MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 3)
+JOB_DEADLINE_SECONDS = env.float("JOB_DEADLINE_SECONDS", 10.0)  # plus JOB_DEADLINE_PER_CHARACTER for each one
+JOB_DEADLINE_PER_CHARACTER = env.float("JOB_DEADLINE_PER_CHARACTER", 0.1)
+HOT_AUDIO_SECONDS = env.int("HOT_AUDIO_SECONDS", 300)  # in Redis, counted from the commit in SQLite
+UNPERSISTED_LIMIT = env.int("UNPERSISTED_LIMIT_MB", 128) * 1024 * 1024
+MAX_AUDIO_BYTES = 10 * 1024 * 1024  # of one block
+WAITING_JOBS_LIMIT = env.int("WAITING_JOBS_LIMIT", 2000)  # of one user and model
+
+# --- Cold consumers -----------------------------------------------------------------------------------------------------
+
+BILLING_BATCH_SIZE = env.int("BILLING_BATCH_SIZE", 500)
+PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
+PERSIST_BATCH_BYTES = 32 * 1024 * 1024
+BILLING_BATCH_HOOKS = ["yapit.variants.record"]
+AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
+
+# --- Sockets --------------------------------------------------------------------------------------------------------------
+
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", 25.0)
+ABANDONED_SECONDS = 15.0  # a lost connection stops waiting after this, unless the same user asks again
+RESYNC_SECONDS = 2.0  # while something is pending; bells may be lost
+IDENTITY_SECONDS = 30.0
+
+# --- Pages, logs, metrics -------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = STATE_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+METRICS_PORT = env.int("METRICS_PORT", 0)  # 0: this process serves no metrics
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=lambda v: v in ("text", "json"))
+LOGGING_CONFIG = "config.logging.configure"
+LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}

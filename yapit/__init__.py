@@ -1,0 +1,1 @@
+"""The product: documents, sockets, synthesis."""
