@@ -12,7 +12,7 @@ import config.sqlite  # noqa: F401  # swaps in a sound SQLite before Django impo
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# --- Who may reach us -----------------------------------------------------------------------------------------------
+# --- Who may reach us ---------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("SECRET_KEY", "")  # only processes that sign or check something need it: yapit.E001
 API_KEY_PEPPER = env.str("API_KEY_PEPPER", "") or SECRET_KEY
@@ -21,10 +21,10 @@ DEBUG = env.bool("DEBUG", False)
 MULTI_USER = env.bool("MULTI_USER", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 # Scheme included. A browser's Origin that equals the Host it asked for is always accepted.
-CSRF_TRUSTED_ORIGINS = env.list("TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("TRUSTED_ORIGINS", [])
 AUDIO_PUBLIC = env.bool("AUDIO_PUBLIC", False)
 
-# --- Applications ---------------------------------------------------------------------------------------------------
+# --- Applications -------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "daphne",
@@ -75,7 +75,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
-# --- PostgreSQL: documents and money --------------------------------------------------------------------------------
+# --- PostgreSQL: documents and money ------------------------------------------------------------------------
 
 STATE_DIR = Path(env.str("STATE_DIR", str(BASE_DIR / ".state")))
 DATABASE_URL = env.str("DATABASE_URL", "")
@@ -89,12 +89,19 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 4},
-            "options": "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=30s",
+            "options": " ".join(
+                f"-c {timeout}"
+                for timeout in (
+                    "lock_timeout=2s",
+                    "statement_timeout=10s",
+                    "idle_in_transaction_session_timeout=30s",
+                )
+            ),
         },
     }
 }
 
-# --- SQLite: finished audio, one file for each alias ------------------------------------------------------------------
+# --- SQLite: finished audio, one file for each alias --------------------------------------------------------
 
 AUDIO_DIR = Path(env.str("AUDIO_DIR", str(STATE_DIR / "audio")))
 AUDIO_ALIASES = ("audio", "documents", "extractions")
@@ -113,10 +120,12 @@ for _alias in AUDIO_ALIASES:
     }
 DATABASE_ROUTERS = ["audiocache.router.AudioRouter"]
 
-# --- Redis: what is hot and what is on its way ------------------------------------------------------------------------
+# --- Redis: what is hot and what is on its way --------------------------------------------------------------
 
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:1/0")
-CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "cache"}}
+CACHES = {
+    "default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "cache"}
+}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 CHANNEL_LAYERS = {
     "default": {
@@ -125,7 +134,7 @@ CHANNEL_LAYERS = {
     }
 }
 
-# --- Synthesis ----------------------------------------------------------------------------------------------------------
+# --- Synthesis ----------------------------------------------------------------------------------------------
 
 ENGINES = {  # model slug -> engine class; a worker serves one model
     "hibari": "yapit.engines.hibari.HibariEngine",
@@ -143,7 +152,7 @@ UNPERSISTED_LIMIT = env.int("UNPERSISTED_LIMIT_MB", 128) * 1024 * 1024
 MAX_AUDIO_BYTES = 10 * 1024 * 1024  # of one block
 WAITING_JOBS_LIMIT = env.int("WAITING_JOBS_LIMIT", 2000)  # of one user and model
 
-# --- Cold consumers -----------------------------------------------------------------------------------------------------
+# --- Cold consumers -----------------------------------------------------------------------------------------
 
 BILLING_BATCH_SIZE = env.int("BILLING_BATCH_SIZE", 500)
 PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
@@ -151,14 +160,14 @@ PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 BILLING_BATCH_HOOKS = ["yapit.variants.record"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 
-# --- Sockets --------------------------------------------------------------------------------------------------------------
+# --- Sockets ------------------------------------------------------------------------------------------------
 
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 25.0)
 ABANDONED_SECONDS = 15.0  # a lost connection stops waiting after this, unless the same user asks again
 RESYNC_SECONDS = 2.0  # while something is pending; bells may be lost
 IDENTITY_SECONDS = 30.0
 
-# --- Pages, logs, metrics -------------------------------------------------------------------------------------------------
+# --- Pages, logs, metrics -----------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
