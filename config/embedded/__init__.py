@@ -1,0 +1,1 @@
+"""Private PostgreSQL and Valkey, from wheels. Imports no settings: it runs before there are any."""

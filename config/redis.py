@@ -1,0 +1,80 @@
+"""The four ways to reach Redis. Answers are bytes everywhere; audio is.
+
+redis-py by default repeats every command up to ten times, also those that already happened. Here a command is
+repeated once at most, and those of blocking reads never: what is written is written by repeatable scripts.
+"""
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.retry import Retry
+
+HOT_CONNECTIONS = 32  # of one event loop
+_pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.BlockingConnectionPool]" = (
+    WeakKeyDictionary()
+)
+
+
+def hot() -> redis.asyncio.Redis:
+    """For requests: fails within about two seconds rather than let a listener wait.
+
+    Every call gives a client over the one pool of the running event loop; there is no need to close it.
+    """
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    if pool is None:
+        pool = _pools[loop] = redis.asyncio.BlockingConnectionPool.from_url(
+            settings.REDIS_URL,
+            max_connections=HOT_CONNECTIONS,
+            timeout=1,
+            socket_connect_timeout=0.25,
+            socket_timeout=1,
+            retry=AsyncRetry(ConstantBackoff(0.02), 1),
+        )
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+async def close_hot() -> None:
+    """Close the pool of the running event loop, at its end."""
+    pool = _pools.pop(asyncio.get_running_loop(), None)
+    if pool is not None:
+        await pool.disconnect()
+
+
+def subscriber() -> redis.asyncio.Redis:
+    """For one subscription; the caller closes it. No reconnect goes unseen: after it one must look again."""
+    return redis.asyncio.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=1,
+        socket_timeout=None,
+        health_check_interval=15,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+
+
+def blocking(block_seconds: float) -> redis.Redis:
+    """For reads that wait `block_seconds` on the server. The caller closes it."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=1,
+        # No more than the wait itself would cut off every read in which nothing came.
+        socket_timeout=block_seconds + 5,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def sync() -> redis.Redis:
+    """For consumers, commands and scripts. The caller closes it."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=1,
+        socket_timeout=5,
+        health_check_interval=30,
+        retry=Retry(ConstantBackoff(0.05), 1),
+    )

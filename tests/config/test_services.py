@@ -1,0 +1,73 @@
+"""The servers that the suite itself runs on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+import config.redis
+from tests.waiting import async_wait_until, wait_until
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.mark.django_db
+def test_postgresql_is_the_private_one():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int / 10000, current_database()")
+        assert cursor.fetchone() == (18, "test_yapit")
+
+
+def test_valkey_keeps_a_log_of_what_was_written(redis):
+    info = redis.config_get("append*")
+
+    assert info[b"appendonly" if b"appendonly" in info else "appendonly"] in (b"yes", "yes")
+    assert redis.dbsize() == 0
+
+
+def test_nothing_is_left_from_another_test(redis):
+    assert redis.dbsize() == 0
+    redis.set("left", "over")
+
+
+async def test_the_hot_client_answers_in_bytes(async_redis):
+    await async_redis.set("greeting", "hello")
+
+    assert await config.redis.hot().get("greeting") == b"hello"
+
+
+async def test_waiting_takes_coroutines(async_redis):
+    await async_redis.set("ready", 1)
+
+    assert await async_wait_until(lambda: async_redis.get("ready")) == b"1"
+
+
+def test_waiting_ends_with_what_was_waited_for():
+    with pytest.raises(AssertionError, match="never"):
+        wait_until(lambda: False, timeout=0.02, message="never")
+
+
+def test_a_killed_suite_leaves_no_server_behind(tmp_path):
+    script = tmp_path / "test_that_waits.py"
+    script.write_text(
+        "import os, time\n"
+        "def test_waits():\n"
+        "    print(os.environ['STATE_DIR'], flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-s", "-q", "-c", str(PROJECT / "pyproject.toml"), str(script)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as suite:
+        folder = next(Path(line.strip()) for line in suite.stdout if line.startswith("/"))
+        assert (folder / "valkey").exists()
+        suite.send_signal(signal.SIGKILL)
+
+    wait_until(lambda: not folder.exists() and not processes_of(folder), timeout=20)
+
+
+def processes_of(folder):
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in lines.splitlines() if str(folder) in line and str(os.getpid()) not in line]

@@ -1,0 +1,44 @@
+"""Fixtures that every test may ask for by name."""
+
+import inspect
+
+import pytest
+
+import config.redis
+
+
+@pytest.fixture
+def redis():
+    """A synchronous client of an empty Valkey."""
+    with config.redis.sync() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def async_redis():
+    """The client of the request path, of an empty Valkey."""
+    client = config.redis.hot()
+    await client.flushall()
+    return client
+
+
+@pytest.fixture
+def audio_dir(tmp_path, settings):
+    """An empty folder that stands for the one of the audio files."""
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    settings.AUDIO_DIR = folder
+    return folder
+
+
+@pytest.fixture
+async def _closed_pool():
+    yield
+    await config.redis.close_hot()
+
+
+@pytest.fixture(autouse=True)
+def _each_event_loop_closes_its_pool(request):
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_closed_pool")

@@ -1,0 +1,71 @@
+"""A pytest plugin: a private PostgreSQL and Valkey for the run, started before Django reads its settings.
+
+Loaded by `-p tests.services`. Whatever DATABASE_URL and REDIS_URL say, tests never touch them.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from config.embedded.postgres import CARELESS, PostgresServer
+from config.embedded.program import CannotRun, Keeper, Program, stop, unprivileged_account
+from config.embedded.valkey import ValkeyServer
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-django, whose own hook asks to be first
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    services = contextlib.ExitStack()
+    early_config.add_cleanup(services.close)
+    try:
+        os.environ.update(start(services))
+    except CannotRun as exc:
+        raise pytest.UsageError(str(exc)) from exc
+    return (yield)
+
+
+def start(services: contextlib.ExitStack) -> dict[str, str]:
+    """Start both; `services` stops them. Return the environment that tests run in."""
+    folder = Path(tempfile.mkdtemp(prefix="yapit-tests-"))
+    services.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o711)  # PostgreSQL may be another user
+    keeper = services.enter_context(contextlib.closing(Keeper()))
+    keeper.remove_at_the_end(folder)
+    log = services.enter_context((folder / "services.log").open("ab"))
+
+    def launch(program: Program):
+        process = keeper.spawn(program, output=log)
+        services.callback(end, keeper, process, program)
+        return process
+
+    postgres = PostgresServer(
+        folder / "postgres", secrets.token_hex(16), account=unprivileged_account(), settings=CARELESS
+    )
+    valkey = ValkeyServer(folder / "valkey", secrets.token_hex(16))
+    for server in (postgres, valkey):
+        explain(server.start, launch, folder / "services.log")
+    return {
+        "DATABASE_URL": postgres.url,
+        "REDIS_URL": valkey.url,
+        "STATE_DIR": str(folder),
+        "AUDIO_DIR": str(folder / "audio"),
+        "SECRET_KEY": secrets.token_hex(32),
+        "API_KEY_PEPPER": secrets.token_hex(32),
+    }
+
+
+def end(keeper: Keeper, process, program: Program) -> None:
+    stop(process, program)
+    keeper.forget(process)
+
+
+def explain(start_server: Callable, launch: Callable, log: Path) -> None:
+    try:
+        start_server(launch)
+    except CannotRun as exc:
+        raise CannotRun(f"{exc}\n{log.read_text(errors='replace')[-2000:]}") from exc

@@ -1,0 +1,43 @@
+"""Waiting for something to become true, instead of sleeping and hoping."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+INTERVAL = 0.01
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 10.0, message: str = "") -> T:
+    """Return the first true value of the predicate; fail when there was none in time."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(message or f"not true within {timeout:g} s: {_source(predicate)}")
+        time.sleep(INTERVAL)
+    return value
+
+
+async def async_wait_until(
+    predicate: Callable[[], T | Awaitable[T]], timeout: float = 10.0, message: str = ""
+) -> T:
+    """The same for code that runs on the event loop; the predicate may be a coroutine function."""
+    deadline = time.monotonic() + timeout
+    while True:
+        outcome = predicate()
+        value = await outcome if inspect.isawaitable(outcome) else outcome
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(message or f"not true within {timeout:g} s: {_source(predicate)}")
+        await asyncio.sleep(INTERVAL)
+
+
+def _source(predicate: Callable[..., object]) -> str:
+    try:
+        return inspect.getsource(predicate).strip()
+    except OSError:
+        return repr(predicate)
