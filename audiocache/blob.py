@@ -23,7 +23,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
-class BadBlob(ValueError):  # noqa: N818  # named after what is the matter
+class BadBlob(ValueError):  # named after what is the matter
     """These bytes are not a whole header with its audio: treat the value as absent."""
 
 

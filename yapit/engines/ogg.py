@@ -10,7 +10,7 @@ LAST_PAGE = 0x04
 _MIRROR = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-class BadOgg(ValueError):  # noqa: N818  # named after what is the matter
+class BadOgg(ValueError):  # named after what is the matter
     """Not a sequence of whole Ogg pages."""
 
 
