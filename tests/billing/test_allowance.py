@@ -1,0 +1,63 @@
+"""What an account may still spend."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from billing.allowance import Allowance, allowance, usage_body
+from billing.models import Subscription
+from tests.billing.usage import make_account
+
+pytestmark = pytest.mark.django_db
+
+
+def test_unlimited_and_nothing_left_are_told_apart():
+    user_id = make_account(standard_limit=None, premium_limit=0)
+
+    assert allowance(user_id, "standard").characters is None
+    assert allowance(user_id, "premium").characters == 0
+
+
+def test_what_is_left_is_the_limit_without_what_was_used():
+    user_id = make_account(standard_limit=100, standard_used=30)
+
+    assert allowance(user_id, "standard") == Allowance(characters=70, limit=100, used=30)
+
+
+def test_a_use_past_the_limit_leaves_nothing_rather_than_less():
+    user_id = make_account(premium_limit=100, premium_used=130)
+
+    assert allowance(user_id, "premium") == Allowance(characters=0, limit=100, used=130)
+
+
+@pytest.mark.parametrize("default", [None, 0, 500])
+def test_an_account_without_a_row_has_what_a_new_row_would_give(settings, default):
+    settings.DEFAULT_CHARACTER_LIMIT = default
+
+    assert allowance(make_account(), "standard") == Allowance(characters=default, limit=default, used=0)
+
+
+def test_asking_is_one_select_that_locks_and_writes_nothing(django_assert_num_queries):
+    user_id = make_account()
+
+    with django_assert_num_queries(1) as statements:
+        allowance(user_id, "standard")
+
+    assert "FOR UPDATE" not in statements[0]["sql"]
+    assert not Subscription.objects.exists()
+
+
+def test_a_refusal_says_what_was_available_and_what_was_asked():
+    found = Allowance(70, 100, 30, datetime(2026, 2, 1, tzinfo=UTC))
+
+    assert usage_body(found, requested=80, due=20) == {
+        "available": 50,
+        "limit": 100,
+        "used": 30,
+        "requested": 80,
+        "period_end": "2026-02-01T00:00:00+00:00",
+    }
+
+
+def test_more_due_than_left_is_nothing_available():
+    assert usage_body(Allowance(10, 100, 90), requested=1, due=20)["available"] == 0

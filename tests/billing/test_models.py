@@ -1,0 +1,52 @@
+"""What the database itself refuses, whatever the code does."""
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from billing.models import LedgerEntry, Subscription
+from billing.services import record_usage
+from tests.billing.usage import make_account, make_event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def entry():
+    record_usage([make_event(make_account(), 10)])
+    return LedgerEntry.objects.get()
+
+
+def test_a_ledger_entry_is_never_changed(entry):
+    with pytest.raises(IntegrityError, match="append-only"):
+        LedgerEntry.objects.filter(pk=entry.pk).update(cost=0, characters=0)
+
+
+def test_a_ledger_entry_is_never_removed(entry):
+    with pytest.raises(IntegrityError, match="append-only"):
+        entry.delete()
+
+
+def test_an_event_has_one_entry(entry):
+    entry.pk = None
+    with pytest.raises(IntegrityError, match="ledger_event_once"):
+        entry.save(force_insert=True)
+
+
+@pytest.mark.parametrize("cost", [9, 11])
+def test_an_entry_costs_what_the_formula_says(entry, cost):
+    entry.pk, entry.event_id, entry.cost = None, "another", cost
+    with pytest.raises(IntegrityError, match="ledger_cost_rounded_up_once"):
+        entry.save(force_insert=True)
+
+
+@pytest.mark.parametrize("name", ["standard_limit", "premium_limit", "standard_used", "premium_used"])
+def test_limits_and_counters_are_not_negative(name):
+    with pytest.raises(IntegrityError, match=f"subscription_{name}_not_negative"), transaction.atomic():
+        make_account(**{name: -1})
+
+
+def test_the_ledger_outlives_the_account(entry):
+    Subscription.objects.get().user.delete()
+
+    assert LedgerEntry.objects.get() == entry
+    assert not Subscription.objects.exists()
