@@ -1,0 +1,78 @@
+"""What the database itself refuses, whoever writes."""
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from tests.yapit.making import make_document, make_model, make_user, make_variant, make_voice
+from yapit.models import ApiKey, Playback, Preferences
+
+pytestmark = pytest.mark.django_db
+
+
+def refused(make, *args, **fields):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make(*args, **fields)
+
+
+def test_a_voice_slug_exists_once_over_all_owners_and_models():
+    make_voice("aria", owner=make_user())
+
+    refused(make_voice, "aria", owner=make_user())
+
+
+@pytest.mark.parametrize("slug", ["", "Aria", "a b", "a:b", "a\n", "-a", "a/"])
+def test_a_slug_is_fit_for_keys_and_addresses(slug):
+    model = make_model()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        model.voices.create(slug=slug, name="Aria", language="en")
+
+
+def test_voice_parameters_are_an_object():
+    refused(make_voice, parameters=[1, 2])
+
+
+def test_a_model_is_of_a_known_usage_type():
+    refused(make_model, usage_type="free")
+
+
+def test_a_block_index_exists_once_in_a_document():
+    document = make_document()
+
+    refused(document.blocks.create, index=0, text="Again.", characters=6)
+
+
+def test_a_block_says_something():
+    document = make_document()
+
+    refused(document.blocks.create, index=1, text="", characters=0)
+
+
+def test_an_account_has_one_position_in_a_document():
+    document = make_document()
+    fields = {"user": document.owner, "document": document, "block_idx": 0, "played_at": document.created}
+    Playback.objects.create(**fields)
+
+    refused(Playback.objects.create, **fields)
+
+
+@pytest.mark.parametrize("hash_hex", ["", "a" * 63, "A" * 64, "g" * 64])
+def test_a_variant_has_a_hash(hash_hex):
+    refused(make_variant, hash_hex)
+
+
+def test_an_api_key_is_kept_as_a_digest():
+    refused(ApiKey.objects.create, id="a1b2c3d4e5f6", user=make_user(), name="x", digest="yk_secret")
+
+
+@pytest.mark.parametrize("wrong", [{"default_speed": 5}, {"usage_threshold": 0}, {"usage_threshold": 101}])
+def test_preferences_are_in_range(wrong):
+    refused(Preferences.objects.create, user=make_user(), **wrong)
+
+
+def test_a_deleted_account_takes_its_documents_along():
+    document = make_document(None, "One.", "Two.")
+
+    document.owner.delete()
+
+    assert not type(document).objects.exists()

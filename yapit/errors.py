@@ -1,0 +1,54 @@
+"""What can be the matter, named after it. `code` is API: clients act on it."""
+
+
+class YapitError(Exception):
+    """Base of everything that this application raises on purpose."""
+
+    code = "error"
+
+
+class IdentityError(YapitError):
+    """Nobody may be served on this connection."""
+
+
+class NotAuthenticated(IdentityError):
+    """Who is asking is unknown: no credentials, or ones that do not hold (any longer)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class OriginRefused(IdentityError):
+    """A page of another site, or a name that is not ours, is using somebody's browser."""
+
+    code = "origin_refused"
+
+
+class CannotCheck(IdentityError):
+    """Whether the credentials hold cannot be found out right now. Try again."""
+
+    code = "cannot_check"
+
+
+class DocumentMissing(YapitError):
+    """No such document, or not for this account: the two are not told apart."""
+
+    code = "document_not_found"
+
+
+class DocumentRefused(YapitError):
+    """The text cannot become a document; `param` names the field."""
+
+    def __init__(self, code: str, message: str, param: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class UnknownModel(YapitError):
+    code = "model_not_found"
+
+
+class UnknownVoice(YapitError):
+    code = "voice_not_found"

@@ -1,0 +1,19 @@
+"""What PostgreSQL keeps of the product: accounts, the catalog, documents, spoken variants."""
+
+from yapit.models.accounts import ApiKey, Preferences, Profile
+from yapit.models.documents import Block, Document, Playback, Section
+from yapit.models.speech import BlockVariant, TTSModel, UsageType, Voice
+
+__all__ = [
+    "ApiKey",
+    "Block",
+    "BlockVariant",
+    "Document",
+    "Playback",
+    "Preferences",
+    "Profile",
+    "Section",
+    "TTSModel",
+    "UsageType",
+    "Voice",
+]

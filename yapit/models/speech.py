@@ -1,0 +1,123 @@
+"""What speaks (models and voices) and what was spoken (variants)."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Func, Q, Value
+from django.db.models.lookups import Exact
+
+# A slug is part of Redis keys, URLs and metric labels.
+SLUG = r"^[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$"
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class UsageType(models.TextChoices):
+    STANDARD = "standard"
+    PREMIUM = "premium"
+
+
+class TTSModel(models.Model):
+    """An engine that people may choose, and what its characters count for."""
+
+    slug = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=100)
+    usage_multiplier_bp = models.PositiveIntegerField(
+        "usage multiplier (basis points)", default=10_000, help_text="10000: a character counts as one."
+    )
+    usage_type = models.CharField(max_length=16, choices=UsageType, default=UsageType.STANDARD)
+    is_active = models.BooleanField(default=True)
+    revision = models.CharField(max_length=200, help_text="Of the engine, as last seeded; part of each hash.")
+    codec = models.CharField(max_length=100, help_text="Of its audio, as last seeded; part of each hash.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = "model"
+        constraints = [
+            models.CheckConstraint(name="model_slug_is_plain", condition=Q(slug__regex=SLUG)),
+            models.CheckConstraint(
+                name="model_usage_type_is_known", condition=Q(usage_type__in=UsageType.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Voice(models.Model):
+    """A voice of one model: everyone's, or somebody's own."""
+
+    class Gender(models.TextChoices):
+        FEMALE = "female"
+        MALE = "male"
+        NEUTRAL = "neutral"
+        UNSTATED = ""
+
+    slug = models.CharField(max_length=64, unique=True)
+    model = models.ForeignKey(TTSModel, models.PROTECT, related_name="voices")
+    name = models.CharField(max_length=100)
+    language = models.CharField(max_length=35, help_text="BCP 47, such as en or pt-BR.")
+    gender = models.CharField(max_length=16, choices=Gender, blank=True, default="")
+    description = models.TextField(blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="voices",
+        help_text="Empty: everyone's.",
+    )
+    approved = models.BooleanField(default=False)
+    testers = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        blank=True,
+        related_name="shared_voices",
+        help_text="Testers it is shared with.",
+    )
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(name="voice_slug_is_plain", condition=Q(slug__regex=SLUG)),
+            models.CheckConstraint(
+                name="voice_parameters_are_an_object",
+                condition=Exact(
+                    Func(F("parameters"), function="jsonb_typeof", output_field=models.TextField()),
+                    Value("object"),
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class BlockVariant(models.Model):
+    """A text that was spoken once, by the hash of all that shapes its sound.
+
+    Where the audio is now is not said here: it is asked for by the hash. Rows are written by
+    `yapit.variants.record` alone, after the charge.
+    """
+
+    hash = models.CharField(max_length=64, primary_key=True)
+    model = models.CharField(max_length=200)
+    voice = models.CharField(max_length=200)
+    characters = models.PositiveIntegerField()
+    duration_ms = models.PositiveIntegerField()
+    created = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created", "-hash"]
+        # One for each way the admin lists them: a million rows are never sorted or scanned.
+        indexes = [
+            models.Index(name="variant_created", fields=["-created", "-hash"]),
+            models.Index(name="variant_model_created", fields=["model", "-created", "-hash"]),
+            models.Index(name="variant_voice_created", fields=["voice", "-created", "-hash"]),
+        ]
+        constraints = [
+            models.CheckConstraint(name="variant_hash_is_sha256", condition=Q(hash__regex=SHA256)),
+        ]
+
+    def __str__(self) -> str:
+        return self.hash
