@@ -152,6 +152,11 @@ UNPERSISTED_LIMIT = env.int("UNPERSISTED_LIMIT_MB", 128) * 1024 * 1024
 MAX_AUDIO_BYTES = 10 * 1024 * 1024  # of one block
 WAITING_JOBS_LIMIT = env.int("WAITING_JOBS_LIMIT", 2000)  # of one user and model
 
+PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
+    ("yapit.jobs.reap", REAP_SECONDS),
+    ("yapit.jobs.trim_finished", 3600.0),
+]
+
 # --- Cold consumers -----------------------------------------------------------------------------------------
 
 BILLING_BATCH_SIZE = env.int("BILLING_BATCH_SIZE", 500)
@@ -159,11 +164,6 @@ PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
 PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 BILLING_BATCH_HOOKS = ["yapit.variants.record"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
-
-# --- Money ------------------------------------------------------------------------------------------------
-
-# Characters of each usage type that an account may spend while nobody says otherwise; unset: unlimited.
-DEFAULT_CHARACTER_LIMIT = env.int("DEFAULT_CHARACTER_LIMIT", None, validate=lambda v: v is None or v >= 0)
 
 # --- Sockets ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,84 @@
+"""Redis scripts by their hash, alone or many in one round trip, also after the server forgot them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import NoScriptError
+
+Argument = str | bytes | int | float
+
+
+@dataclass(frozen=True)
+class Script:
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest)
+
+    def call(self, *args: Argument, keys: Sequence[str] = ()) -> "Call":
+        return Call(self, (*keys, *args), len(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One invocation. Every script here is repeatable, so a call may be sent again after any doubt."""
+
+    script: Script
+    args: tuple[Argument, ...]
+    keys: int
+
+    def evalsha(self, client: Any) -> Any:
+        return client.evalsha(self.script.sha, self.keys, *self.args)
+
+    def eval(self, client: Any) -> Any:
+        return client.eval(self.script.text, self.keys, *self.args)
+
+
+def run(client: Redis, call: Call) -> Any:
+    try:
+        return call.evalsha(client)
+    except NoScriptError:
+        return call.eval(client)
+
+
+async def arun(client: AsyncRedis, call: Call) -> Any:
+    try:
+        return await call.evalsha(client)
+    except NoScriptError:
+        return await call.eval(client)
+
+
+def run_all(client: Redis, calls: Sequence[Call]) -> list[Any]:
+    """All in one round trip, answers in order. An exception of one call is its answer."""
+    if not calls:
+        return []
+    with client.pipeline(transaction=False) as pipe:
+        for call in calls:
+            call.evalsha(pipe)
+        answers = pipe.execute(raise_on_error=False)
+    for i in _forgotten(answers):
+        answers[i] = calls[i].eval(client)
+    return answers
+
+
+async def arun_all(client: AsyncRedis, calls: Sequence[Call]) -> list[Any]:
+    """As run_all."""
+    if not calls:
+        return []
+    async with client.pipeline(transaction=False) as pipe:
+        for call in calls:
+            call.evalsha(pipe)
+        answers = await pipe.execute(raise_on_error=False)
+    for i in _forgotten(answers):
+        answers[i] = await calls[i].eval(client)
+    return answers
+
+
+def _forgotten(answers: Sequence[Any]) -> list[int]:
+    return [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]

@@ -1,0 +1,170 @@
+"""The consumer loop, on a real Valkey: nothing is lost, nothing stops the line."""
+
+import pytest
+from django.db import DataError, OperationalError
+
+from config.streams import CLAIM_IDLE_MS, MAX_DELIVERIES, StopFlag, StreamConsumer, UnreadableEntry
+
+
+class Collector(StreamConsumer[int]):
+    streams = ("numbers",)
+    group = "collectors"
+    follow_up = "redis.call('INCRBY', 'sum', args[1])"
+    private_fields = frozenset({b"secret"})
+
+    def __init__(self, redis, number=0):
+        super().__init__(redis, number=number)
+        self.seen = []
+        self.refuse = set()
+        self.outages = 0
+
+    def parse(self, stream, fields):
+        if not fields.get(b"n", b"").isdigit():
+            raise UnreadableEntry("no number")
+        return int(fields[b"n"])
+
+    def handle(self, events):
+        if self.outages:
+            self.outages -= 1
+            raise OperationalError("away")
+        if self.refuse & set(events):
+            raise DataError("refused")
+        self.seen += events
+
+    def settle_args(self, event):
+        return [event]
+
+
+@pytest.fixture
+def collector(redis):
+    return Collector(redis)
+
+
+def send(redis, *numbers):
+    for n in numbers:
+        redis.xadd("numbers", {"n": n, "secret": "spoken text"})
+
+
+def drain(collector):
+    collector.run(StopFlag(), drain=True)
+
+
+def test_every_entry_is_handled_once_and_deleted_with_what_follows_from_it(redis, collector):
+    send(redis, 1, 2, 3)
+
+    drain(collector)
+
+    assert collector.seen == [1, 2, 3]
+    assert redis.xlen("numbers") == 0
+    assert redis.get("sum") == b"6"
+
+
+def test_what_a_predecessor_left_comes_first(redis, collector):
+    send(redis, 1)
+    collector._take(wait=False)
+    send(redis, 2)
+
+    successor = Collector(redis)
+    drain(successor)
+
+    assert successor.seen == [1, 2]
+
+
+def test_letting_go_twice_follows_up_once(redis, collector):
+    send(redis, 5)
+    entries = collector._take(wait=False)
+
+    collector.settle(entries)
+    collector.settle(entries)
+
+    assert redis.get("sum") == b"5"
+
+
+def test_an_outage_is_waited_out_and_counts_as_no_delivery(redis, collector):
+    send(redis, 1, 2)
+    collector.outages = MAX_DELIVERIES + 3
+    for _ in range(collector.outages):
+        with pytest.raises(OperationalError):
+            collector.run_once(wait=False)
+
+    drain(collector)
+
+    assert collector.seen == [1, 2]
+    assert redis.xlen("dead:numbers") == 0
+
+
+def test_a_refused_entry_is_buried_alone_with_its_reason_and_without_its_secret(redis, collector):
+    send(redis, 1, 2, 13, 3)
+    collector.refuse = {13}
+
+    drain(collector)
+
+    [(_, letter)] = redis.xrange("dead:numbers")
+    assert sorted(collector.seen) == [1, 2, 3]
+    assert (letter[b"n"], letter[b"reason"]) == (b"13", b"DataError")
+    assert b"secret" not in letter
+    assert redis.xlen("numbers") == 0
+
+
+def test_an_unreadable_entry_is_buried_and_the_rest_handled(redis, collector):
+    redis.xadd("numbers", {"n": "minus"})
+    send(redis, 7)
+
+    drain(collector)
+
+    assert collector.seen == [7]
+    assert redis.xlen("dead:numbers") == 1
+
+
+def test_an_entry_that_ends_the_process_each_time_is_buried_and_its_neighbours_survive(redis):
+    send(redis, 1, 13, 2)
+    seen = []
+
+    class Fragile(Collector):
+        def handle(self, events):
+            if 13 in events:
+                raise SystemExit
+            seen.extend(events)
+
+    for _ in range(MAX_DELIVERIES + 3):
+        try:
+            drain(Fragile(redis))
+        except SystemExit:
+            continue
+        break
+
+    assert sorted(seen) == [1, 2]
+    assert [letter[b"n"] for _, letter in redis.xrange("dead:numbers")] == [b"13"]
+
+
+def test_a_lost_group_is_made_anew_at_the_beginning(redis, collector):
+    drain(collector)
+    redis.flushall()
+    send(redis, 4)
+
+    drain(collector)
+
+    assert collector.seen == [4]
+
+
+def test_what_a_dead_consumer_holds_is_claimed(redis, collector, monkeypatch):
+    monkeypatch.setattr("config.streams.CLAIM_IDLE_MS", 0)
+    send(redis, 9)
+    Collector(redis, number=1)._take(wait=False)
+
+    drain(collector)
+
+    assert collector.seen == [9]
+    assert CLAIM_IDLE_MS > 10_000
+
+
+def test_a_deleted_entry_that_is_still_pending_does_not_stop_the_line(redis, collector):
+    send(redis, 1, 2)
+    collector._take(wait=False)
+    redis.xdel("numbers", redis.xrange("numbers")[0][0])
+
+    successor = Collector(redis)
+    drain(successor)
+
+    assert successor.seen == [2]
+    assert redis.xpending("numbers", "collectors")["pending"] == 0
