@@ -165,6 +165,11 @@ PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 BILLING_BATCH_HOOKS = ["yapit.variants.record"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 
+# --- Money ------------------------------------------------------------------------------------------------
+
+# Characters of each usage type that an account may spend while nobody says otherwise; unset: unlimited.
+DEFAULT_CHARACTER_LIMIT = env.int("DEFAULT_CHARACTER_LIMIT", None, validate=lambda v: v is None or v >= 0)
+
 # --- Sockets ------------------------------------------------------------------------------------------------
 
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 25.0)
