@@ -1,0 +1,140 @@
+"""The door to finished audio: one AudioStore for each alias. Anybody may read, only run_persister writes."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from audiocache import orders
+from audiocache.integrity import header_fits, is_whole
+from audiocache.reader import Reader
+from audiocache.writer import Change, Put, Writer
+from config import metrics
+from config import redis as redis_clients
+
+logger = logging.getLogger(__name__)
+
+WRONG = metrics.counter("audiocache_wrong", "Entries whose bytes are not what they should be", ["alias"])
+
+AT_ONCE = 500  # hashes in one statement
+
+
+class Found(NamedTuple):
+    """One piece of audio and the header that stands in front of it in a blob."""
+
+    header: bytes
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a file holds: audio in bytes, and the limit that eviction keeps it to."""
+
+    bytes: int
+    entries: int
+    pinned_bytes: int
+    limit: int
+
+
+class AudioStore:
+    """Audio by hash (64 hex digits) in one file. Reads may come from any thread and never wait for a write.
+
+    Reads raise StoreUnavailable when the file cannot be read now. While there is no file, all is a miss.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        *,
+        alias: str = "audio",
+        report_wrong: Callable[[str], None] = lambda hash_hex: None,
+        clock: Callable[[], float] = time.time,
+        busy_seconds: float = 5.0,
+    ) -> None:
+        self.alias = alias
+        self.limit = limit
+        self._report_wrong = report_wrong
+        self._reader = Reader(path)
+        self._writer = Writer(path, limit, clock=clock, busy_seconds=busy_seconds)
+
+    def get(self, hash_hex: str) -> Found | None:
+        """The audio, its checksum verified. What proves wrong is reported and not there."""
+        for meta, sha256, data in self._reader.rows(
+            "SELECT meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key = ?",
+            (bytes.fromhex(hash_hex),),
+        ):
+            if is_whole(meta, sha256, data):
+                return Found(meta, data)
+            self._wrong(hash_hex)
+        return None
+
+    def header(self, hash_hex: str) -> bytes | None:
+        return self.headers([hash_hex]).get(hash_hex)
+
+    def headers(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        """The headers of those that are there. Reads no audio."""
+        found: dict[str, bytes] = {}
+        for key, meta, sha256 in self._rows_of("key, meta, sha256", hashes):
+            if header_fits(meta, sha256):
+                found[key.hex()] = meta
+            else:
+                self._wrong(key.hex())
+        return found
+
+    def exists(self, hash_hex: str) -> bool:
+        return bool(self.exists_many([hash_hex]))
+
+    def exists_many(self, hashes: Sequence[str]) -> set[str]:
+        return {key.hex() for (key,) in self._rows_of("key", hashes)}
+
+    def stats(self) -> Stats:
+        rows = self._reader.rows("SELECT bytes, n, pinned_bytes FROM stat")
+        total, entries, pinned = rows[0] if rows else (0, 0, 0)
+        return Stats(total, entries, pinned, self.limit)
+
+    def open_writer(self) -> None:
+        """Become the one process that writes this file; raises WriterBusy or StoreMissing."""
+        self._writer.open()
+
+    def write_batch(self, puts: Sequence[Put], orders: Sequence[orders.Order]) -> Change:
+        """Apply one batch in one transaction: one fsync, however many blocks. Repeatable; see Writer."""
+        return self._writer.write_batch(puts, orders)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+    def _rows_of(self, columns: str, hashes: Sequence[str]) -> list[tuple[bytes, ...]]:
+        rows: list[tuple[bytes, ...]] = []
+        for start in range(0, len(hashes), AT_ONCE):
+            keys = [bytes.fromhex(hash_hex) for hash_hex in hashes[start : start + AT_ONCE]]
+            marks = ",".join("?" * len(keys))
+            rows += self._reader.rows(f"SELECT {columns} FROM entry WHERE key IN ({marks})", keys)  # noqa: S608
+        return rows
+
+    def _wrong(self, hash_hex: str) -> None:
+        WRONG.labels(self.alias).inc()
+        logger.error("%s: %s is damaged and counts as absent", self.alias, hash_hex)
+        self._report_wrong(hash_hex)
+
+
+@cache
+def store_for(alias: str) -> AudioStore:
+    """This process's store for an alias."""
+
+    def report_wrong(hash_hex: str) -> None:
+        try:
+            with redis_clients.sync() as redis:
+                orders.verify(redis, alias, [hash_hex])
+        except RedisError as exc:  # it is found wrong again at the next read
+            logger.warning("%s: cannot order %s to be removed: %s", alias, hash_hex, type(exc).__name__)
+
+    path = Path(settings.DATABASES[alias]["NAME"])
+    return AudioStore(path, settings.AUDIO_LIMITS[alias], alias=alias, report_wrong=report_wrong)

@@ -1,0 +1,82 @@
+"""Audio files made once by the real command, and copied for each test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from audiocache.store import AudioStore
+from config.sqlite import sqlite3
+from tests.audiocache.sounds import NOW
+
+MANAGE = Path(__file__).parents[2] / "manage.py"
+
+
+class Clock:
+    """Seconds since 1970, as the test wants them."""
+
+    def __init__(self):
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="session")
+def made_files(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "audio"
+    environment = {**os.environ, "AUDIO_DIR": str(folder)}
+    subprocess.run([sys.executable, str(MANAGE), "init_audiocache"], env=environment, check=True)
+    return folder
+
+
+@pytest.fixture
+def files(made_files, tmp_path) -> Path:
+    """A folder with an empty file for each alias."""
+    return Path(shutil.copytree(made_files, tmp_path / "files"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_store(files, clock):
+    """Opens stores on the same file: each is what another process would have."""
+    opened = []
+
+    def open_one(
+        *, limit: int = 10**9, writer: bool = False, path: Path | None = None, **options
+    ) -> AudioStore:
+        store = AudioStore(path or files / "audio.sqlite3", limit, clock=clock, busy_seconds=0.05, **options)
+        opened.append(store)
+        if writer:
+            store.open_writer()
+        return store
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store) -> AudioStore:
+    """One that may also write."""
+    return open_store(writer=True)
+
+
+@pytest.fixture
+def tamper(files) -> Callable[..., None]:
+    """Change the file behind everybody's back."""
+
+    def execute(sql: str, *parameters: object) -> None:
+        db = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
+        db.execute(sql, parameters)
+        db.close()
+
+    return execute
