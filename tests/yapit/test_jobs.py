@@ -1,0 +1,409 @@
+"""The life of a job, script by script, on a real Valkey."""
+
+import threading
+
+import pytest
+
+from audiocache import blob
+from config import scripts
+from tests.yapit.jobbing import (
+    at_rest,
+    cancel,
+    claim,
+    enqueue,
+    finalize,
+    finish,
+    look,
+    make_blob,
+    make_work,
+    speak_all,
+)
+from yapit import jobs
+from yapit.jobs import Priority, State
+from yapit.results import ResultConsumer
+
+WORK = make_work()
+
+
+def bells(redis, process="web"):
+    pubsub = redis.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(f"bell:{process}")
+    pubsub.get_message(timeout=1)
+    return pubsub
+
+
+def heard(pubsub):
+    message = pubsub.get_message(timeout=1)
+    return message and (message["data"][:64].decode(), message["data"][64:65], message["data"][65:])
+
+
+def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
+    with bells(redis) as pubsub:
+        assert enqueue(redis, WORK).state is State.QUEUED
+        job = claim(redis)
+        assert (job.text, job.voice, job.params, job.attempt) == ("Hello there.", "sine", {}, 1)
+        finish(redis, job)
+
+        variant, status, header = heard(pubsub)
+
+    assert (variant, status) == (WORK.hash, b"c")
+    assert blob.header_of(header).duration_ms == 1234
+    assert look(redis, WORK).state is State.CACHED
+    assert redis.ttl(f"audio:{WORK.hash}") == -1
+    assert redis.get("unpersisted") == str(len(make_blob())).encode()
+    [(_, charge)] = redis.xrange("billing")
+    assert (charge[b"id"].decode(), charge[b"user"], charge[b"cost"]) == (job.id, b"1", b"12")
+    assert redis.xlen("persist") == 1
+    assert redis.zscore("finished", job.id)
+    redis.delete("due:1")  # billing's to give back
+    assert at_rest(redis)
+
+
+def test_what_is_there_is_answered_without_work(redis):
+    enqueue(redis, WORK)
+    speak_all(redis)
+
+    again = enqueue(redis, WORK, user=2)
+
+    assert again.state is State.CACHED
+    assert blob.header_of(again.detail).duration_ms == 1234
+    assert claim(redis) is None
+
+
+def test_announcing_audio_that_may_leave_keeps_it_for_another_five_minutes(redis):
+    enqueue(redis, WORK)
+    speak_all(redis)
+    redis.expire(f"audio:{WORK.hash}", 5)
+
+    look(redis, WORK)
+
+    assert redis.ttl(f"audio:{WORK.hash}") > 200
+
+
+def test_the_same_text_for_many_is_one_job_that_the_first_pays(redis):
+    with bells(redis) as pubsub, bells(redis, "other") as elsewhere:
+        first = [enqueue(redis, WORK, user=user).state for user in (1, 2, 3)]
+        enqueue(redis, WORK, user=4, connection="other.9")
+
+        assert speak_all(redis) == [WORK.text]
+
+        assert heard(pubsub)
+        assert heard(pubsub) is None  # one bell for a process, however many wait there
+        assert heard(elsewhere)
+    assert first == [State.QUEUED, State.JOINED, State.JOINED]
+    assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"1"]
+
+
+def test_asking_again_for_a_pending_block_joins(redis):
+    enqueue(redis, WORK)
+
+    assert enqueue(redis, WORK).state is State.JOINED
+    assert redis.scard(f"subs:{WORK.hash}") == 1
+
+
+# --- Fairness -----------------------------------------------------------------------------------------------
+
+
+def test_users_take_turns_whatever_one_of_them_piled_up(redis):
+    for i in range(6):
+        enqueue(redis, make_work(f"a{i} of the many"), user=1)
+    for i in range(2):
+        enqueue(redis, make_work(f"b{i} of the few."), user=2)
+
+    order = speak_all(redis)
+
+    assert max(order.index(text) for text in order if text.startswith("b")) <= 4
+
+
+def test_who_asks_again_and_again_does_not_starve_who_waits(redis):
+    for i in range(3):
+        enqueue(redis, make_work(f"patient {i}"), user=1)
+    turns = []
+    for i in range(6):
+        enqueue(redis, make_work(f"eager {i:02}"), user=2)
+        job = claim(redis)
+        turns.append(job.text.split()[0])
+        finish(redis, job)
+
+    assert turns.count("patient") >= 2
+
+
+def test_what_plays_now_is_spoken_before_what_is_only_fetched_ahead(redis):
+    enqueue(redis, make_work("ahead"), priority=Priority.PREFETCH)
+    enqueue(redis, make_work("now"), priority=Priority.PLAYING)
+
+    assert speak_all(redis) == ["now", "ahead"]
+
+
+def test_a_block_fetched_ahead_moves_up_when_it_is_to_play(redis):
+    first, second = make_work("first"), make_work("second")
+    enqueue(redis, first)
+    enqueue(redis, second)
+
+    enqueue(redis, second, priority=Priority.PLAYING)
+
+    assert speak_all(redis) == ["second", "first"]
+
+
+def test_warming_waits_for_every_listener(redis):
+    enqueue(redis, make_work("warm"), user=9, priority=Priority.WARM, billable=False)
+    enqueue(redis, make_work("listener"), user=1)
+
+    assert speak_all(redis) == ["listener", "warm"]
+
+
+def test_a_listener_moves_warming_to_the_front(redis):
+    warm = make_work("warm")
+    enqueue(redis, make_work("also warm"), user=9, priority=Priority.WARM, billable=False)
+    enqueue(redis, warm, user=9, priority=Priority.WARM, billable=False)
+
+    enqueue(redis, warm, user=1)
+
+    assert speak_all(redis) == ["warm", "also warm"]
+
+
+# --- Limits -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_due_counts_against_the_balance(redis):
+    assert enqueue(redis, make_work("x" * 60), balance=100).state is State.QUEUED
+
+    refused = enqueue(redis, make_work("y" * 60), balance=100)
+
+    assert (refused.state, refused.detail, refused.available) == (State.REFUSED, b"usage_limit", 40)
+    assert not redis.exists(f"subs:{make_work('y' * 60).hash}")
+
+
+def test_joining_needs_the_same_allowance_as_starting(redis):
+    enqueue(redis, WORK, user=1)
+
+    assert enqueue(redis, WORK, user=2, balance=5).detail == b"usage_limit"
+    assert enqueue(redis, WORK, user=2, balance=12).state is State.JOINED
+
+
+def test_too_much_unpersisted_audio_refuses_new_work_and_recovers(redis, settings):
+    redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
+    assert enqueue(redis, WORK).detail == b"busy"
+    assert at_rest(redis)
+
+    redis.set("unpersisted", 0)
+
+    assert enqueue(redis, WORK).state is State.QUEUED
+
+
+def test_one_user_may_not_pile_up_without_end(redis, settings):
+    settings.WAITING_JOBS_LIMIT = 2
+    states = [enqueue(redis, make_work(f"block {i}")).state for i in range(3)]
+
+    assert states == [State.QUEUED, State.QUEUED, State.REFUSED]
+
+
+def test_a_full_redis_refuses_and_leaves_nothing(redis):
+    redis.config_set("maxmemory", 1)
+    try:
+        call = jobs.enqueue_call(WORK, user_id=1, waiting="1:d:0:web.1")
+        [refusal] = scripts.run_all(redis, [call])
+    finally:
+        redis.config_set("maxmemory", "512mb")
+
+    assert jobs._answer(refusal).detail == b"busy"
+    assert at_rest(redis)
+
+
+# --- Trouble ------------------------------------------------------------------------------------------------
+
+
+def test_a_result_that_comes_twice_counts_once(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+
+    answers = [jobs.submit_audio(redis, job.id, "w", make_blob(), 1) for _ in range(2)]
+    finalize(redis)
+    answers.append(jobs.submit_audio(redis, job.id, "w", make_blob(), 1))
+
+    assert answers == ["OK", "DUP", "GONE"]
+    assert redis.xlen("billing") == 1
+
+
+def test_a_redelivered_result_is_a_no_op(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
+    consumer = ResultConsumer(redis)
+    entries = consumer._take(wait=False)
+
+    consumer.settle(entries)
+    consumer.settle(entries)
+
+    assert (redis.xlen("billing"), redis.xlen("persist")) == (1, 1)
+
+
+def test_a_silent_worker_loses_its_job_to_another(redis, settings):
+    settings.LEASE_SECONDS = 0
+    enqueue(redis, WORK)
+    claim(redis, "silent")
+
+    assert jobs.reap(redis) == 1
+
+    settings.LEASE_SECONDS = 10
+    second = claim(redis, "other")
+    assert second.attempt == 2
+    assert not jobs.renew(redis, second.id, "silent")
+    assert jobs.renew(redis, second.id, "other")
+
+
+def test_late_audio_is_kept_and_its_second_attempt_called_off(redis, settings):
+    settings.LEASE_SECONDS = 0
+    enqueue(redis, WORK)
+    job = claim(redis, "slow")
+    jobs.reap(redis)
+
+    finish(redis, job, "slow")
+
+    assert claim(redis, "other") is None
+    assert redis.xlen("billing") == 1
+
+
+def test_a_late_cannot_does_not_end_what_another_worker_does(redis, settings):
+    settings.LEASE_SECONDS = 0
+    enqueue(redis, WORK)
+    job = claim(redis, "slow")
+    jobs.reap(redis)
+    claim(redis, "other")
+
+    assert jobs.submit_error(redis, job.id, "slow", "engine_failed") == "STALE"
+
+
+def test_a_job_that_kills_every_worker_ends_in_an_error_and_owes_nothing(redis, settings):
+    settings.LEASE_SECONDS = 0
+    with bells(redis) as pubsub:
+        enqueue(redis, WORK)
+        for _ in range(settings.MAX_ATTEMPTS):
+            claim(redis)
+            jobs.reap(redis)
+
+        assert heard(pubsub) == (WORK.hash, b"e", b"worker_lost")
+    assert look(redis, WORK).detail == b"worker_lost"
+    [(_, letter)] = redis.xrange("dead:jobs")
+    assert b"text" not in letter
+    assert at_rest(redis)
+
+
+def test_an_error_does_not_block_the_next_request(redis):
+    enqueue(redis, WORK)
+    jobs.submit_error(redis, claim(redis).id, "w", "engine_failed")
+    finalize(redis)
+
+    assert look(redis, WORK).state is State.ERROR
+    assert enqueue(redis, WORK).state is State.QUEUED
+
+
+def test_nothing_to_say_is_remembered_and_costs_nothing(redis):
+    enqueue(redis, WORK)
+    jobs.submit_nothing(redis, claim(redis).id, "w")
+    finalize(redis)
+
+    assert enqueue(redis, WORK, user=2).state is State.SKIPPED
+    assert redis.xlen("billing") == 0
+    assert at_rest(redis)
+
+
+def test_a_worker_that_is_told_to_stop_gives_its_job_back_uncounted_and_first_in_line(redis):
+    enqueue(redis, make_work("first"))
+    enqueue(redis, make_work("second"))
+    job = claim(redis)
+
+    jobs.release(redis, job.id, "w")
+
+    again = claim(redis)
+    assert (again.text, again.attempt) == ("first", 1)
+
+
+def test_bytes_that_did_not_survive_are_made_again(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
+    redis.delete(f"res:{job.id}")
+    finalize(redis)
+
+    finish(redis, claim(redis))
+
+    assert redis.xlen("billing") == 1
+
+
+def test_audio_lost_before_it_was_stored_is_made_again_and_not_billed(redis):
+    enqueue(redis, WORK)
+    speak_all(redis)
+    [(_, entry)] = redis.xrange("persist")
+
+    jobs.requeue_lost(redis, entry[b"job"])
+    jobs.requeue_lost(redis, entry[b"job"])
+
+    assert speak_all(redis) == [WORK.text]
+    assert [charge[b"billable"] for _, charge in redis.xrange("billing")] == [b"1", b"0"]
+
+
+# --- Seeking ------------------------------------------------------------------------------------------------
+
+
+def test_nobody_left_drops_what_is_queued_and_owes_nothing(redis):
+    enqueue(redis, WORK)
+
+    assert cancel(redis, WORK) == "DROPPED"
+    assert claim(redis) is None
+    assert at_rest(redis)
+
+
+def test_another_listener_keeps_the_job_and_pays_for_it(redis):
+    enqueue(redis, WORK, user=1)
+    enqueue(redis, WORK, user=2)
+
+    assert cancel(redis, WORK, user=1) == "HANDED_OVER"
+
+    assert not redis.exists("due:1")
+    assert redis.hget("due:2", "standard") == b"12"
+    assert speak_all(redis) == [WORK.text]
+    assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"2"]
+
+
+def test_another_tab_of_the_payer_keeps_the_job(redis):
+    enqueue(redis, WORK, connection="web.1")
+    enqueue(redis, WORK, connection="web.2")
+
+    assert cancel(redis, WORK, connection="web.1") == "STILL_WANTED"
+    assert speak_all(redis) == [WORK.text]
+
+
+def test_what_is_being_spoken_is_finished_and_kept(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+
+    assert cancel(redis, WORK) == "RUNNING"
+    finish(redis, job)
+
+    assert look(redis, WORK).state is State.CACHED
+
+
+@pytest.mark.parametrize("workers", [8])
+def test_many_workers_at_once_never_get_the_same_job(redis, workers):
+    for i in range(200):
+        enqueue(redis, make_work(f"block {i}"), user=i % 5)
+    taken = []
+
+    def work(name):
+        while job := claim(redis, name):
+            taken.append(job.id)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(workers)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    assert len(taken) == len(set(taken)) == 200
+
+
+def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis):
+    redis.script_flush()
+
+    assert enqueue(redis, WORK).state is State.QUEUED
+    redis.script_flush()
+    assert scripts.run_all(redis, [jobs.look_call(WORK.hash)])[0][0] == b"waiting"

@@ -1,0 +1,101 @@
+-- Shared by the scripts of the finalize protocol; put in front of each.
+-- Principle: job:{id} exists exactly while the job is unfinished. The script that deletes it also does
+-- everything that follows from it.
+
+local WARM = '~warm'         -- the queue of work that nobody waits for
+local LAST = 9e15            -- its virtual time: behind every listener
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function is_last_holder(hash, id)
+  return redis.call('GET', 'inflight:' .. hash) == id
+end
+
+local function owe(user, usage_type, characters)
+  local key = 'due:' .. user
+  if redis.call('HINCRBY', key, usage_type, characters) <= 0 then redis.call('HDEL', key, usage_type) end
+end
+
+-- Fair between users: who comes back starts where the service stands now, or where their own last job ended.
+local function push(id, model, owner, rank)
+  local users = 'queue:' .. model
+  redis.call('ZADD', users .. ':' .. owner, rank, id)
+  if not redis.call('ZSCORE', users, owner) then
+    local start = LAST
+    if owner ~= WARM then
+      local served = tonumber(redis.call('GET', 'served:' .. model .. ':' .. owner) or 0)
+      start = math.max(tonumber(redis.call('GET', 'vtime:' .. model) or 0), served)
+    end
+    redis.call('ZADD', users, start, owner)
+  end
+  if redis.call('LLEN', 'wake:' .. model) < 64 then redis.call('LPUSH', 'wake:' .. model, '1') end
+end
+
+-- Returns whether the job was waiting there.
+local function unqueue(id, model, owner)
+  local users = 'queue:' .. model
+  local was_queued = redis.call('ZREM', users .. ':' .. owner, id) == 1
+  if was_queued and redis.call('ZCARD', users .. ':' .. owner) == 0 then redis.call('ZREM', users, owner) end
+  return was_queued
+end
+
+-- One PUBLISH for each web process that has somebody waiting. Bells may be lost: sockets look again.
+local function ring(hash, status, detail)
+  local rung = {}
+  for _, member in ipairs(redis.call('SMEMBERS', 'subs:' .. hash)) do
+    local process = string.match(member, ':([^:.]+)%.[^:.]+$')
+    if process and not rung[process] then
+      rung[process] = true
+      redis.call('PUBLISH', 'bell:' .. process, hash .. status .. detail)
+    end
+  end
+end
+
+-- The end of a job: nothing of it may outlive this.
+local function forget(id, hash)
+  redis.call('DEL', 'job:' .. id, 'res:' .. id)
+  redis.call('ZREM', 'leases', id)
+  if is_last_holder(hash, id) then redis.call('DEL', 'inflight:' .. hash) end
+  redis.call('DEL', 'subs:' .. hash)
+end
+
+-- Ends without audio: tells those who wait, and gives back what was set aside.
+local function fail(id, job, status, detail)
+  if job.billable == '1' then owe(job.user, job.usage_type, -tonumber(job.cost)) end
+  ring(job.hash, status, detail)
+  forget(id, job.hash)
+end
+
+local function load(id, ...)
+  local names = {...}
+  local values = redis.call('HMGET', 'job:' .. id, 'hash', unpack(names))
+  if not values[1] then return nil end
+  local job = {hash = values[1]}
+  for i, name in ipairs(names) do job[name] = values[i + 1] or nil end
+  return job
+end
+
+-- The header in front of audio, as audiocache.blob writes it: its length in four bytes, big-endian, and itself.
+local function header_of(key)
+  local size = redis.call('GETRANGE', key, 0, 3)
+  if #size < 4 then return '' end
+  return redis.call('GETRANGE', key, 0, 3 + struct.unpack('>I4', size))
+end
+
+-- Another attempt for a job whose worker is gone, or the end of it.
+local function retry_or_bury(id, job, max_attempts, reason)
+  redis.call('ZREM', 'leases', id)
+  redis.call('HDEL', 'job:' .. id, 'worker')
+  if tonumber(job.attempts) < max_attempts then
+    push(id, job.model, job.owner, job.rank)
+    return 'REQUEUED'
+  end
+  redis.call('XADD', 'dead:jobs', 'MAXLEN', '~', 10000, '*', 'id', id, 'hash', job.hash, 'model', job.model,
+    'voice', job.voice, 'attempts', job.attempts, 'reason', reason)
+  redis.call('SET', 'outcome:' .. job.hash, 'e' .. reason, 'EX', 60)
+  fail(id, job, 'e', reason)
+  return 'DEAD'
+end

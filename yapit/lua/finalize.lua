@@ -1,0 +1,74 @@
+-- All that follows from a result, in one step. A redelivered entry finds no job, and nothing happens twice.
+-- KEYS: results stream   ARGV: group, entry id, job id, outcome, detail
+local function let_go()
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('XDEL', KEYS[1], ARGV[2])
+end
+
+-- Civil date of a day number (days since 1970-01-01), proleptic Gregorian.
+local function date_of(days)
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02d', year, month, doy - math.floor((153 * mp + 2) / 5) + 1)
+end
+
+local id, outcome, detail = ARGV[3], ARGV[4], ARGV[5]
+local job = load(id, 'text', 'chars', 'cost', 'model', 'voice', 'params', 'revision', 'codec', 'multiplier_bp',
+  'usage_type', 'document', 'user', 'owner', 'rank', 'billable', 'duration_ms')
+if not job then
+  let_go()
+  return 'GONE'
+end
+
+if outcome == 's' then
+  redis.call('SET', 'outcome:' .. job.hash, 's', 'EX', 604800)
+  fail(id, job, 's', '')
+  let_go()
+  return 'SKIPPED'
+elseif outcome == 'e' then
+  redis.call('SET', 'outcome:' .. job.hash, 'e' .. detail, 'EX', 60)
+  fail(id, job, 'e', detail)
+  let_go()
+  return 'ERROR'
+end
+
+local audio = 'audio:' .. job.hash
+if redis.call('EXISTS', 'res:' .. id) == 0 then -- the bytes did not survive: make them again
+  unqueue(id, job.model, job.owner)
+  redis.call('HDEL', 'job:' .. id, 'submitted', 'worker')
+  push(id, job.model, job.owner, job.rank)
+  let_go()
+  return 'REQUEUED'
+end
+
+local at = now_ms()
+redis.call('RENAME', 'res:' .. id, audio) -- never refused by a full Redis, so what follows completes
+redis.call('PERSIST', audio)
+local size = redis.call('STRLEN', audio)
+redis.call('XADD', 'billing', '*', 'id', id, 'user', job.user, 'chars', job.chars, 'multiplier_bp', job.multiplier_bp,
+  'cost', job.cost, 'usage_type', job.usage_type, 'billable', job.billable, 'hash', job.hash, 'model', job.model,
+  'voice', job.voice, 'document', job.document, 'duration_ms', job.duration_ms, 'created_ms', string.format('%.0f', at))
+redis.call('XADD', 'persist', '*', 'hash', job.hash, 'size', size, 'job', cmsgpack.pack({
+  hash = job.hash, text = job.text, chars = job.chars, cost = job.cost, model = job.model, voice = job.voice,
+  params = job.params, revision = job.revision, codec = job.codec, multiplier_bp = job.multiplier_bp,
+  usage_type = job.usage_type, document = job.document, user = job.user}))
+redis.call('INCRBY', 'unpersisted', size)
+if job.billable == '1' then
+  local day = 'day:' .. date_of(math.floor(at / 86400000))
+  redis.call('ZADD', 'finished', at, id)
+  redis.call('HINCRBY', day, 'jobs', 1)
+  redis.call('HINCRBY', day, 'characters', job.cost)
+  redis.call('EXPIRE', day, 9 * 86400)
+end
+redis.call('DEL', 'outcome:' .. job.hash)
+unqueue(id, job.model, job.owner) -- a late result may find its job queued again
+ring(job.hash, 'c', header_of(audio))
+forget(id, job.hash)
+let_go()
+return 'CACHED'

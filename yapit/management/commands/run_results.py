@@ -1,0 +1,7 @@
+from config.streams import StreamCommand
+from yapit.results import ResultConsumer
+
+
+class Command(StreamCommand):
+    help = "Turn results into audio that listeners are told of. Several may run: give each a --number."
+    consumer_class = ResultConsumer

@@ -1,0 +1,50 @@
+import logging
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils.module_loading import import_string
+from redis import Redis
+
+from config import metrics
+from config import redis as redis_clients
+from config.streams import TRANSIENT, StopFlag
+
+logger = logging.getLogger(__name__)
+
+
+class Periodic:
+    """One callable and how often it is due."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self.call: Callable[[Redis], object] = import_string(path)
+        self.due_at = 0.0
+
+    def run_if_due(self, redis: Redis) -> None:
+        if time.monotonic() < self.due_at:
+            return
+        self.due_at = time.monotonic() + self.seconds
+        try:
+            self.call(redis)
+        except TRANSIENT as error:
+            logger.warning("%s: %s; trying again in %.1f s", self.path, type(error).__name__, self.seconds)
+
+
+class Command(BaseCommand):
+    help = (
+        "Take jobs back from silent workers, and call what apps list in PERIODIC. A second one does no harm."
+    )
+    requires_system_checks: list[str] = []  # starts without a database
+
+    def handle(self, *args: object, **options: object) -> None:
+        stop = StopFlag().listen()
+        metrics.serve(settings.METRICS_PORT)
+        redis = redis_clients.sync()
+        tasks = [Periodic(path, seconds) for path, seconds in settings.PERIODIC]
+        while not stop.is_set:
+            for task in tasks:
+                task.run_if_due(redis)
+            stop.sleep(0.1)

@@ -1,0 +1,37 @@
+import secrets
+import socket
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config import metrics
+from config import redis as redis_clients
+from config.streams import StopFlag
+from yapit.engines import load_engine
+from yapit.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "Speak the jobs of one model. Any number may run, on any machine that reaches Redis."
+    requires_system_checks: list[str] = []  # starts without a database
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--model", default=settings.DEFAULT_MODEL, help="which engine: a key of ENGINES")
+
+    def handle(self, *args: object, model: str, **options: object) -> None:
+        if model not in settings.ENGINES:
+            raise CommandError(
+                f"There is no engine {model!r}; there are: {', '.join(sorted(settings.ENGINES))}."
+            )
+        stop = StopFlag().listen()
+        metrics.serve(settings.METRICS_PORT)
+        engine = load_engine(model, settings.ENGINES[model])
+        engine.warm()
+        Worker(
+            model=model,
+            engine=engine,
+            name=f"{socket.gethostname()}-{secrets.token_hex(6)}",
+            redis=redis_clients.sync(),
+            blocking=redis_clients.blocking(1),
+            stop=stop,
+        ).run()

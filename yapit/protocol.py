@@ -1,0 +1,160 @@
+"""Every WebSocket message, as docs/protocol.md describes them. Pure: imports no Django."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+MAX_INDICES = 32
+MAX_FRAME_BYTES = 65_536
+
+CODES = {
+    "invalid_message": "The frame is not a message of this protocol.",
+    "unknown_type": "The message's `type` is not one of this protocol.",
+    "binary_frame": "Messages are JSON in text frames.",
+    "too_many_blocks": f"More than {MAX_INDICES} block indices in one message.",
+    "document_not_found": "There is no such document, or it is not yours to read.",
+    "model_not_found": "There is no such model.",
+    "voice_not_found": "The model has no such voice, or it is not yours to use.",
+    "unavailable": "A part of the service does not answer right now; ask again.",
+    "out_of_range": "The document has no block with this index.",
+    "nothing_to_speak": "The voice finds nothing to say in this block.",
+    "usage_limit": "The characters of the plan are used up.",
+    "busy": "More is waiting than may wait; ask again in a moment.",
+    "engine_failed": "The voice failed on this block.",
+    "bad_parameters": "The voice does not take its parameters.",
+    "text_too_long": "The block is longer than the voice takes.",
+    "bad_text": "The block is not text that a voice can read.",
+    "audio_too_large": "The block's audio is larger than may be kept.",
+    "revision_mismatch": "The workers run another version of this voice.",
+    "engine_hung": "The voice did not finish this block in time.",
+    "worker_lost": "The workers that tried this block did not survive it.",
+    "lost": "The block was lost on its way several times.",
+}
+
+Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class ProtocolError(Exception):
+    """A frame that is answered with an `error` frame. The message is for the client's developer."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        *,
+        document_id: UUID | None = None,
+        block_indices: list[int] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message or CODES[code])
+        self.code = code
+        self.document_id = document_id
+        self.block_indices = block_indices
+        self.retry_after = retry_after
+
+
+class Synthesize(msgspec.Struct, tag="synthesize", frozen=True):
+    """Make these blocks audible, in this order. Without model and voice: the listener's own choice."""
+
+    document_id: UUID
+    block_indices: list[int]
+    model: Slug | None = None
+    voice: Slug | None = None
+    priority: Literal["playing", "prefetch"] = "prefetch"
+
+
+class CursorMoved(msgspec.Struct, tag="cursor_moved", frozen=True):
+    """The listener went elsewhere: this connection waits for no block of the document any more."""
+
+    document_id: UUID
+    cursor: int = 0
+
+
+ClientMessage = Synthesize | CursorMoved
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Why a block is refused, in characters."""
+
+    available: int
+    limit: int
+    used: int
+    requested: int
+    period_end: str | None = None
+
+
+class Status(msgspec.Struct, tag="status", kw_only=True):
+    """What became of one block. Terminal: cached, skipped, error."""
+
+    seq: int = 0
+    document_id: UUID
+    block_idx: int
+    status: Literal["queued", "cached", "skipped", "error"]
+    audio_url: str | None = None
+    error: str | None = None
+    recoverable: bool = True
+    code: str | None = None
+    model_slug: str | None = None
+    voice_slug: str | None = None
+    word_timestamps: str | None = None
+    duration_ms: int | None = None
+    usage: Usage | None = None
+
+
+class Evicted(msgspec.Struct, tag="evicted", kw_only=True):
+    """These blocks, in order, are not waited for any more; none of them gets another status."""
+
+    seq: int = 0
+    document_id: UUID
+    block_indices: list[int]
+
+
+class Error(msgspec.Struct, tag="error", kw_only=True):
+    """A message that was not acted on."""
+
+    seq: int = 0
+    code: str
+    error: str
+    document_id: UUID | None = None
+    block_indices: list[int] | None = None
+    retry_after: float | None = None
+
+
+ServerMessage = Status | Evicted | Error
+
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(text: str | None) -> ClientMessage:
+    """Read one frame, or raise ProtocolError."""
+    if text is None:
+        raise ProtocolError("binary_frame")
+    try:
+        message: ClientMessage = _decoder.decode(text)
+    except msgspec.ValidationError as error:
+        code = "unknown_type" if str(error).endswith("`$.type`") else "invalid_message"
+        raise ProtocolError(code, "" if code == "unknown_type" else str(error)) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise ProtocolError("invalid_message", "The frame is not JSON.") from None
+    if isinstance(message, Synthesize) and len(message.block_indices) > MAX_INDICES:
+        raise ProtocolError("too_many_blocks", document_id=message.document_id)
+    return message
+
+
+def encode(message: ServerMessage) -> str:
+    return _encoder.encode(message).decode()
+
+
+class _Timing(msgspec.Struct, frozen=True):
+    t: str
+    s: float
+    e: float
+
+
+def word_timestamps(words: tuple[tuple[str, int, int], ...]) -> str | None:
+    """A JSON list of {t, s, e}, in seconds; None where the voice gives none."""
+    if not words:
+        return None
+    return _encoder.encode([_Timing(text, start / 1000, end / 1000) for text, start, end in words]).decode()

@@ -1,0 +1,55 @@
+"""The hot path's end: what workers hand in becomes audio that listeners are told of. Redis only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redis import exceptions as redis_errors
+
+from config import metrics
+from config.scripts import run_all
+from config.streams import Entry, Fields, StreamConsumer, UnreadableEntry
+from yapit.jobs import FINALIZE
+
+FINALIZED = metrics.counter("jobs_finalized", "Results by what became of them", ["outcome"])
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    job_id: str
+    outcome: str
+    detail: str
+
+
+class ResultConsumer(StreamConsumer[Result]):
+    """Runs FINALIZE for each result. Any number may run; a result handled twice is handled once."""
+
+    streams = ("results",)
+    group = "results"
+    batch_size = 64
+
+    def parse(self, stream: str, fields: Fields) -> Result:
+        try:
+            return Result(*(fields[name].decode() for name in (b"id", b"outcome", b"detail")))
+        except (KeyError, UnicodeDecodeError) as error:
+            raise UnreadableEntry(f"not a result: {type(error).__name__}") from None
+
+    def handle(self, events: Sequence[Result]) -> None:
+        """Nothing to do here: FINALIZE works and lets go in one step."""
+
+    def settle(self, entries: Sequence[Entry[Result]]) -> None:
+        calls = [
+            FINALIZE.call(
+                self.group,
+                entry.id,
+                entry.event.job_id,
+                entry.event.outcome,
+                entry.event.detail,
+                keys=[entry.stream],
+            )
+            for entry in entries
+        ]
+        answers = run_all(self.redis, calls)
+        for answer in answers:
+            if isinstance(answer, redis_errors.RedisError):
+                raise answer
+            FINALIZED.labels(answer.decode()).inc()
