@@ -27,7 +27,6 @@ AUDIO_PUBLIC = env.bool("AUDIO_PUBLIC", False)
 # --- Applications -------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "daphne",
     "channels",
     "django.contrib.admin",
     "django.contrib.auth",

@@ -49,6 +49,7 @@ def start(services: contextlib.ExitStack) -> dict[str, str]:
     valkey = ValkeyServer(folder / "valkey", secrets.token_hex(16))
     for server in (postgres, valkey):
         explain(server.start, launch, folder / "services.log")
+    (folder / "static").mkdir()  # whitenoise warns when it is not there
     return {
         "DATABASE_URL": postgres.url,
         "REDIS_URL": valkey.url,

@@ -1,0 +1,61 @@
+"""`manage.py run_web`: HTTP and WebSockets, in this process."""
+
+import gc
+import ipaddress
+import socket
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
+
+from config import metrics
+
+BACKLOG = 1024
+
+
+class Command(BaseCommand):
+    help = "Serve HTTP and WebSockets."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *, server: str, host: str, port: int, **options: Any) -> None:
+        if not settings.MULTI_USER and not is_loopback(host):
+            raise CommandError(
+                f"{host} can be reached by others, and without MULTI_USER=1 nobody logs in: use 127.0.0.1."
+            )
+        with listen(host, port) as listening:
+            metrics.serve(settings.METRICS_PORT)
+            application = import_string(settings.ASGI_APPLICATION)
+            # What is there now stays for good: the collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
+            run = import_string(f"config.serving.on_{server}.run")
+            run(application, listening, settings.DRAIN_SECONDS)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, bound before anything else is loaded: a taken port shows at once."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise CommandError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port.") from exc
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,132 @@
+"""Daphne with our drain in front of it, and a guard around each of its WebSockets.
+
+Its queues have no bounds in either direction: without the guard one flood, or one reader that has fallen
+asleep, takes the memory of all.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from daphne.http_protocol import WebRequest
+from daphne.server import Server, reactor
+from daphne.ws_protocol import WebSocketProtocol
+
+from config.drain import drain
+from config.serving import limits
+
+
+class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803  # autobahn's names
+        if self.application_queue.qsize() >= limits.QUEUED_MESSAGES:
+            self.serverClose(limits.POLICY_VIOLATION)
+            self.muted = True
+            self.application_queue.put_nowait(
+                {"type": "websocket.disconnect", "code": limits.POLICY_VIOLATION}
+            )
+            return
+        super().onMessage(payload, isBinary)
+
+    def serverSend(self, content: str | bytes, binary: bool = False) -> None:  # noqa: N802
+        super().serverSend(content, binary)
+        if unsent_bytes(self.transport) > limits.UNSENT_BYTES:
+            self.transport.abortConnection()
+
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802
+        # sendClose refuses every code of the standard but 1000, and those are the ones that say why.
+        self.sendCloseFrame(code=1000 if code is None else code)
+
+
+def unsent_bytes(transport: Any) -> int:
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[no-any-return]
+
+
+class DrainedServer(Server):  # type: ignore[misc]
+    """Serves one socket that is listening already."""
+
+    def __init__(
+        self, application: Callable[..., Any], listening: socket.socket, drain_seconds: float
+    ) -> None:
+        super().__init__(
+            application,
+            endpoints=[f"fd:fileno={listening.detach()}"],  # closed by Twisted
+            signal_handlers=False,
+            http_timeout=limits.HTTP_SECONDS,
+            ping_interval=limits.PING_SECONDS,
+            ping_timeout=limits.PONG_SECONDS,
+            websocket_max_message_size=limits.MESSAGE_BYTES,
+            websocket_max_frame_size=limits.MESSAGE_BYTES,
+            server_name="",
+            verbosity=0,
+            ready_callable=self._prepare,
+        )
+        self.ports: list[Any] = []
+        self.drain_seconds = drain_seconds
+        self.ending: asyncio.Task[None] | None = None
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        self.ports.append(port)
+
+    def _prepare(self) -> None:
+        self.ws_factory.protocol = GuardedWebSocket
+        # A message that is too long is answered with 1009 rather than with a dropped connection.
+        self.ws_factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=2)
+        loop = asyncio.get_event_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, partial(self._begin_to_end, loop))
+
+    def _begin_to_end(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.ending is None:
+            self.ending = loop.create_task(self._end())
+        else:
+            self.stop()  # asked twice
+
+    async def _end(self) -> None:
+        await drain(self, self.drain_seconds)
+        self.stop()
+
+    def stop_accepting(self) -> None:
+        for port in self.ports:
+            port.stopListening()
+
+    def close_sockets(self) -> None:
+        for protocol in list(self.connections):
+            if isinstance(protocol, WebSocketProtocol):
+                if protocol.state == protocol.STATE_OPEN:
+                    protocol.serverClose(limits.SERVICE_RESTART)
+                elif protocol.state == protocol.STATE_CONNECTING:
+                    protocol.serverReject()
+
+    def is_idle(self) -> bool:
+        return not any(is_open(protocol, details) for protocol, details in self.connections.items())
+
+    def kill_all_applications(self) -> Any:
+        """As daphne's, which fails on a connection whose application has ended already."""
+        for details in self.connections.values():
+            details.setdefault("application_instance", finished())
+        return super().kill_all_applications()
+
+
+def is_open(protocol: Any, details: dict[str, Any]) -> bool:
+    """A response is on its way, or a socket or its application has not come to its end."""
+    application = details.get("application_instance")
+    if application is not None and not application.done():
+        return True
+    return isinstance(protocol, WebRequest) and "disconnected" not in details and application is not None
+
+
+def finished() -> "asyncio.Future[None]":
+    future = asyncio.get_event_loop().create_future()
+    future.set_result(None)
+    return future
+
+
+def run(application: Callable[..., Any], listening: socket.socket, drain_seconds: float) -> None:
+    DrainedServer(application, listening, drain_seconds).run()
+
+
+__all__ = ["reactor", "run"]

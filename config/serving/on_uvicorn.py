@@ -1,0 +1,81 @@
+"""Uvicorn with our drain in front of its own.
+
+Little is left to guard: it stops reading from a socket whose application is behind, and an application that
+sends to a slow reader waits.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from config.drain import drain
+from config.serving import limits
+
+
+class DrainedServer(uvicorn.Server):
+    def __init__(self, configuration: uvicorn.Config, drain_seconds: float) -> None:
+        super().__init__(configuration)
+        self.drain_seconds = drain_seconds
+        self.ending: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._begin_to_end, loop)
+        yield
+
+    def _begin_to_end(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.ending is None:
+            self.ending = loop.create_task(self._end())
+        else:
+            self.force_exit = self.should_exit = True  # asked twice
+
+    async def _end(self) -> None:
+        await drain(self, self.drain_seconds)
+        self.should_exit = self.force_exit = True
+
+    def stop_accepting(self) -> None:
+        for server in self.servers:
+            server.close()
+
+    def close_sockets(self) -> None:
+        # Its own way out: sockets get 1012, idle connections end, busy ones end after their response.
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+    def is_idle(self) -> bool:
+        return not self.server_state.connections and not self.server_state.tasks
+
+
+class GuardedWebSocket(WebSocketsSansIOProtocol):
+    """Bounds the wait for the answer to a closing handshake."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.close_timeout = 2.0
+
+
+def run(application: Callable[..., Any], listening: socket.socket, drain_seconds: float) -> None:
+    configuration = uvicorn.Config(
+        application,
+        http="h11",
+        ws=GuardedWebSocket,
+        ws_max_size=limits.MESSAGE_BYTES,
+        ws_ping_interval=limits.PING_SECONDS,
+        ws_ping_timeout=limits.PONG_SECONDS,
+        ws_per_message_deflate=False,
+        timeout_keep_alive=limits.HTTP_SECONDS,
+        timeout_graceful_shutdown=1,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    DrainedServer(configuration, drain_seconds).run(sockets=[listening])

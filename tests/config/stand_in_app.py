@@ -1,0 +1,41 @@
+"""An application for a web process of the tests: health, a slow response, obedient sockets."""
+
+import asyncio
+
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+from config.health import health
+
+urlpatterns = [path("health", health)]
+django_application = get_asgi_application()
+
+
+async def application(scope, receive, send):
+    if scope["type"] == "websocket":
+        await socket(receive, send)
+    elif scope["path"] == "/slow":
+        await slow_response(float(scope["query_string"]), send)
+    else:
+        await django_application(scope, receive, send)
+
+
+async def slow_response(seconds, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+    await send({"type": "http.response.body", "body": b"begin", "more_body": True})
+    await asyncio.sleep(seconds)
+    await send({"type": "http.response.body", "body": b"ended"})
+
+
+async def socket(receive, send):
+    """Echoes, closes with the number it is sent, or falls asleep."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message["text"]
+        if text == "sleep":
+            await asyncio.sleep(60)
+        elif text.isdigit():
+            await send({"type": "websocket.close", "code": int(text)})
+        else:
+            await send({"type": "websocket.send", "text": text})

@@ -1,0 +1,204 @@
+"""The web process under both servers, with real sockets and signals."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from config.embedded.program import free_port
+from config.management.commands.run_web import is_loopback
+from tests.waiting import wait_until
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Web:
+    def __init__(self, server, drain_seconds):
+        self.port = free_port()
+        command = [sys.executable, "manage.py", "run_web", "--server", server, "--port", str(self.port)]
+        self.process = subprocess.Popen(command, cwd=PROJECT, env=environment(drain_seconds))
+        wait_until(self.is_up, timeout=30)
+
+    def is_up(self):
+        assert self.process.poll() is None
+        with contextlib.suppress(OSError), self.get("/health") as response:
+            return response.status == 200
+
+    @contextlib.contextmanager
+    def get(self, path):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request("GET", path)
+            yield connection.getresponse()
+
+    def connect(self):
+        return connect(f"ws://127.0.0.1:{self.port}/", compression=None)
+
+    def ask_to_stop(self):
+        self.process.send_signal(signal.SIGTERM)
+
+
+def environment(drain_seconds=5):
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.config.stand_in_web", "DRAIN_SECONDS": str(drain_seconds)}
+    return os.environ | settings
+
+
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def server(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def web(server):
+    """A web process that the tests of this module share."""
+    web = Web(server, drain_seconds=1)
+    yield web
+    web.process.kill()
+    web.process.wait()
+
+
+@pytest.fixture
+def start(server):
+    """Starts a web process, and sees to its end."""
+    with contextlib.ExitStack() as running:
+
+        def begin(drain_seconds=5):
+            web = Web(server, drain_seconds)
+            running.callback(web.process.wait)
+            running.callback(web.process.kill)
+            return web
+
+        yield begin
+
+
+def test_health_is_told_without_naming_the_server(web):
+    with web.get("/health") as response:
+        assert response.status == 200
+        assert b'"postgresql": "ok"' in response.read()
+        assert "server" not in response.headers
+
+
+@pytest.mark.slow
+def test_with_nothing_open_it_ends_at_once(start):
+    web = start(drain_seconds=60)
+
+    web.ask_to_stop()
+
+    assert web.process.wait(3) == 0
+
+
+def test_it_finishes_what_it_has_begun_and_lets_nobody_new_in(start):
+    web = start()
+    with web.get("/slow?2") as response, web.connect() as client:
+        assert response.read(5) == b"begin"
+
+        web.ask_to_stop()
+
+        assert close_code(client) == 1012
+        wait_until(lambda: not accepts(web.port))
+        assert response.read() == b"ended"
+    assert web.process.wait(3) == 0
+
+
+@pytest.mark.slow
+def test_a_response_without_end_does_not_hold_up_the_end(start):
+    web = start(drain_seconds=0.5)
+    with web.get("/slow?60") as response:
+        response.read(5)
+
+        web.ask_to_stop()
+
+        assert web.process.wait(2) == 0
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 1012, 1013, 4401])
+def test_close_codes_reach_the_client(web, code):
+    with web.connect() as client:
+        client.send(str(code))
+
+        assert close_code(client) == code
+
+
+def test_a_message_that_is_too_long_closes_the_socket(web):
+    with web.connect() as client:
+        client.send("x" * 65537)
+
+        assert close_code(client) == 1009
+
+
+def test_a_flood_is_not_collected(server, web):
+    """Daphne reads on whatever the application does; uvicorn stops reading, and the sender has to wait."""
+    with web.connect() as client:
+        client.send("sleep")
+        if server == "daphne":
+            flood(client)
+            assert close_code(client) == 1008
+        else:
+            flooding = threading.Thread(target=flood, args=(client,), daemon=True)
+            flooding.start()
+            flooding.join(1)
+            assert flooding.is_alive()
+            client.socket.shutdown(socket.SHUT_RDWR)
+            flooding.join()
+
+
+def flood(client):
+    with contextlib.suppress(ConnectionClosed, OSError):
+        for _ in range(5000):
+            client.send("x" * 10_000)
+
+
+def close_code(client):
+    with pytest.raises(ConnectionClosed) as closed:
+        client.recv(timeout=5)
+    return closed.value.rcvd.code
+
+
+def test_a_taken_port_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        done = run_web("--port", port)
+
+    assert done.returncode == 1
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_alone_it_listens_to_this_machine_only():
+    done = run_web("--host", "0.0.0.0")
+
+    assert done.returncode == 1
+    assert "nobody logs in" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+def test_addresses_that_others_reach(host):
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_addresses_of_this_machine_alone(host):
+    assert is_loopback(host)
+
+
+def run_web(*arguments):
+    command = [sys.executable, "manage.py", "run_web", *arguments]
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment(), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def accepts(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
