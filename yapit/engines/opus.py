@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # numpy and PyAV cost 0.2 s and 40 MB, and web processes only
 
 SAMPLE_RATE = 24_000
 BIT_RATE = 32_000
-COMPLEXITY = 5  # of 10: a third of the time of 10
+COMPLEXITY = 5  # of 10, which takes three times as long
 CODEC = "opus-24k-mono-32k"
 # bitexact: no encoder version in the tags, and a fixed serial number of the stream
 MUXER = {"fflags": "+bitexact"}
