@@ -2,19 +2,23 @@
 
 const LOOK_AHEAD = 60; // characters; a word that is not that near was never written like this
 
+// Spans of one block break within a word where a style changes, between words where a paragraph ends.
+const paragraphOf = (element) => element.closest("p, li, h1, h2, h3, h4, h5, h6, figure, blockquote, aside");
+
 /** The text of several elements as one string, and the way back from an offset to a place in the page. */
 class SpokenText {
   #nodes = []; // [text node, offset of its start]
 
   constructor(elements) {
-    let text = "";
+    let [text, paragraph] = ["", null];
     for (const element of elements) {
+      if (text && paragraphOf(element) !== paragraph) text += " ";
+      paragraph = paragraphOf(element);
       const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
       while (walker.nextNode()) {
         this.#nodes.push([walker.currentNode, text.length]);
         text += walker.currentNode.data;
       }
-      text += " ";
     }
     this.text = text;
   }

@@ -99,8 +99,21 @@ export class Paper extends EventTarget {
     elements.at(-1).after(" ", note);
   }
 
+  // A footnote stands at the very end, which may not be on the page yet.
+  async #goTo(id) {
+    await this.reach(Infinity);
+    const target = document.getElementById(id);
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    target?.scrollIntoView({ block: "center", behavior });
+  }
+
   // Marking text with the mouse and following a link are not a wish to hear it.
   #onClick(event) {
+    const inside = event.target.closest("a[href^='#']");
+    if (inside) {
+      event.preventDefault();
+      this.#goTo(inside.hash.slice(1)).catch(() => {}); // what failed to load is said by the event
+    }
     if (event.target.closest("a, button, input, summary") || !getSelection().isCollapsed) return;
     const block = event.target.closest(".block[data-block]");
     if (block) this.dispatchEvent(new CustomEvent("chosen", { detail: Number(block.dataset.block) }));
@@ -118,6 +131,7 @@ function render({ kind, html }) {
   for (const image of section.querySelectorAll("img")) {
     image.loading = "lazy";
     image.referrerPolicy = "no-referrer";
+    if (image.dataset.width) image.style.width = `${image.dataset.width}%`;
   }
   for (const table of section.querySelectorAll("table, pre")) {
     table.tabIndex = 0; // scrolls sideways, so the keyboard must reach it

@@ -7,6 +7,7 @@ import { NOT_AUTHENTICATED } from "./socket.js";
 const TICK_MS = 500;
 const FETCH_AHEAD = 4;
 const FETCH_AGAIN_MS = 2_000;
+const BUSY_MS = 2_000;
 const FAILURES_IN_A_ROW = 4; // more than that and going on would only burn through the document
 
 /**
@@ -20,6 +21,7 @@ export class Player extends EventTarget {
   #voice = null;
   #fetchNotBefore = 0;
   #failures = 0; // since something was heard
+  #evictions = 0; // answers to our own cursor_moved that are still to come
   #timer = null;
 
   constructor({ socket, shelf, deck, now = Date.now }) {
@@ -132,19 +134,22 @@ export class Player extends EventTarget {
   }
 
   #moveTo(index) {
-    this.#queue.seek(index);
+    this.#queue.cursor = index;
     this.#tellCursor();
     this.dispatchEvent(new Event("block"));
   }
 
   #tellCursor() {
-    this.socket.send({ type: "cursor_moved", document_id: this.#document.id, cursor: this.cursor });
+    if (!this.#queue.isWaiting) return;
+    this.#queue.resume();
+    this.#evictions += this.socket.send({ type: "cursor_moved", document_id: this.#document.id, cursor: this.cursor }) ? 1 : 0;
   }
 
   // --- The server -----------------------------------------------------------------------------------------------
 
   #onOpen() {
     this.isOnline = true;
+    this.#evictions = 0;
     this.#startOver();
     this.#set({});
   }
@@ -167,7 +172,7 @@ export class Player extends EventTarget {
   #onFrame(frame) {
     if (frame.document_id && frame.document_id !== this.#document?.id) return;
     if (frame.type === "status") this.#onStatus(frame);
-    else if (frame.type === "evicted") this.#queue.drop(frame.block_indices);
+    else if (frame.type === "evicted") this.#onEvicted(frame.block_indices);
     else if (frame.type === "error") this.#onError(frame);
     this.#pump();
   }
@@ -180,18 +185,34 @@ export class Player extends EventTarget {
       this.#stop({ kind: frame.code === "usage_limit" ? "usage" : "refused", message: frame.error, usage: frame.usage });
       return;
     }
+    if (frame.status === "error" && frame.code === "busy") {
+      this.#queue.drop([frame.block_idx]);
+      this.#waitForRoom(BUSY_MS);
+      return;
+    }
     if (!this.#queue.receive(frame, this.now())) return;
     this.dispatchEvent(new CustomEvent("status", { detail: { index: frame.block_idx } }));
+  }
+
+  // What our own jump threw out has been asked for anew where it is still wanted.
+  #onEvicted(indices) {
+    if (this.#evictions > 0) this.#evictions -= 1;
+    else this.#queue.drop(indices);
   }
 
   #onError({ code, error, block_indices: indices, retry_after: retryAfter }) {
     this.#queue.drop(indices ?? undefined);
     if (retryAfter) {
-      this.#queue.hold(this.now() + retryAfter * 1_000);
-      this.#set({ trouble: { kind: "busy", message: error } });
+      this.#waitForRoom(retryAfter * 1_000);
     } else {
       this.#stop({ kind: "refused", code, message: error });
     }
+  }
+
+  // Said only to a listener who is waiting; the others will not notice.
+  #waitForRoom(ms) {
+    this.#queue.hold(this.now() + ms);
+    if (this.phase === "waiting") this.#set({ trouble: { kind: "busy" } });
   }
 
   /** Something outside found that going on makes no sense. */
@@ -220,7 +241,7 @@ export class Player extends EventTarget {
       this.#set({ phase: "finished" });
       return;
     }
-    this.#queue.advance(next);
+    this.#queue.cursor = next;
     this.phase = "waiting";
     this.#pump();
     this.dispatchEvent(new Event("block"));
@@ -249,7 +270,7 @@ export class Player extends EventTarget {
       this.#set({ phase: "finished" });
       return;
     }
-    this.#queue.advance(next);
+    this.#queue.cursor = next;
     this.dispatchEvent(new Event("block"));
     if (!this.#queue.isSpeakable(next)) this.#stepOver();
   }

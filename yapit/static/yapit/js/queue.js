@@ -59,18 +59,12 @@ export class Queue {
     return indices;
   }
 
-  /** Move with the sound. What was asked for stays asked for. */
-  advance(index) {
-    this.cursor = index;
+  /** True when the server has been asked for something that it has not answered for good. */
+  get isWaiting() {
+    return [...this.#entries.values()].some(({ status }) => PENDING.has(status));
   }
 
-  /** Jump. The server drops what was waiting, so all of that has to be asked for anew. */
-  seek(index) {
-    this.cursor = index;
-    this.resume();
-  }
-
-  /** Whatever has no outcome yet must be asked for again: a new connection, or frames were lost. */
+  /** Whatever has no outcome yet must be asked for again: a jump, a new connection, lost frames. */
   resume() {
     this.#heldUntil = 0;
     for (const entry of this.#entries.values()) {

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Compose } from "./compose.js";
 import { Deck } from "./deck.js";
-import { $, closeByClick, toast } from "./dialogs.js";
+import { $, closeByClick, make, toast } from "./dialogs.js";
 import { Documents } from "./documents.js";
 import { Follower } from "./follow.js";
 import { Highlighter } from "./highlight.js";
@@ -124,15 +124,17 @@ class Reader {
   }
 
   // A text that does not begin with a heading of its own gets the document's title.
+  #head(firstSection) {
+    const own = $("h1", firstSection);
+    const length = make("p", { className: "muted length", textContent: `${inWords(this.document.est_duration_ms)} to listen` });
+    $("#heading").hidden = Boolean(own);
+    $("#heading").replaceChildren(make("h1", { textContent: this.document.title }));
+    if (own) own.after(length);
+    else $("#heading").append(length);
+  }
+
   #onLoaded(sections) {
-    const isFirst = sections[0] === $("#article").firstElementChild;
-    if (isFirst) {
-      const own = $("h1", sections[0]);
-      $("#heading").hidden = false;
-      $("#heading-title").hidden = Boolean(own);
-      $("#heading-title").textContent = this.document.title;
-      $("#heading-meta").textContent = `${inWords(this.document.est_duration_ms)} to listen`;
-    }
+    if (sections[0] && sections[0] === $("#article").firstElementChild) this.#head(sections[0]);
     for (const [index, characters] of charactersOfBlocks(sections)) {
       this.timeline?.measure(index, characters);
     }
@@ -263,7 +265,9 @@ class Reader {
       await this.open(detail.id);
       $("#play").focus();
     });
-    addEventListener("popstate", (event) => event.state?.id && this.open(event.state.id, { silent: true }));
+    addEventListener("popstate", ({ state }) => {
+      if (state?.id && state.id !== this.document?.id) this.open(state.id, { silent: true });
+    });
   }
 
   #connectButtons() {
