@@ -315,7 +315,4 @@ class StreamCommand(BaseCommand):
     def handle(self, *args: object, drain: bool, number: int, **options: object) -> None:
         stop = StopFlag().listen()
         metrics.serve(settings.METRICS_PORT)
-        self.make_consumer(number).run(stop, drain=drain)
-
-    def make_consumer(self, number: int) -> StreamConsumer[Any]:
-        return self.consumer_class(number=number)
+        self.consumer_class(number=number).run(stop, drain=drain)

@@ -1,0 +1,100 @@
+"""What holds for every document."""
+
+import unicodedata
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.yapit.text.page import Page
+from yapit.text import Transformed, to_blocks
+from yapit.text.speech import is_speakable
+from yapit.text.splitting import LIMIT, split
+
+LETTERS = st.sampled_from("abcdé.,;:!?—“”()'\"今。，नि।؟ 1 \u0301")
+WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=400), max_size=40).map(" ".join)
+LINES = st.sampled_from(
+    ("# h", "- a", "  - b", "1. c", "> q", "> [!tip] t", "```", "$$", "$$ x $$", "x [^1] y", "[^1]: n", "")
+) | st.sampled_from(
+    (
+        *(
+            "| a | b |",
+            "|---|---|",
+            "<yap-show>",
+            "</yap-show>",
+            "<yap-speak>",
+            "</yap-speak>",
+            "<div>",
+            "---",
+        ),
+        *(
+            "![i](http://x/i)<yap-cap>c</yap-cap>",
+            "**b <yap-show>s</yap-show>**",
+            "word, word. Word!",
+            "&#0;",
+        ),
+        *("[l](http://x)", "    code", "  lazy"),
+    )
+)
+DOCUMENTS = st.lists(LINES, max_size=30).map("\n".join) | st.text(max_size=300)
+
+
+def in_words(text: str) -> str:
+    return "".join(text.split())
+
+
+@given(WORDS, st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_chunks_cover_the_text_and_keep_the_limit(text, first):
+    text = " ".join(text.split())
+    spans = split(text, first=first)
+
+    assert [start for start, _ in spans] == [0, *(end for _, end in spans)][: len(spans)]
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert all(len(text[start:end].strip()) <= LIMIT for start, end in spans)
+
+
+@given(WORDS)
+@settings(max_examples=100, deadline=None)
+def test_plain_text_loses_and_repeats_nothing(text):
+    document = to_blocks(text, markdown=False)
+
+    shown = Page(document).text
+    assert in_words(shown) == in_words(unicodedata.normalize("NFC", text))
+    spoken = [c for c in in_words("".join(document.blocks)) if c.isalnum()]
+    assert spoken == [c for c in in_words(shown) if c.isalnum()]
+
+
+@given(DOCUMENTS)
+@settings(max_examples=300, deadline=None)
+def test_blocks_and_sections_agree(source):
+    document = to_blocks(source)
+    page = Page(document)
+
+    next_block = 0
+    for section in document.sections:
+        assert section.first_block == next_block
+        next_block += section.block_count
+    assert next_block == len(document.blocks)
+    assert set(page.by_block) <= set(range(next_block))
+
+
+@given(DOCUMENTS)
+@settings(max_examples=300, deadline=None)
+def test_every_block_can_be_spoken_and_stored(source):
+    document: Transformed = to_blocks(source)
+
+    for block in document.blocks:
+        assert 0 < len(block) <= LIMIT
+        assert block == block.strip() == unicodedata.normalize("NFC", block)
+        assert is_speakable(block)
+        assert "\x00" not in block
+
+
+@given(DOCUMENTS)
+@settings(max_examples=200, deadline=None)
+def test_shown_words_of_a_block_stand_in_its_order(source):
+    document = to_blocks(source)
+
+    for number, shown in Page(document).by_block.items():
+        letters = iter(in_words(document.blocks[number]))
+        assert all(letter in letters for letter in in_words(shown) if letter.isalnum())

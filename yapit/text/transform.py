@@ -1,0 +1,62 @@
+"""The one way in: a source of Markdown or plain text becomes blocks and sections."""
+
+import re
+from collections.abc import Sequence
+
+from yapit.text import footnotes, html, tags
+from yapit.text.clean import clean, one_line
+from yapit.text.lines import Atom
+from yapit.text.markdown import parse
+from yapit.text.sections import SectionWriter
+from yapit.text.shapes import Section, Transformed
+from yapit.text.speech import Speech
+from yapit.text.tree import build, inlines
+
+TITLE_LENGTH = 80
+# The Markdown parser pays for each line. What has more than this within our 500,000 characters is no prose.
+MARKDOWN_LINES = 50_000
+
+_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
+
+
+def to_blocks(source: str, *, markdown: bool = True) -> Transformed:
+    """Pure: the same for the same source. Takes up to seconds of CPU: not for event loops."""
+    text = clean(source)
+    if markdown and text.count("\n") <= MARKDOWN_LINES:
+        return _from_markdown(text)
+    return _from_plain(text)
+
+
+def _from_markdown(text: str) -> Transformed:
+    body, definitions = build(parse(text))
+    used = footnotes.used(body, definitions)
+    tags.pair(inlines(body))
+    for definition in used.values():
+        tags.pair(inlines([definition]))
+    writer = SectionWriter({label: number for number, label in enumerate(used, start=1)})
+    writer.write(body, used)
+    return _transformed(writer.heading, writer.speech.blocks, writer.sections)
+
+
+def _from_plain(text: str) -> Transformed:
+    speech = Speech()
+    sections = []
+    for paragraph in _BLANK_LINES.split(text):
+        start = len(speech.blocks)
+        content = speech.say([Atom(one_line(paragraph).strip())])
+        if content:
+            count = len(speech.blocks) - start
+            sections.append(Section("paragraph", html.wrap("p", content), start, count))
+    return _transformed("", speech.blocks, sections)
+
+
+def _transformed(heading: str, blocks: Sequence[str], sections: Sequence[Section]) -> Transformed:
+    title = _shortened(heading or (blocks[0] if blocks else ""))
+    return Transformed(title or None, tuple(blocks), tuple(sections))
+
+
+def _shortened(title: str) -> str:
+    if len(title) <= TITLE_LENGTH:
+        return title
+    cut = title[:TITLE_LENGTH].rsplit(" ", 1)[0]
+    return cut[: TITLE_LENGTH - 1].rstrip(" ,;:") + "…"
