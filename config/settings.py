@@ -195,3 +195,20 @@ LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=lambda v: v in ("text", "json"))
 LOGGING_CONFIG = "config.logging.configure"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
+
+# --- run_stack: everything on one machine -------------------------------------------------------------------
+
+STACK_PREPARATIONS = [
+    ["init_audiocache"],
+    ["migrate", "--verbosity", "0"],
+    ["seed", "--credentials", "{credentials}"],
+]
+STACK_PROCESSES = {  # name -> arguments of manage.py, in the order in which they are stopped
+    "web": ["run_web"],
+    "worker-hibari": ["run_worker", "--model", "hibari"],
+    "results": ["run_results"],
+    "scheduler": ["run_scheduler"],
+    "billing": ["run_billing"],
+    "persister": ["run_persister"],
+}
+STACK_DRAINS = [["run_persister", "--drain"]]  # after those have ended, while Valkey still runs

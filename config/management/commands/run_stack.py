@@ -1,0 +1,127 @@
+"""`manage.py run_stack`: everything on one machine, until Ctrl-C."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config.embedded.program import CannotRun, Keeper, free_port, unprivileged_account
+from config.embedded.state import StateFolder, open_state
+from config.management.commands.run_web import is_loopback, listen
+from config.stack import Options, Stack
+from config.supervisor import TICK_SECONDS, Lines, Supervisor
+
+CREDENTIALS = "credentials.txt"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """Raised out of whatever a start is waiting for. Not an error: nothing may catch it by accident."""
+
+
+class Asked:
+    """How often we were asked to stop. Bare attributes: a lock in a signal handler can deadlock."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.is_starting = True
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.times += 1
+        if self.is_starting:
+            self.is_starting = False
+            raise Interrupted
+
+
+class Command(BaseCommand):
+    help = "Run everything on this machine, with private PostgreSQL and Valkey where no URL is set."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
+        parser.add_argument("--multi-user", action="store_true", help="people log in; allows any --host")
+        parser.add_argument("--state", type=Path, default=settings.STATE_DIR, help="what survives restarts")
+        parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
+
+    def handle(self, *, state: Path, **given: Any) -> None:
+        os.umask(0o077)
+        asked = Asked()
+        for number in SIGNALS:
+            signal.signal(number, asked)
+        try:
+            folder = open_state(state, unprivileged_account())
+            with folder.lock:
+                self._run(options_from(given, folder.path / CREDENTIALS), folder, asked)
+        except CannotRun as exc:
+            raise CommandError(str(exc)) from exc
+        except Interrupted:
+            raise SystemExit(130) from None
+
+    def _run(self, options: Options, folder: StateFolder, asked: Asked) -> None:
+        lines = Lines(width=max(map(len, [*options.processes, "init_audiocache"])))
+        with kept() as keeper:
+            supervisor = Supervisor(keeper, lines, impatient=lambda: asked.times > 1)
+            stack = Stack(options, folder, supervisor, lines)
+            is_first = not (folder.path / CREDENTIALS).exists()
+            try:
+                stack.start()
+                asked.is_starting = False
+                self._welcome(stack, is_first)
+                while not asked.times:
+                    supervisor.tick()
+                    time.sleep(TICK_SECONDS)
+            finally:
+                asked.is_starting = False
+                lines.write("stack", "stopping; once more to kill")
+                stack.stop()
+
+    def _welcome(self, stack: Stack, is_first: bool) -> None:
+        credentials = stack.state.path / CREDENTIALS
+        self.stdout.write(f"\nYapit is ready: http://{stack.address}/\n")
+        if is_first and credentials.exists():
+            self.stdout.write(f"The admin login and an API key, kept in {credentials}:\n")
+            self.stdout.write(credentials.read_text())
+        else:
+            self.stdout.write(f"The admin login and an API key are in {credentials}\n")
+        self.stdout.write("Ctrl-C stops everything; what was spoken is kept.\n\n")
+        self.stdout.flush()
+
+
+def options_from(given: dict[str, Any], credentials: Path) -> Options:
+    host, port, multi_user = given["host"], given["port"], given["multi_user"]
+    if not multi_user and not is_loopback(host):
+        raise CannotRun(f"{host} can be reached by others: give --multi-user as well, so that they log in.")
+    options = Options(
+        project=settings.BASE_DIR,
+        host=host,
+        port=port or free_port(),
+        server=given["server"],
+        multi_user=multi_user,
+        web_drain_seconds=settings.DRAIN_SECONDS,
+        processes=settings.STACK_PROCESSES,
+        preparations=[
+            [word.format(credentials=credentials) for word in command]
+            for command in settings.STACK_PREPARATIONS
+        ],
+        drains=settings.STACK_DRAINS,
+    )
+    listen(options.host, options.port).close()  # says in one sentence when the port is taken
+    return options
+
+
+@contextmanager
+def kept() -> Iterator[Keeper]:
+    keeper = Keeper()
+    try:
+        yield keeper
+    finally:
+        with suppress(BrokenPipeError):
+            keeper.close()
