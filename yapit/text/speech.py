@@ -33,9 +33,10 @@ class Speech:
 
     def say_joined(self, lines: Sequence[Line]) -> list[str]:
         """Speak the lines as one text, and return the HTML of each."""
-        spoken, places = _lay_out(lines)
-        starts, numbers = self._number_chunks(spoken)
-        return [html.spans(_segments(line, starts, numbers)) for line in places]
+        layout = _Layout()
+        rows = [layout.line(line) for line in lines]
+        starts, numbers = self._number_chunks(layout.text())
+        return [html.spans(_segments(row, starts, numbers)) for row in rows]
 
     def _number_chunks(self, spoken: str) -> tuple[list[int], list[int | None]]:
         starts: list[int] = []
@@ -54,34 +55,45 @@ def is_speakable(text: str) -> bool:
     return any(c.isalnum() or unicodedata.category(c) in ("So", "Sc") for c in text)
 
 
-def _lay_out(lines: Sequence[Line]) -> tuple[str, list[list[_Place]]]:
-    spoken: list[str] = []
-    length = 0
-    last = " "  # what the spoken text ends with: there is no space at its beginning, nor are there ever two
-    places: list[list[_Place]] = []
-    for line in lines:
-        gap = False
-        row: list[_Place] = []
-        for atom in line:
-            lead = 0
-            if not atom.spoken:
-                gap = gap or atom.apart
-            elif atom.text:
-                if (gap or atom.apart) and last.isalnum() and atom.text[0].isalnum():
-                    spoken.append(" ")
-                    length, last = length + 1, " "
-                gap = atom.apart
-                lead = 1 if last == " " and atom.text[0] == " " else 0
-                spoken.append(atom.text[lead:])
-                last = atom.text[-1]
-            end = length + (len(atom.text) - lead if atom.spoken else 0)
-            row.append(_Place(atom, length, end, lead))
-            length = end
-        if last != " ":
-            spoken.append(" ")
-            length, last = length + 1, " "
-        places.append(row)
-    return "".join(spoken).rstrip(), places
+class _Layout:
+    """The spoken text as it grows. It begins with no space, and never has two in a row."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._last = " "
+        self._gap = False
+
+    def line(self, atoms: Line) -> list[_Place]:
+        row = [self._place(atom) for atom in atoms]
+        self._space()
+        self._gap = False
+        return row
+
+    def text(self) -> str:
+        return "".join(self._parts).rstrip()
+
+    def _place(self, atom: Atom) -> _Place:
+        if not atom.spoken or not atom.text:
+            self._gap = self._gap or atom.apart
+            return _Place(atom, self._length, self._length)
+        if (self._gap or atom.apart) and self._last.isalnum() and atom.text[0].isalnum():
+            self._space()
+        self._gap = atom.apart
+        lead = 1 if self._last == " " and atom.text[0] == " " else 0
+        start = self._length
+        self._append(atom.text[lead:])
+        self._last = atom.text[-1]
+        return _Place(atom, start, self._length, lead)
+
+    def _space(self) -> None:
+        if self._last != " ":
+            self._append(" ")
+            self._last = " "
+
+    def _append(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
 
 
 def _segments(
