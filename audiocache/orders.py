@@ -23,6 +23,10 @@ class Kind(StrEnum):
     UNPIN = "unpin"
     VERIFY = "verify"  # delete what proves wrong: unlike DELETE it cannot hit the copy that has mended it
 
+    @property
+    def removes(self) -> bool:
+        return self in (Kind.DELETE, Kind.VERIFY)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:

@@ -70,7 +70,8 @@ class Writer:
     def write_batch(self, puts: Sequence[Put], orders: Sequence[Order]) -> Change:
         """Apply one batch in one transaction. Repeatable.
 
-        Touches come before eviction, or the batch could evict what it was just told is wanted. Raises
+        What is removed goes before what comes new, pins and touches find it there, and all that before
+        eviction, or the batch could evict what it was just told is wanted. Raises
         StoreUnavailable, with nothing changed, when the disk is full or the file locked or unreadable.
         """
         change = Change()
@@ -78,8 +79,12 @@ class Writer:
         try:
             with self._transaction() as db:
                 for order in orders:
-                    self._apply(db, order, change, now_ms)
+                    if order.kind.removes:
+                        self._apply(db, order, change, now_ms)
                 self._insert_new(db, puts, change, now_ms)
+                for order in orders:
+                    if not order.kind.removes:
+                        self._apply(db, order, change, now_ms)
                 self._evict(db, change, now_ms)
                 db.execute(
                     "UPDATE stat SET bytes = bytes + ?, n = n + ?, pinned_bytes = pinned_bytes + ?",

@@ -315,4 +315,7 @@ class StreamCommand(BaseCommand):
     def handle(self, *args: object, drain: bool, number: int, **options: object) -> None:
         stop = StopFlag().listen()
         metrics.serve(settings.METRICS_PORT)
-        self.consumer_class(number=number).run(stop, drain=drain)
+        self.make_consumer(number).run(stop, drain=drain)
+
+    def make_consumer(self, number: int) -> StreamConsumer[Any]:
+        return self.consumer_class(number=number)

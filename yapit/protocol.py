@@ -25,6 +25,7 @@ CODES = {
     "bad_parameters": "The voice does not take its parameters.",
     "text_too_long": "The block is longer than the voice takes.",
     "bad_text": "The block is not text that a voice can read.",
+    "bad_audio": "The voice returned something that is not audio.",
     "audio_too_large": "The block's audio is larger than may be kept.",
     "revision_mismatch": "The workers run another version of this voice.",
     "engine_hung": "The voice did not finish this block in time.",

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 STOP_GRACE = 3.0  # seconds for the job in hand after SIGTERM; a process has five to end
 EXIT_HUNG = 70
+OGG = b"OggS"
 REDIS_TROUBLE = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.OutOfMemoryError)
 
 SPOKEN = metrics.counter("worker_jobs", "Jobs by how they ended here", ["model", "outcome"])
@@ -77,6 +78,8 @@ class Worker:
         ):  # engines are other people's code; whatever they raise is this attempt's end, not ours
             logger.exception("The engine failed on attempt %d", job.attempt)
             return self._fail_attempt(job, "engine_failed")
+        if speech.audio and not speech.audio.startswith(OGG):
+            return self._hand_in(job, "bad_audio")
         return self._hand_in(job, speech)
 
     def _hand_in(self, job: jobs.Claimed, made: Speech | str) -> str:

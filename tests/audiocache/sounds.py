@@ -47,3 +47,18 @@ def sounds(count: int, size: int = 1000) -> list[Sound]:
 
 def order(kind: Kind, *some: Sound, at_ms: int = int(NOW * 1000)) -> Order:
     return Order("audio", kind, [one.key for one in some], at_ms)
+
+
+def finish(redis, *some: Sound) -> None:
+    """What FINALIZE leaves behind for the persister."""
+    for one in some:
+        redis.set(f"audio:{one.hash}", one.blob)
+        redis.incrby("unpersisted", len(one.blob))
+        redis.xadd("persist", {"hash": one.hash, "size": len(one.blob), "job": f"job {one.hash}"})
+
+
+def note_lost(redis, job: bytes) -> None:
+    """Stands for the callable that makes lost audio again."""
+    if job == b"nonsense":
+        raise ValueError("no job")
+    redis.rpush("lost", job)

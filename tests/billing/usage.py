@@ -58,5 +58,9 @@ def used(user_id: int) -> int:
     return Subscription.objects.get(user_id=user_id).standard_used
 
 
+def due(redis, user_id: int) -> dict[bytes, bytes]:
+    return redis.hgetall(f"due:{user_id}")
+
+
 def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()

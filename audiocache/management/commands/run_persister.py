@@ -1,0 +1,41 @@
+"""The process that writes the audio files."""
+
+from contextlib import ExitStack
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Tags
+from django.core.management.base import CommandError
+
+from audiocache.errors import StoreMissing, WriterBusy
+from audiocache.persister import PersistConsumer
+from audiocache.store import AudioStore, store_for
+from config.streams import StreamCommand
+
+EX_TEMPFAIL = 75  # sysexits.h: another one is at it
+
+
+class Command(StreamCommand):
+    """The only writer of the audio files, so that no write ever waits for another."""
+
+    help = "Store finished audio, and apply what is ordered of the stored. Exactly one may run."
+
+    def handle(self, *args: object, **options: Any) -> None:
+        with ExitStack() as at_the_end:
+            self.stores = {alias: self._open(alias, at_the_end) for alias in settings.AUDIO_ALIASES}
+            self.check(tags=[Tags.database], databases=settings.AUDIO_ALIASES)
+            super().handle(*args, **options)
+
+    def make_consumer(self, number: int) -> PersistConsumer:
+        return PersistConsumer(self.stores, number=number)
+
+    def _open(self, alias: str, at_the_end: ExitStack) -> AudioStore:
+        store = store_for(alias)
+        at_the_end.callback(store.close)
+        try:
+            store.open_writer()
+        except WriterBusy as exc:
+            raise CommandError(f"{exc}: run_persister runs once only", returncode=EX_TEMPFAIL) from exc
+        except StoreMissing as exc:
+            raise CommandError(str(exc)) from exc
+        return store

@@ -1,0 +1,238 @@
+"""From the streams to the file: what is stored, let go, made again or buried."""
+
+import pytest
+
+from audiocache import orders
+from audiocache.errors import StoreUnavailable
+from audiocache.persister import PersistConsumer
+from config.sqlite import sqlite3
+from tests.audiocache.sounds import finish, sound, sounds
+
+
+@pytest.fixture
+def persister(redis, store, settings):
+    settings.AUDIO_LOST_HOOK = "tests.audiocache.sounds.note_lost"
+    return PersistConsumer({"audio": store}, redis=redis)
+
+
+def drain(persister):
+    while persister.run_once(wait=False):
+        pass
+
+
+def unpersisted(redis):
+    return int(redis.get("unpersisted") or 0)
+
+
+def left_over(redis):
+    """Entries of either stream, read or not."""
+    return redis.xlen("persist"), redis.xlen("orders")
+
+
+def test_finished_audio_is_stored_and_let_go(redis, persister, store, settings):
+    many = sounds(3)
+    finish(redis, *many)
+    assert redis.ttl(f"audio:{many[0].hash}") == -1
+
+    drain(persister)
+
+    for one in many:
+        assert store.get(one.hash) == (one.header, one.audio)
+        assert 0 < redis.ttl(f"audio:{one.hash}") <= settings.HOT_AUDIO_SECONDS
+    assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
+
+
+def test_what_is_unpersisted_is_counted_down_once_however_often_it_is_let_go(redis, persister):
+    finish(redis, sound("one"), sound("other"))
+    persister.held = persister._take(wait=False) or persister._take(wait=False)
+    held = list(persister.held)
+    persister.run_once(wait=False)
+    redis.incrby("unpersisted", 70)
+
+    persister.settle(held)
+
+    assert unpersisted(redis) == 70
+
+
+def test_what_is_unpersisted_never_falls_below_nothing(redis, persister):
+    finish(redis, sound())
+    redis.delete("unpersisted")
+
+    drain(persister)
+
+    assert unpersisted(redis) == 0
+
+
+def test_a_crash_after_the_commit_stores_nothing_twice(redis, persister, store):
+    one = sound()
+    finish(redis, one)
+    persister.settle = lambda entries: (_ for _ in ()).throw(ConnectionAbortedError)
+    with pytest.raises(ConnectionAbortedError):
+        drain(persister)
+    assert store.exists(one.hash)
+    assert left_over(redis) == (1, 0)
+
+    drain(PersistConsumer({"audio": store}, redis=redis))
+
+    assert store.stats().entries == 1
+    assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\x00\x00\x00\x05short", "flipped", "cut"])
+def test_audio_that_is_gone_or_damaged_is_made_again(redis, persister, store, left):
+    good, lost = sounds(2)
+    finish(redis, good, lost)
+    damaged = {"flipped": lost.blob[:-1] + bytes([lost.blob[-1] ^ 1]), "cut": lost.blob[:-1]}.get(left, left)
+    redis.delete(f"audio:{lost.hash}")
+    if damaged is not None:
+        redis.set(f"audio:{lost.hash}", damaged)
+
+    drain(persister)
+
+    assert store.exists_many([good.hash, lost.hash]) == {good.hash}
+    assert redis.lrange("lost", 0, -1) == [f"job {lost.hash}".encode()]
+    assert not redis.exists(f"audio:{lost.hash}")
+    assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
+
+
+def test_audio_that_an_earlier_attempt_stored_is_not_lost(redis, persister, store):
+    one = sound()
+    store.write_batch([one.put], [])
+    finish(redis, one)
+    redis.delete(f"audio:{one.hash}")
+
+    drain(persister)
+
+    assert redis.llen("lost") == 0
+    assert store.exists(one.hash)
+
+
+def test_a_lost_job_that_cannot_be_read_is_buried_without_its_text(redis, persister, store):
+    first, second = sounds(2)
+    finish(redis, first)
+    redis.xadd("persist", {"hash": sound("lost").hash, "size": 5, "job": "nonsense"})
+    finish(redis, second)
+
+    drain(persister)
+
+    assert store.exists_many([first.hash, second.hash]) == {first.hash, second.hash}
+    [(_, letter)] = redis.xrange("dead:persist")
+    assert letter[b"reason"] == b"CannotRestore"
+    assert b"job" not in letter
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"size": 5},
+        {"hash": "00", "size": 5},
+        {"hash": "G" * 64, "size": 5},
+        {"hash": "A" * 64, "size": 5},
+        {"hash": " a" * 32, "size": 5},
+        {"hash": "a" * 64, "size": "many"},
+        {"hash": "a" * 64, "size": -5},
+        {"hash": b"\xff" * 64, "size": 5},
+    ],
+)
+def test_a_strangers_entry_is_buried_and_stops_nobody(redis, persister, store, fields):
+    one = sound()
+    redis.xadd("persist", fields)
+    finish(redis, one)
+
+    drain(persister)
+
+    assert store.exists(one.hash)
+    assert redis.xlen("dead:persist") == 1
+    assert left_over(redis) == (0, 0)
+
+
+def test_orders_are_applied(redis, persister, store):
+    kept, gone = sounds(2)
+    finish(redis, kept, gone)
+    drain(persister)
+
+    orders.pin(redis, "audio", [kept.hash])
+    orders.delete(redis, "audio", [gone.hash])
+    drain(persister)
+
+    assert store.exists_many([kept.hash, gone.hash]) == {kept.hash}
+    assert store.stats().pinned_bytes == 1000
+    assert left_over(redis) == (0, 0)
+
+
+def test_a_pin_reaches_what_is_stored_in_the_same_batch(redis, persister, store):
+    one = sound()
+    finish(redis, one)
+    orders.pin(redis, "audio", [one.hash])
+
+    drain(persister)
+
+    assert store.stats().pinned_bytes == 1000
+
+
+def test_a_batch_larger_than_a_transaction_may_be_is_written_in_parts(redis, persister, store, settings):
+    settings.PERSIST_BATCH_BYTES = 2500
+    many = [*sounds(5), sound("large", 5000)]
+    finish(redis, *many)
+    orders.pin(redis, "audio", [one.hash for one in many])
+
+    drain(persister)
+
+    assert store.stats().entries == 6
+    assert store.stats().pinned_bytes == 10_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"alias": "audio", "kind": "touch", "at_ms": 5},
+        {"alias": "audio", "kind": "touch", "at_ms": 5, "hash": "a" * 63},
+        {"alias": "audio", "kind": "touch", "at_ms": 5, "hash": "a" * 64 + ",b"},
+        {"alias": "audio", "kind": "touch", "at_ms": "now", "hash": "a" * 64},
+        {"alias": "audio", "kind": "drop", "at_ms": 5, "hash": "a" * 64},
+        {"alias": "default", "kind": "touch", "at_ms": 5, "hash": "a" * 64},
+        {"kind": "touch", "at_ms": 5, "hash": "a" * 64},
+    ],
+)
+def test_an_order_that_makes_no_sense_is_buried(redis, persister, fields):
+    redis.xadd("orders", fields)
+
+    drain(persister)
+
+    assert redis.xlen("dead:orders") == 1
+    assert left_over(redis) == (0, 0)
+
+
+def test_while_the_file_is_locked_nothing_is_acknowledged_and_later_all_is_stored(
+    redis, persister, store, files
+):
+    many = sounds(3)
+    finish(redis, *many)
+    other = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable):
+        drain(persister)
+    assert left_over(redis) == (3, 0)
+    assert redis.ttl(f"audio:{many[0].hash}") == -1
+
+    other.close()
+    drain(persister)
+
+    assert store.exists_many([one.hash for one in many]) == {one.hash for one in many}
+    assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
+
+
+def test_an_unavailable_store_is_waited_out():
+    assert issubclass(StoreUnavailable, PersistConsumer.transient)
+
+
+def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_store, store, tamper):
+    one = sound()
+    store.write_batch([one.put], [])
+    tamper("UPDATE payload SET data = zeroblob(length(data))")
+    reader = open_store(report_wrong=lambda hash_hex: orders.verify(redis, "audio", [hash_hex]))
+    assert reader.get(one.hash) is None
+
+    drain(persister)
+
+    assert store.stats().entries == 0

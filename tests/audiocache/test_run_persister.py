@@ -1,0 +1,114 @@
+"""The real process: started, told to stop, killed at the worst moment, and started twice."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.audiocache.conftest import MANAGE
+from tests.audiocache.sounds import finish, sound, sounds
+from tests.waiting import wait_until
+
+# Kills itself when the batch is on disk and nothing of it is acknowledged, so production code needs no hook.
+KILLED = """
+import os, signal, sys
+from audiocache.persister import PersistConsumer
+PersistConsumer.settle = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL)
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "run_persister"])
+"""
+
+
+@pytest.fixture
+def start(files, settings):
+    """Starts processes with neither a secret nor a PostgreSQL; the test's end ends them."""
+    environment = {
+        **os.environ,
+        "AUDIO_DIR": str(files),
+        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONPATH": str(MANAGE.parent),
+    }
+    environment.pop("SECRET_KEY", None)
+    environment.pop("API_KEY_PEPPER", None)
+    started = []
+
+    def start_one(*args: str) -> subprocess.Popen:
+        command = [sys.executable, *(args or (str(MANAGE), "run_persister"))]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def is_reading(redis):
+    return redis.exists("persist") and redis.xinfo_groups("persist")
+
+
+def test_it_stores_what_comes_and_ends_when_told_to(redis, start, open_store):
+    many = sounds(50)
+    process = start()
+    wait_until(lambda: is_reading(redis), 20)
+    finish(redis, *many)
+    wait_until(lambda: redis.xlen("persist") == 0)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(5) == 0
+    assert open_store().stats().entries == 50
+    assert redis.get("unpersisted") == b"0"
+
+
+def test_killed_between_commit_and_acknowledgement_it_loses_and_doubles_nothing(redis, start, open_store):
+    many = sounds(20)
+    finish(redis, *many)
+    assert start("-c", KILLED).wait(20) == -signal.SIGKILL
+    assert (open_store().stats().entries, redis.xlen("persist")) == (20, 20)
+
+    assert start(str(MANAGE), "run_persister", "--drain").wait(20) == 0
+
+    store = open_store()
+    assert store.stats().entries == 20
+    assert all(store.get(one.hash).audio == one.audio for one in many)
+    assert (redis.get("unpersisted"), redis.xlen("persist")) == (b"0", 0)
+    assert all(redis.ttl(f"audio:{one.hash}") > 0 for one in many)
+
+
+def test_a_second_one_says_so_and_ends(start, open_store):
+    open_store(writer=True)
+
+    process = start()
+
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 75
+    assert "another process writes audio" in said
+    assert "Traceback" not in said
+
+
+def test_without_the_files_it_says_what_to_run(start, files):
+    (files / "documents.sqlite3").unlink()
+
+    process = start()
+
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "manage.py init_audiocache" in said
+
+
+def test_draining_ends_when_both_streams_are_empty(redis, start, open_store):
+    one = sound()
+    finish(redis, one)
+    redis.xadd("orders", {"alias": "audio", "kind": "pin", "hash": one.hash, "at_ms": 0})
+
+    assert start(str(MANAGE), "run_persister", "--drain").wait(20) == 0
+
+    assert open_store().stats().pinned_bytes == 1000
+    assert (redis.xlen("persist"), redis.xlen("orders")) == (0, 0)

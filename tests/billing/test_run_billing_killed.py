@@ -1,0 +1,182 @@
+"""The real process: killed between any two steps, told to stop, cut off from its database.
+
+The child replaces one function with a kill of itself, so that the product needs no hook for tests.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.test import override_settings
+
+from billing.management.commands.run_billing import BillingConsumer
+from billing.models import LedgerEntry, Subscription
+from config.streams import StopFlag
+from tests.billing.usage import due, make_account, publish, used
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RUN = """
+import os, signal, sys
+import django
+django.setup()
+from django.conf import settings
+from django.core.management import call_command
+from billing import services
+from billing.management.commands import run_billing
+settings.BILLING_BATCH_HOOKS = []
+def kill(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+{change}
+call_command("run_billing", *sys.argv[1:])
+"""
+EXIT_SECONDS = 10
+
+KILLED = {
+    "before the charge": "run_billing.record_usage = kill",
+    "within the transaction": "services._write_counters = kill",
+    "between commit and acknowledgement": "run_billing.BillingConsumer.settle = kill",
+}
+
+
+@pytest.mark.parametrize("change", KILLED.values(), ids=KILLED.keys())
+def test_killed_anywhere_every_event_is_charged_once(redis, change):
+    user_id = make_account()
+    for _ in range(3):
+        publish(redis, user_id, 10)
+    with billing_process("--drain", change=change) as killed:
+        assert killed.wait(EXIT_SECONDS) == -signal.SIGKILL
+    assert redis.xpending("billing", "billing")["pending"] == 3
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 30
+    assert LedgerEntry.objects.count() == 3
+    assert redis.xlen("billing") == 0
+    assert due(redis, user_id) == {}
+
+
+def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
+    """Some entries were acknowledged, the others were not."""
+    user_id = make_account()
+    for _ in range(3):
+        publish(redis, user_id, 10)
+    half = "settle = run_billing.BillingConsumer.settle\n"
+    half += "run_billing.BillingConsumer.settle = lambda self, entries: (settle(self, entries[:1]), kill())"
+    with billing_process("--drain", change=half) as killed:
+        killed.wait(EXIT_SECONDS)
+    assert due(redis, user_id) == {b"standard": b"20"}
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 30
+    assert due(redis, user_id) == {}
+
+
+def test_told_to_stop_it_finishes_the_batch_in_hand(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    with billing_process() as billing:
+        with row_held(user_id):
+            wait_until(someone_waits_for_a_row)
+            billing.terminate()
+
+        assert billing.wait(EXIT_SECONDS) == 0
+
+    assert used(user_id) == 10
+    assert redis.xlen("billing") == 0
+
+
+def test_told_to_stop_while_nothing_comes_it_ends(redis):
+    with billing_process() as billing:
+        wait_until(lambda: redis.exists("billing") and redis.xinfo_groups("billing"))
+        billing.terminate()
+
+        assert billing.wait(EXIT_SECONDS) == 0
+
+
+def test_its_database_connection_killed_it_resumes(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    with billing_process("--drain") as billing:
+        with row_held(user_id):
+            wait_until(someone_waits_for_a_row)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {WAITING}")
+
+        assert billing.wait(EXIT_SECONDS) == 0
+
+    assert used(user_id) == 10
+    assert LedgerEntry.objects.count() == 1
+
+
+def test_a_row_locked_for_longer_than_the_timeout_is_waited_out(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    with billing_process("--drain", change="services.LOCK_TIMEOUT = '50ms'") as billing:
+        with row_held(user_id):
+            for line in billing.stderr:
+                if b"OperationalError" in line:
+                    break
+
+        assert billing.wait(EXIT_SECONDS) == 0
+
+    assert used(user_id) == 10
+
+
+def test_the_stream_is_read_in_order_of_its_age_after_a_kill(redis):
+    """What was delivered to the one that died comes before what is new."""
+    user_id = make_account()
+    publish(redis, user_id, 1)
+    with billing_process("--drain", change=KILLED["before the charge"]) as killed:
+        killed.wait(EXIT_SECONDS)
+    publish(redis, user_id, 2)
+
+    drain_as_successor(redis)
+
+    assert list(LedgerEntry.objects.order_by("pk").values_list("cost", flat=True)) == [1, 2]
+
+
+# Not pg_stat_activity, which shows one and the same picture for the length of a transaction.
+WAITING = "pg_locks WHERE NOT granted"
+
+
+def drain_as_successor(redis) -> None:
+    with override_settings(BILLING_BATCH_HOOKS=[]):
+        BillingConsumer(redis).run(StopFlag(), drain=True)
+
+
+def someone_waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {WAITING}")
+        return cursor.fetchone()[0] > 0
+
+
+@contextlib.contextmanager
+def row_held(user_id: int):
+    with transaction.atomic():
+        Subscription.objects.select_for_update().get(user_id=user_id)
+        yield
+
+
+@contextlib.contextmanager
+def billing_process(*arguments: str, change: str = ""):
+    """`manage.py run_billing` on the test's database and Valkey; gone when the block ends."""
+    database = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}")
+    environment = os.environ | {
+        "DATABASE_URL": database.geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN.format(change=change), *arguments], env=environment, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -1,0 +1,66 @@
+// The line that shows how far the sound has come; dragging it moves the sound.
+
+import { $ } from "./dialogs.js";
+import { clock, inWords } from "./timeline.js";
+
+/** Event `seek` (detail: block) when the listener let go of the line. */
+export class Progress extends EventTarget {
+  #timeline = null;
+  #isDragged = false;
+
+  constructor(slider) {
+    super();
+    this.slider = slider;
+    slider.addEventListener("input", () => {
+      this.#isDragged = true;
+      this.#label(this.#timeline.blockAt(Number(slider.value)), Number(slider.value), 1);
+    });
+    slider.addEventListener("change", () => {
+      this.#isDragged = false;
+      this.dispatchEvent(new CustomEvent("seek", { detail: this.#timeline.blockAt(Number(slider.value)) }));
+    });
+    slider.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  set timeline(timeline) {
+    this.#timeline = timeline;
+    this.slider.disabled = !timeline?.count;
+  }
+
+  /** The sound is `seconds` into the block, at that speed. */
+  show(block, seconds, speed) {
+    if (!this.#timeline || this.#isDragged) return;
+    const start = this.#timeline.start(block);
+    const now = start + Math.min(seconds * 1000, this.#timeline.length(block));
+    this.slider.max = Math.round(this.#timeline.total());
+    this.slider.value = Math.round(now);
+    this.#label(block, now, speed);
+  }
+
+  clear() {
+    this.timeline = null;
+    this.slider.value = 0;
+    this.slider.style.setProperty("--done", "0%");
+    $("#elapsed").textContent = "";
+    $("#left").textContent = "";
+  }
+
+  #label(block, now, speed) {
+    const total = this.#timeline.total();
+    const left = (total - now) / speed;
+    this.slider.style.setProperty("--done", `${total ? (100 * now) / total : 0}%`);
+    this.slider.setAttribute("aria-valuetext", `Passage ${block + 1} of ${this.#timeline.count}, ${inWords(left)} left`);
+    $("#elapsed").textContent = clock(now / speed);
+    $("#left").textContent = `${inWords(left)} left`;
+  }
+
+  // One press, one passage: a step of the slider would be a millisecond.
+  #onKey(event) {
+    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: 10, PageUp: -10 }[event.key];
+    if (!step || !this.#timeline) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const block = this.#timeline.blockAt(Number(this.slider.value)) + step;
+    this.dispatchEvent(new CustomEvent("seek", { detail: Math.min(Math.max(0, block), this.#timeline.count - 1) }));
+  }
+}
