@@ -54,6 +54,7 @@ def reader(request: HttpRequest, document_id: UUID | None = None) -> HttpRespons
     bootstrap = {
         "document": str(document_id) if document_id else None,
         "socket": "/v1/ws/tts",
+        "model": settings.DEFAULT_MODEL,
         "icon": static("yapit/icon.svg"),
     }
     context = {"bootstrap": bootstrap, "multi_user": settings.MULTI_USER}

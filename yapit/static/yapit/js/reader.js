@@ -61,7 +61,7 @@ class Reader {
 
   async #loadVoices() {
     const [voices, models, preferences] = await Promise.all([api.voices(), api.models(), api.preferences()]);
-    this.voices.fill(voices, models, preferences);
+    this.voices.fill(voices, models, preferences, bootstrap.model);
     this.speed.show(preferences.default_speed ?? 1);
     this.player.speed = this.speed.value;
     if (this.voices.current) this.player.setVoice(this.voices.current);

@@ -46,13 +46,12 @@ export class VoicePicker extends EventTarget {
   }
 
   /** What there is, and what this listener prefers. Chooses the default without telling. */
-  fill(voices, models, { pinned_voices: pinned = [], default_voice: preferred }) {
+  fill(voices, models, { pinned_voices: pinned = [], default_voice: preferred }, defaultModel) {
     this.#voices = voices;
     this.#pinned = pinned;
     this.#models = Object.fromEntries(models.map(({ id, name }) => [id, name ?? id]));
-    const first = models[0]?.id;
     this.#setCurrent(
-      voices.find(({ id }) => id === preferred) ?? voices.find(({ model }) => model === first) ?? voices[0] ?? null,
+      voices.find(({ id }) => id === preferred) ?? voices.find(({ model }) => model === defaultModel) ?? voices[0] ?? null,
     );
   }
 

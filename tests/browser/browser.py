@@ -1,0 +1,129 @@
+"""Chromium as the system has it, and what a test may ask of the page that it shows."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 30_000
+
+# Media events do not bubble, but they are captured. Times are of the page's clock, in milliseconds.
+LISTEN = """
+window.heard = [];
+for (const name of ["playing", "pause", "ended", "error"]) {
+  document.addEventListener(name, (event) => {
+    const block = document.querySelector(".is-spoken")?.dataset.block;
+    window.heard.push({ name, deck: event.target.id, at: performance.now(), block: Number(block ?? -1) });
+  }, true);
+}
+"""
+
+# The loudest moment of what the elements give out, measured behind the decoder.
+LOUDNESS = """async (ms) => {
+  const context = new AudioContext();
+  const streams = [...document.querySelectorAll("audio")].map((element) => element.captureStream());
+  const analyser = context.createAnalyser();
+  const connect = (stream) => {
+    if (stream.getAudioTracks().length) context.createMediaStreamSource(stream).connect(analyser);
+  };
+  for (const stream of streams) { connect(stream); stream.onaddtrack = () => connect(stream); }
+  await context.resume();
+  const samples = new Float32Array(analyser.fftSize);
+  const until = performance.now() + ms;
+  let loudest = 0;
+  while (performance.now() < until && loudest < 0.01) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    analyser.getFloatTimeDomainData(samples);
+    loudest = Math.max(loudest, Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length));
+  }
+  await context.close();
+  return loudest;
+}"""
+
+
+def chromium() -> str:
+    """The program, or a skipped test where there is none."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("no Chromium on this machine; `make test-browser` says how to get one")
+    return found
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """The reader page, as somebody in front of it sees and hears it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.add_init_script(LISTEN)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def open(self, url: str) -> "Reader":
+        self.page.goto(url)
+        self.until("document.querySelector('.block') && !document.querySelector('#play').disabled")
+        return self
+
+    def until(self, expression: str, arg: object = None) -> Any:
+        return self.page.wait_for_function(expression, arg=arg, timeout=PATIENCE_MS).json_value()
+
+    def play(self) -> None:
+        self.page.click("#play")
+        self.until_heard("playing")
+
+    def forget(self) -> None:
+        """Count what is heard from here on."""
+        self.page.evaluate("heard.length = 0")
+
+    def until_heard(self, name: str, times: int = 1) -> None:
+        self.until(
+            "([name, times]) => heard.filter((event) => event.name === name).length >= times", [name, times]
+        )
+
+    def heard(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.page.evaluate("heard") if event["name"] == name]
+
+    def until_block_sounds(self, block: int) -> None:
+        """The block is marked, an element runs, and its time moves."""
+        self.until(f"document.querySelector('.is-spoken')?.dataset.block === '{block}'")
+        self.until("document.body.dataset.phase === 'playing'")
+        before = self.seconds()
+        self.until(
+            f"[...document.querySelectorAll('audio')].some((a) => !a.paused && a.currentTime !== {before})"
+        )
+
+    def seconds(self) -> float:
+        """Where the element that sounds, or sounded last, stands."""
+        return self.page.evaluate(
+            "Math.max(...[...document.querySelectorAll('audio')].map((a) => a.currentTime || 0))"
+        )
+
+    def loudness(self, ms: int = 8_000) -> float:
+        return self.page.evaluate(LOUDNESS, ms)
+
+    def spoken_block(self) -> int:
+        return int(self.page.get_attribute(".is-spoken", "data-block") or -1)
+
+    def notice(self) -> str:
+        return self.page.inner_text("#notice")

@@ -1,0 +1,95 @@
+"""The page on a phone, in the dark, under its policy, and for those who do not see it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser.browser import Reader
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+NARROW = {"viewport": {"width": 320, "height": 568}, "has_touch": True, "is_mobile": True}
+DESK = {"viewport": {"width": 1280, "height": 820}}
+DARK = {"color_scheme": "dark"}
+SCREENS = {
+    "desk": DESK,
+    "desk-dark": DESK | DARK,
+    "phone": PHONE,
+    "phone-dark": PHONE | DARK,
+    "narrow": NARROW,
+}
+
+
+@pytest.fixture(params=SCREENS.values(), ids=SCREENS.keys())
+def screen(request, browser, stack, document):
+    context = browser.new_context(**request.param)
+    reader = Reader(context.new_page()).open(f"{stack.url}/d/{document['id']}")
+    yield reader
+    if folder := os.environ.get("SCREENSHOTS"):
+        reader.page.screenshot(path=Path(folder) / f"{request.node.callspec.id}.png")
+    context.close()
+
+
+def test_nothing_is_wider_than_the_screen_and_every_control_is_within_reach(screen):
+    screen.play()
+
+    assert screen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for control in ("#menu-button", "#voice-button", "#previous", "#play", "#next", "#speed-button"):
+        box = screen.page.locator(control).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= screen.page.viewport_size["width"]
+        assert box["y"] + box["height"] <= screen.page.viewport_size["height"]
+        assert min(box["width"], box["height"]) >= 40
+
+
+def test_text_stands_out_from_its_ground_in_light_and_dark(screen):
+    contrast = screen.page.evaluate(
+        """() => {
+          const channels = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number);
+          const light = (color) => channels(color).map((c) => c / 255)
+            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+          const { color, backgroundColor } = getComputedStyle(document.body);
+          const [low, high] = [light(color), light(backgroundColor)].sort((a, b) => a - b);
+          return (high + 0.05) / (low + 0.05);
+        }"""
+    )
+
+    assert contrast > 7
+
+
+def test_every_control_has_a_name(reader):
+    nameless = reader.page.evaluate(
+        """() => [...document.querySelectorAll("button, input, textarea, a[href]")]
+          .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
+          .map((e) => e.outerHTML)"""
+    )
+
+    assert nameless == []
+
+
+def test_the_page_keeps_to_its_own_policy(reader):
+    reader.page.add_init_script(
+        "window.broken = [];"
+        "document.addEventListener('securitypolicyviolation', (event) => broken.push(event.blockedURI));"
+    )
+    response = reader.page.reload()
+    reader.until("!document.querySelector('#play').disabled")
+    reader.play()
+
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'; media-src 'self' blob:; connect-src 'self'")
+    assert "unsafe" not in policy
+    assert reader.page.evaluate("broken") == []
+
+
+def test_the_drawer_of_a_phone_opens_and_closes(browser, stack, document):
+    context = browser.new_context(**PHONE)
+    reader = Reader(context.new_page()).open(f"{stack.url}/d/{document['id']}")
+    reader.page.click("#menu-button")
+    reader.page.wait_for_selector(".library .document")
+    reader.page.keyboard.press("Escape")
+
+    reader.until("document.querySelector('#library').inert")
+    assert reader.page.get_attribute("#menu-button", "aria-expanded") == "false"
+    context.close()
