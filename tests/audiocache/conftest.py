@@ -1,9 +1,5 @@
-"""Audio files made once by the real command, and copied for each test."""
+"""Stores on audio files of the test's own."""
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +7,8 @@ import pytest
 
 from audiocache.store import AudioStore
 from config.sqlite import sqlite3
+from tests.audiocache.files import copy_files
 from tests.audiocache.sounds import NOW
-
-MANAGE = Path(__file__).parents[2] / "manage.py"
 
 
 class Clock:
@@ -26,18 +21,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def made_files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "audio"
-    environment = {**os.environ, "AUDIO_DIR": str(folder)}
-    subprocess.run([sys.executable, str(MANAGE), "init_audiocache"], env=environment, check=True)
-    return folder
-
-
 @pytest.fixture
-def files(made_files, tmp_path) -> Path:
+def files(tmp_path) -> Path:
     """A folder with an empty file for each alias."""
-    return Path(shutil.copytree(made_files, tmp_path / "files"))
+    return copy_files(tmp_path / "files")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.audiocache.conftest import MANAGE
+from tests.audiocache.files import MANAGE
 from tests.audiocache.sounds import finish, sound, sounds
 from tests.waiting import wait_until
 

@@ -1,0 +1,249 @@
+"""GET and HEAD of /v1/audio/{hash}: a bare ASGI application beside Django's handler, since a listener's every
+block passes here. Redis first, SQLite second; no middleware, and the ORM never on the event loop.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from audiocache import blob
+from audiocache.errors import StoreUnavailable
+from audiocache.store import Found, store_for
+from config import metrics
+from config import redis as redis_clients
+from yapit import conditional
+from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
+from yapit.identity import identify_scope
+
+logger = logging.getLogger(__name__)
+
+AUDIO_PATH = re.compile(r"/v1/audio/([0-9a-f]{64})")
+MEDIA_TYPE = re.compile(r"audio/[a-z0-9.+-]+(; ?codecs=[a-z0-9.,+-]+)?")
+LOOKED_AT = frozenset({b"if-none-match", b"if-range", b"range"})
+FOR_EVER = "max-age=31536000, immutable"
+COLD_THREADS = 4
+COLD_WAITING = 256  # reads of SQLite under way or waiting; more are refused
+RETRY_SECONDS = 1
+
+REQUESTS = metrics.counter("audio_requests", "Requests for audio by how they ended", ["outcome"])
+
+Scope = Mapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Unavailable(Exception):
+    """Whether there is such audio cannot be found out right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Audio as it goes out."""
+
+    data: bytes | memoryview
+    media_type: str
+    checksum: str
+
+
+class ColdReads:
+    """Reads SQLite in a few threads of its own, so that no disk ever holds the event loop."""
+
+    def __init__(self, read: Callable[[str], Found | None]) -> None:
+        self._read = read
+        self._pool = ThreadPoolExecutor(COLD_THREADS, thread_name_prefix="audio")
+        self._room = threading.BoundedSemaphore(COLD_WAITING)
+
+    async def get(self, hash_hex: str) -> Found | None:
+        if not self._room.acquire(blocking=False):
+            raise Unavailable
+        reading = self._pool.submit(self._read, hash_hex)
+        # Not in a `finally` here: a listener who hangs up does not take the read out of the queue.
+        reading.add_done_callback(lambda _: self._room.release())
+        try:
+            return await asyncio.wrap_future(reading)
+        except StoreUnavailable as exc:
+            logger.warning("audio cannot be read: %s", exc)
+            raise Unavailable from exc
+
+
+class AudioApplication:
+    """`identify` raises what yapit.identity.identify_scope does; `read` is an AudioStore's `get`."""
+
+    def __init__(
+        self,
+        identify: Callable[[Scope], Awaitable[object]] = identify_scope,
+        read: Callable[[str], Found | None] | None = None,
+    ) -> None:
+        self._identify = identify
+        self._cold = ColdReads(read or (lambda hash_hex: store_for("audio").get(hash_hex)))
+
+    async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
+        answer = await self.answer(scope)
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def answer(self, scope: Scope) -> Answer:
+        """The key is checked before anything that would tell whether there is such audio."""
+        path = AUDIO_PATH.fullmatch(scope["path"])
+        if path is None:
+            return _error(404, "not_found", "There is nothing here.")
+        if scope["method"] not in ("GET", "HEAD"):
+            return _error(405, "method_not_allowed", "Audio can only be read.", ((b"allow", b"GET, HEAD"),))
+        refusal = None if settings.AUDIO_PUBLIC else await self._refusal(scope)
+        return refusal or await self._represent(path[1], scope)
+
+    async def _refusal(self, scope: Scope) -> Answer | None:
+        try:
+            await self._identify(scope)
+        except NotAuthenticated as exc:
+            return _error(401, exc.code, str(exc), ((b"www-authenticate", b"Bearer"),))
+        except OriginRefused as exc:
+            return _error(403, exc.code, str(exc))
+        except CannotCheck as exc:
+            return _unavailable(str(exc), exc.code)
+        return None
+
+    async def _represent(self, hash_hex: str, scope: Scope) -> Answer:
+        asked = _looked_at(scope["headers"])
+        if conditional.is_known(asked.get(b"if-none-match"), hash_hex):
+            REQUESTS.labels("known").inc()
+            return Answer(304, _lasting(hash_hex))
+        try:
+            audio = await self._find(hash_hex)
+        except Unavailable:
+            REQUESTS.labels("unavailable").inc()
+            return _unavailable("Audio cannot be read right now. Try again.", "unavailable")
+        if audio is None:
+            REQUESTS.labels("gone").inc()
+            return _error(404, "audio_gone", "This audio is not here (any longer): ask for its block again.")
+        wanted = asked.get(b"range") if scope["method"] == "GET" else None  # HEAD has no ranges
+        if wanted and not conditional.may_be_partial(asked.get(b"if-range"), audio.checksum):
+            wanted = None
+        return _with_body(audio, hash_hex, wanted)
+
+    async def _find(self, hash_hex: str) -> Audio | None:
+        """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
+        try:
+            hot: Any = await redis_clients.hot().get(f"audio:{hash_hex}")
+        except RedisError as exc:
+            logger.warning("no hot audio: %s", type(exc).__name__)
+            cold = await self._cold.get(hash_hex)
+            if cold is None:  # it may well be in Redis
+                raise Unavailable from exc
+            return _cold_audio(cold)
+        audio = _hot_audio(hot)
+        if audio is None:
+            cold = await self._cold.get(hash_hex)
+            return _cold_audio(cold) if cold else None
+        return audio
+
+
+def serves(path: str) -> bool:
+    """Whether a path is one of ours; everything else under /v1/audio/ is Django's."""
+    return AUDIO_PATH.fullmatch(path) is not None
+
+
+def _hot_audio(value: bytes | None) -> Audio | None:
+    if value is None:
+        return None
+    try:
+        header, data = blob.split(value)
+    except blob.BadBlob:  # the persister finds it, too, and has it made again
+        return None
+    REQUESTS.labels("hot").inc()
+    return Audio(data, header.media_type, header.sha256.hex())
+
+
+def _cold_audio(found: Found) -> Audio:
+    header = blob.header_of(found.header)  # whole, or the store would not have given it
+    REQUESTS.labels("cold").inc()
+    return Audio(found.audio, header.media_type, header.sha256.hex())
+
+
+def _looked_at(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers that matter here; one that comes several times is one list."""
+    found: dict[bytes, str] = {}
+    for name, value in headers:
+        if name in LOOKED_AT:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _with_body(audio: Audio, hash_hex: str, wanted: str | None) -> Answer:
+    length = len(audio.data)
+    try:
+        span = conditional.span(wanted, length)
+    except conditional.Unsatisfiable:
+        return _error(
+            416,
+            "range_not_satisfiable",
+            f"This audio has {length} bytes.",
+            ((b"content-range", b"bytes */%d" % length),),
+        )
+    start, stop = span or (0, length)
+    media_type = audio.media_type if MEDIA_TYPE.fullmatch(audio.media_type) else "application/octet-stream"
+    headers: Headers = (
+        (b"content-type", media_type.encode()),
+        (b"content-length", b"%d" % (stop - start)),
+        (b"accept-ranges", b"bytes"),
+        (b"x-audio-sum", audio.checksum.encode()),
+        *_lasting(hash_hex),
+    )
+    if span is None:
+        return Answer(200, headers, bytes(audio.data))
+    partial = (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, length))
+    return Answer(206, (*headers, partial), bytes(audio.data[start:stop]))
+
+
+def _lasting(hash_hex: str) -> Headers:
+    """What says how long this may be kept: for ever, the name stands for these words in this voice."""
+    scope = "public" if settings.AUDIO_PUBLIC else "private"
+    return (
+        (b"etag", f'"{hash_hex}"'.encode()),
+        (b"cache-control", f"{scope}, {FOR_EVER}".encode()),
+        (b"x-content-type-options", b"nosniff"),
+    )
+
+
+def _unavailable(message: str, code: str) -> Answer:
+    return _error(503, code, message, ((b"retry-after", b"%d" % RETRY_SECONDS),))
+
+
+def _error(status: int, code: str, message: str, more: Headers = ()) -> Answer:
+    kind = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
+    error = {
+        "message": message,
+        "type": kind.get(status, "invalid_request_error"),
+        "param": None,
+        "code": code,
+    }
+    body = json.dumps({"error": error}).encode()
+    headers: Headers = (
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    )
+    return Answer(status, (*headers, *more), body)
+
+
+application = AudioApplication()
