@@ -113,6 +113,7 @@ class StreamConsumer(Generic[Event]):
         self.consumer = f"{self.group}-{number}"  # stable: its own pending entries are found after a restart
         self.backlog = True
         self.held: list[Entry[Event]] = []
+        self._taken = 0
         self._claimed_at = 0.0
         self._settle = scripts.Script(SETTLE % self.follow_up)
 
@@ -143,21 +144,20 @@ class StreamConsumer(Generic[Event]):
                 return
 
     def run_once(self, *, wait: bool = True) -> int:
-        """Take one batch, handle it, let it go. Return how many entries that were.
+        """Take one batch, handle it, let it go. Return how many entries that were, unreadable ones included.
 
         A batch that fails is held and tried again as it is: reading it anew would count as another
         delivery, and an outage is not the entries' fault.
         """
         if not self.held:
             self.held = self._take(wait=wait)
-        taken = len(self.held)
-        if taken:
+        if self.held:
             with BATCH_SECONDS.labels(self.held[0].stream).time():
                 self._handle(self.held)
                 self.settle(self.held)
-            TAKEN.labels(self.held[0].stream).inc(taken)
+            TAKEN.labels(self.held[0].stream).inc(len(self.held))
         self.held = []
-        return taken
+        return self._taken
 
     def settle(self, entries: Sequence[Entry[Event]]) -> None:
         """Let handled entries go, each in one atomic step with what follows from it. Repeatable."""
@@ -198,6 +198,7 @@ class StreamConsumer(Generic[Event]):
         except (redis_errors.ConnectionError, redis_errors.TimeoutError):
             self.backlog = True  # the answer may have been on its way: delivered, and never seen
             raise
+        self._taken = len(raw)
         return [entry for entry in (self._readable(*item) for item in raw) if entry]
 
     def _read_backlog(self) -> list[tuple[str, bytes, Fields]]:

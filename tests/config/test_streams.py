@@ -116,6 +116,16 @@ def test_an_unreadable_entry_is_buried_and_the_rest_handled(redis, collector):
     assert redis.xlen("dead:numbers") == 1
 
 
+def test_a_batch_of_nothing_readable_is_not_the_end_of_the_stream(redis, collector):
+    collector.batch_size = 1
+    redis.xadd("numbers", {"n": "minus"})
+    send(redis, 7)
+
+    drain(collector)
+
+    assert collector.seen == [7]
+
+
 def test_an_entry_that_ends_the_process_each_time_is_buried_and_its_neighbours_survive(redis):
     send(redis, 1, 13, 2)
     seen = []
