@@ -63,6 +63,19 @@ def test_killed_anywhere_every_event_is_charged_once(redis, change):
     assert due(redis, user_id) == {}
 
 
+def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
+    """Shows that the test above can fail: without it, its passing would prove nothing."""
+    user_id = make_account(standard_used=0)
+    publish(redis, user_id, 10)
+    naive = "run_billing.BillingConsumer.handle = lambda self, events: (self.settle(self.held), kill())"
+    with billing_process("--drain", change=naive) as killed:
+        killed.wait(EXIT_SECONDS)
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 0
+
+
 def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
     """Some entries were acknowledged, the others were not."""
     user_id = make_account()
