@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from billing.events import UsageEvent
-
 from yapit.models import BlockVariant
 
 

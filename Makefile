@@ -1,0 +1,50 @@
+# The two commands: `make run` and `make test`. Options go through ARGS, e.g. make run ARGS="--port 0".
+PYTHON ?= python3
+IN_VENV = .venv/bin/python
+PYTEST = $(IN_VENV) -m pytest
+UV = $(firstword $(wildcard .venv/bin/uv) $(shell command -v uv 2>/dev/null) .venv/bin/uv)
+COMPILE = pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	--python-version 3.11
+ARGS ?=
+
+.PHONY: run test test-slow test-faults test-browser bench lint check lock environment environment-dev
+
+run: environment
+	@$(IN_VENV) manage.py run_stack $(ARGS)
+
+test: environment-dev
+	$(PYTEST) $(ARGS)
+
+test-slow: environment-dev
+	$(PYTEST) -m slow $(ARGS)
+
+test-faults: environment-dev
+	$(PYTEST) -m faults $(ARGS)
+
+test-browser:
+	@$(PYTHON) bootstrap.py --browser
+	$(PYTEST) -m browser $(ARGS)
+
+# All of them, or NAME=one; SIZE=full takes its time.
+bench: environment-dev
+	$(IN_VENV) -m benchmarks $(if $(NAME),--name $(NAME)) $(if $(SIZE),--size $(SIZE))
+
+lint: environment-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	LOG_LEVEL=ERROR $(IN_VENV) -W ignore manage.py makemigrations --check --dry-run
+
+check: lint test
+
+lock: environment-dev
+	test -x "$(UV)" || $(IN_VENV) -m pip install --quiet uv
+	$(UV) $(COMPILE) requirements.in -o requirements.txt
+	$(UV) $(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+environment:
+	@$(PYTHON) bootstrap.py
+
+environment-dev:
+	@$(PYTHON) bootstrap.py --dev
