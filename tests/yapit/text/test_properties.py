@@ -1,5 +1,6 @@
 """What holds for every document."""
 
+import re
 import unicodedata
 
 from hypothesis import given, settings
@@ -11,7 +12,10 @@ from yapit.text.speech import is_speakable
 from yapit.text.splitting import LIMIT, split
 
 LETTERS = st.sampled_from("abcdé.,;:!?—“”()'\"今。，नि।؟ 1 \u0301")
-WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=400), max_size=40).map(" ".join)
+WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=400), max_size=40).map(
+    # More marks than Unicode allows in a row are dropped, which is not what is tested here.
+    lambda words: re.sub("\u0301+", "\u0301", " ".join(words))
+)
 LINES = st.sampled_from(
     ("# h", "- a", "  - b", "1. c", "> q", "> [!tip] t", "```", "$$", "$$ x $$", "x [^1] y", "[^1]: n", "")
 ) | st.sampled_from(
@@ -96,5 +100,5 @@ def test_shown_words_of_a_block_stand_in_its_order(source):
     document = to_blocks(source)
 
     for number, shown in Page(document).by_block.items():
-        letters = iter(in_words(document.blocks[number]))
-        assert all(letter in letters for letter in in_words(shown) if letter.isalnum())
+        letters = iter(unicodedata.normalize("NFD", document.blocks[number]))
+        assert all(letter in letters for letter in unicodedata.normalize("NFD", shown) if letter.isalnum())
