@@ -34,6 +34,7 @@ def start(services: contextlib.ExitStack) -> dict[str, str]:
     folder = Path(tempfile.mkdtemp(prefix="yapit-tests-"))
     services.callback(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o711)  # PostgreSQL may be another user
+    (folder / "audio").mkdir()  # where Django makes its test databases of the audio aliases
     keeper = services.enter_context(contextlib.closing(Keeper()))
     keeper.remove_at_the_end(folder)
     log = services.enter_context((folder / "services.log").open("ab"))
