@@ -13,7 +13,7 @@ from typing import Any
 from config.streams import Fields, UnreadableEntry
 
 ORDERS_STREAM = "orders"
-HASHES = re.compile(rb"[0-9a-f]{64}(,[0-9a-f]{64})*")
+HASHES = re.compile(rb"([0-9a-f]{64}(,[0-9a-f]{64})*)?")
 
 
 class Kind(StrEnum):
@@ -39,15 +39,15 @@ class Order:
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Order":
-        hashes = fields.get(b"hash", b"")
-        if not HASHES.fullmatch(hashes):
-            raise UnreadableEntry("an order without a hash")
         try:
+            hashes = HASHES.fullmatch(fields[b"hash"])
             alias, kind = fields[b"alias"].decode(), Kind(fields[b"kind"].decode())
             at_ms = int(fields[b"at_ms"])
         except (KeyError, ValueError) as exc:
             raise UnreadableEntry("an order that cannot be read") from exc
-        return cls(alias, kind, [bytes.fromhex(key.decode()) for key in hashes.split(b",")], at_ms)
+        if hashes is None:
+            raise UnreadableEntry("an order for what is no hash")
+        return cls(alias, kind, [bytes.fromhex(key.decode()) for key in hashes[0].split(b",") if key], at_ms)
 
 
 def touch(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
