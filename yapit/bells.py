@@ -1,0 +1,193 @@
+"""One web process's ear: a single Redis subscription, a registry of who waits, and a regular second look.
+
+Bells may be lost. What a socket is owed is read from Redis again on every (re)subscribe and every
+RESYNC_SECONDS while something is pending, so a lost bell costs time and never an answer.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from django.conf import settings
+from redis import exceptions as redis_errors
+from redis.asyncio import Redis
+
+from config import drain, metrics
+from config import redis as redis_clients
+
+logger = logging.getLogger(__name__)
+
+HASH_LENGTH = 64
+ANNOUNCED_SECONDS = 300.0
+ANNOUNCED_LIMIT = 100_000
+
+BELLS = metrics.counter("bells", "Completion bells heard")
+SOCKETS = metrics.gauge("sockets", "Open WebSocket connections")
+
+
+class Hearer(Protocol):
+    """Is told when what it waits for has ended."""
+
+    def on_bell(self, variant: str, status: str, detail: bytes) -> None: ...
+
+
+class Socket(Protocol):
+    """What the tower knows of a connection."""
+
+    @property
+    def is_waiting(self) -> bool: ...
+
+    async def look_again(self) -> None: ...
+
+    async def check_identity(self) -> None: ...
+
+    async def shut(self) -> None: ...
+
+
+class BellTower:
+    """Shared by all sockets of one event loop; made by `tower()`."""
+
+    def __init__(self) -> None:
+        self.process = secrets.token_hex(6)
+        self.redis: Redis = redis_clients.hot()
+        self.sockets: set[Socket] = set()
+        self._by_hash: defaultdict[str, set[Hearer]] = defaultdict(set)
+        self._announced: OrderedDict[tuple[int, str], float] = OrderedDict()
+        self._connections = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._subscribed = asyncio.Event()
+        self._started = False
+
+    def start(self) -> None:
+        if not self._started:
+            self._started = True
+            self.spawn(self._listen())
+            self.spawn(self._look_regularly())
+            drain.on_drain(self._shut_all)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await redis_clients.close_hot()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run beside the caller; held until it ends."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def new_connection(self) -> str:
+        self._connections += 1
+        return f"{self.process}.{self._connections}"
+
+    async def enter(self, socket: Socket) -> None:
+        """Known from here on. Waits a moment for the subscription, so that the first bell is heard."""
+        self.start()
+        self.sockets.add(socket)
+        SOCKETS.inc()
+        try:
+            await asyncio.wait_for(self._subscribed.wait(), timeout=1.0)
+        except TimeoutError:
+            logger.warning("Bells are not heard yet")
+
+    def leave(self, socket: Socket) -> None:
+        if socket in self.sockets:
+            self.sockets.discard(socket)
+            SOCKETS.dec()
+
+    def wait_for(self, variant: str, hearer: Hearer) -> None:
+        self._by_hash[variant].add(hearer)
+
+    def stop_waiting(self, variant: str, hearer: Hearer) -> None:
+        waiting = self._by_hash.get(variant)
+        if waiting is not None:
+            waiting.discard(hearer)
+            if not waiting:
+                del self._by_hash[variant]
+
+    def remember_announced(self, user_id: int, variant: str) -> None:
+        self._announced[(user_id, variant)] = time.monotonic()
+        self._announced.move_to_end((user_id, variant))
+        if len(self._announced) > ANNOUNCED_LIMIT:
+            self._announced.popitem(last=False)
+
+    def was_announced(self, user_id: int, variant: str) -> bool:
+        """Whether we told this user that the audio is there, and it still ought to be."""
+        at = self._announced.get((user_id, variant))
+        return at is not None and time.monotonic() - at < ANNOUNCED_SECONDS
+
+    async def _listen(self) -> None:
+        delay = 0.0
+        while True:
+            try:
+                await self._hear()
+            except redis_errors.RedisError as error:
+                self._subscribed.clear()
+                delay = min(5.0, delay * 2 or 0.1)
+                logger.warning("Bells: %s; subscribing again in %.1f s", type(error).__name__, delay)
+                await asyncio.sleep(delay)
+            else:
+                delay = 0.0
+
+    async def _hear(self) -> None:
+        client = redis_clients.subscriber()
+        try:
+            async with client.pubsub() as pubsub:
+                await pubsub.subscribe(f"bell:{self.process}")
+                async for message in pubsub.listen():
+                    if message["type"] == "message":
+                        self._ring(message["data"])
+                    elif message["type"] == "subscribe":
+                        self._subscribed.set()
+                        self.spawn(self._all_look_again())
+        finally:
+            await client.aclose()
+
+    def _ring(self, payload: bytes) -> None:
+        BELLS.inc()
+        variant, status = payload[:HASH_LENGTH].decode(), payload[HASH_LENGTH : HASH_LENGTH + 1].decode()
+        for hearer in tuple(self._by_hash.get(variant, ())):
+            hearer.on_bell(variant, status, payload[HASH_LENGTH + 1 :])
+
+    async def _look_regularly(self) -> None:
+        checked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(settings.RESYNC_SECONDS)
+            await self._all_look_again()
+            if time.monotonic() - checked_at >= settings.IDENTITY_SECONDS:
+                checked_at = time.monotonic()
+                await _each(socket.check_identity() for socket in tuple(self.sockets))
+
+    async def _shut_all(self) -> None:
+        """This process is ending: its sockets are told to come back, and find another."""
+        await asyncio.gather(*(socket.shut() for socket in tuple(self.sockets)), return_exceptions=True)
+
+    async def _all_look_again(self) -> None:
+        await _each(socket.look_again() for socket in tuple(self.sockets) if socket.is_waiting)
+
+
+async def _each(looks: Any) -> None:
+    for outcome in await asyncio.gather(*looks, return_exceptions=True):
+        if isinstance(outcome, redis_errors.RedisError):
+            logger.warning("A second look failed: %s", type(outcome).__name__)
+        elif isinstance(outcome, Exception):
+            logger.error("A second look failed", exc_info=outcome)
+
+
+_towers: dict[int, BellTower] = {}
+
+
+def tower() -> BellTower:
+    """The one of the running event loop."""
+    loop = asyncio.get_running_loop()
+    found = _towers.get(id(loop))
+    if found is None:
+        _towers.clear()  # a process has one loop at a time; an older one is closed
+        found = _towers[id(loop)] = BellTower()
+    return found

@@ -1,0 +1,266 @@
+"""What one connection waits for, and what it is told: each request ends in one terminal status."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from audiocache import blob
+from config.scripts import Call
+from yapit import jobs, protocol, synthesis
+from yapit.bells import BellTower
+from yapit.catalog import SpokenAs
+from yapit.jobs import Answer, State, Work
+from yapit.protocol import Status, Usage
+
+MAX_TRIES = 5  # of a job that vanishes again and again
+PRIORITIES = {"playing": jobs.Priority.PLAYING, "prefetch": jobs.Priority.PREFETCH}
+BELL_STATES = {"c": State.CACHED, "s": State.SKIPPED, "e": State.ERROR}
+
+Send = Callable[[protocol.ServerMessage], None]
+
+
+@dataclass(slots=True, eq=False)
+class Wanted:
+    """One block that this connection asked for and has no terminal status of."""
+
+    document_id: UUID
+    index: int
+    work: Work
+    priority: int
+    tries: int = 0
+    # `queued` must not follow `cached`: until it is sent, a bell leaves its answer here.
+    is_told_queued: bool = False
+    early: Answer | None = None
+
+
+@dataclass(eq=False)
+class Listening:
+    """The pending set of one connection. Requests, seeking and second looks take turns; bells do not wait."""
+
+    connection: str
+    user_id: int
+    tower: BellTower
+    send: Send
+    _wanted: defaultdict[str, dict[tuple[UUID, int], Wanted]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._wanted)
+
+    async def request(self, message: protocol.Synthesize) -> None:
+        """Answer each block of a message, in its order, or wait for it."""
+        spoken, texts = await synthesis.resolve(message, self.user_id)
+        async with self._turn:
+            found: list[Wanted] = []
+            for index in dict.fromkeys(message.block_indices):
+                if index in texts:
+                    work = synthesis.work_of(texts[index], spoken)
+                    found.append(Wanted(message.document_id, index, work, PRIORITIES[message.priority]))
+                else:
+                    self._send_out_of_range(message.document_id, index, spoken)
+            await self._ask(found)
+
+    async def stop_waiting(self, document_id: UUID) -> None:
+        """The listener went elsewhere. Only this connection's own waiting ends."""
+        async with self._turn:
+            dropped = [wanted for wanted in self._all() if wanted.document_id == document_id]
+            for wanted in dropped:
+                self._forget(wanted)
+            if dropped:
+                self.send(
+                    protocol.Evicted(
+                        document_id=document_id, block_indices=sorted({w.index for w in dropped})
+                    )
+                )
+                await jobs.cancel(self.tower.redis, self._members(dropped))
+
+    def abandon(self) -> list[tuple[str, str]]:
+        """The connection is gone. What it waited for as (hash, member), for `jobs.cancel` after a grace."""
+        dropped = list(self._all())
+        for wanted in dropped:
+            self._forget(wanted)
+        return self._members(dropped)
+
+    def on_bell(self, variant: str, status: str, detail: bytes) -> None:
+        state = BELL_STATES.get(status)
+        if state is None:
+            return
+        answer = Answer(state, detail)
+        for wanted in tuple(self._wanted.get(variant, {}).values()):
+            if wanted.is_told_queued:
+                self._finish(wanted, answer)
+            else:
+                wanted.early = answer
+
+    async def look_again(self) -> None:
+        """A bell may have been lost: what became of all that is pending?"""
+        async with self._turn:
+            pending = list(self._all())
+            answers = await jobs.ask(self.tower.redis, [jobs.look_call(w.work.hash) for w in pending])
+            vanished = []
+            for wanted, answer in zip(pending, answers, strict=True):
+                if not self._is_pending(wanted) or answer.state is State.WAITING:
+                    continue
+                if answer.state is State.NONE:
+                    vanished.append(wanted)
+                else:
+                    self._finish(wanted, answer)
+            await self._ask_for_vanished(vanished)
+
+    async def _ask_for_vanished(self, vanished: Sequence[Wanted]) -> None:
+        again = []
+        for wanted in vanished:
+            wanted.tries += 1
+            if wanted.tries > MAX_TRIES:
+                self._finish(wanted, Answer(State.ERROR, b"lost"))
+            else:
+                again.append(wanted)
+        await self._ask(again)
+
+    async def _ask(self, found: Sequence[Wanted]) -> None:
+        """From Redis, then from SQLite, then from the workers: two round trips, whatever the number."""
+        if not found:
+            return
+        looks = await jobs.ask(self.tower.redis, [jobs.look_call(w.work.hash) for w in found])
+        kept = await synthesis.kept_headers(
+            [
+                w.work.hash
+                for w, look in zip(found, looks, strict=True)
+                if look.state in (State.NONE, State.ERROR)
+            ]
+        )
+        missing = []
+        for wanted, look in zip(found, looks, strict=True):
+            if look.state in (State.CACHED, State.SKIPPED):
+                self._finish(wanted, look)
+            elif wanted.work.hash in kept:
+                self._finish(wanted, Answer(State.CACHED, kept[wanted.work.hash]))
+            else:
+                missing.append(wanted)
+        await synthesis.touch(self.tower.redis, kept)
+        await self._enqueue(missing)
+
+    async def _enqueue(self, missing: Sequence[Wanted]) -> None:
+        if not missing:
+            return
+        for wanted in missing:  # before the job exists, so that its bell finds somebody
+            self._wanted[wanted.work.hash][(wanted.document_id, wanted.index)] = wanted
+            self.tower.wait_for(wanted.work.hash, self)
+        allowance = await synthesis.allowance_of(self.user_id, missing[0].work.usage_type)
+        answers = await jobs.ask(
+            self.tower.redis, [self._enqueue_call(wanted, allowance.characters) for wanted in missing]
+        )
+        for wanted, answer in zip(missing, answers, strict=True):
+            if answer.state in (State.QUEUED, State.JOINED):
+                self._send_queued(wanted)
+            elif answer.state is State.REFUSED and answer.detail == b"usage_limit":
+                self._finish(
+                    wanted, answer, synthesis.usage_of(allowance, answer.available, wanted.work.cost)
+                )
+            else:
+                self._finish(wanted, answer)
+
+    def _enqueue_call(self, wanted: Wanted, balance: int | None) -> Call:
+        return jobs.enqueue_call(
+            wanted.work,
+            user_id=self.user_id,
+            document_id=wanted.document_id,
+            waiting=self._member(wanted),
+            balance=balance,
+            priority=wanted.priority,
+            # We said that it is there; that it is not is our fault.
+            billable=not self.tower.was_announced(self.user_id, wanted.work.hash),
+        )
+
+    def _send_queued(self, wanted: Wanted) -> None:
+        if not wanted.is_told_queued:
+            wanted.is_told_queued = True
+            self.send(self._status(wanted, "queued", audio_url=_url(wanted)))
+        if wanted.early is not None:
+            self._finish(wanted, wanted.early)
+
+    def _finish(self, wanted: Wanted, answer: Answer, usage: Usage | None = None) -> None:
+        """The one terminal status of this request."""
+        self._forget(wanted)
+        if answer.state is State.CACHED:
+            self.tower.remember_announced(self.user_id, wanted.work.hash)
+            header = blob.header_of(answer.detail)
+            timings = protocol.word_timestamps(header.words)
+            self.send(
+                self._status(
+                    wanted,
+                    "cached",
+                    audio_url=_url(wanted),
+                    word_timestamps=timings,
+                    duration_ms=header.duration_ms,
+                )
+            )
+        elif answer.state is State.SKIPPED:
+            self._send_without_audio(wanted, "skipped", "nothing_to_speak")
+        else:
+            self._send_without_audio(wanted, "error", answer.detail.decode(), usage)
+
+    def _send_without_audio(self, wanted: Wanted, status: str, code: str, usage: Usage | None = None) -> None:
+        message = protocol.CODES.get(code, protocol.CODES["engine_failed"])
+        self.send(
+            self._status(
+                wanted,
+                status,
+                code=code,
+                error=message if status == "error" else None,
+                recoverable=code != "usage_limit",
+                usage=usage,
+            )
+        )
+
+    def _send_out_of_range(self, document_id: UUID, index: int, spoken: SpokenAs) -> None:
+        self.send(
+            Status(
+                document_id=document_id,
+                block_idx=index,
+                status="skipped",
+                code="out_of_range",
+                model_slug=spoken.model_slug,
+                voice_slug=spoken.voice_slug,
+            )
+        )
+
+    def _status(self, wanted: Wanted, status: str, **rest: object) -> Status:
+        return Status(
+            document_id=wanted.document_id,
+            block_idx=wanted.index,
+            status=status,  # type: ignore[arg-type]
+            model_slug=wanted.work.model,
+            voice_slug=wanted.work.voice,
+            **rest,  # type: ignore[arg-type]
+        )
+
+    def _all(self) -> Iterable[Wanted]:
+        return [wanted for blocks in self._wanted.values() for wanted in blocks.values()]
+
+    def _is_pending(self, wanted: Wanted) -> bool:
+        return self._wanted.get(wanted.work.hash, {}).get((wanted.document_id, wanted.index)) is wanted
+
+    def _forget(self, wanted: Wanted) -> None:
+        blocks = self._wanted.get(wanted.work.hash)
+        if blocks is None:
+            return
+        blocks.pop((wanted.document_id, wanted.index), None)
+        if not blocks:
+            del self._wanted[wanted.work.hash]
+            self.tower.stop_waiting(wanted.work.hash, self)
+
+    def _member(self, wanted: Wanted) -> str:
+        return jobs.member(self.user_id, wanted.document_id, wanted.index, self.connection)
+
+    def _members(self, dropped: Iterable[Wanted]) -> list[tuple[str, str]]:
+        return [(wanted.work.hash, self._member(wanted)) for wanted in dropped]
+
+
+def _url(wanted: Wanted) -> str:
+    return f"/v1/audio/{wanted.work.hash}"
