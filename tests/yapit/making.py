@@ -38,6 +38,7 @@ def make_document(owner=None, *texts, **fields):
         "source": "\n\n".join(texts),
         "block_count": len(texts),
         "characters": sum(map(len, texts)),
+        "est_duration_ms": 1000,
     }
     document = Document.objects.create(owner=owner or make_user(), **defaults | fields)
     for index, text in enumerate(texts):

@@ -86,6 +86,10 @@ class Migration(migrations.Migration):
                     "characters",
                     models.PositiveIntegerField(help_text="That are spoken: the sum over the blocks."),
                 ),
+                (
+                    "est_duration_ms",
+                    models.PositiveIntegerField(help_text="Before any engine has seen it."),
+                ),
                 ("created", models.DateTimeField(auto_now_add=True)),
                 ("updated", models.DateTimeField(auto_now=True)),
                 (

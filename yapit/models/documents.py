@@ -22,6 +22,7 @@ class Document(models.Model):
     is_public = models.BooleanField(default=False, help_text="Anyone who has the address may listen.")
     block_count = models.PositiveIntegerField()
     characters = models.PositiveIntegerField(help_text="That are spoken: the sum over the blocks.")
+    est_duration_ms = models.PositiveIntegerField(help_text="Before any engine has seen it.")
     created = models.DateTimeField(auto_now_add=True)
     updated = models.DateTimeField(auto_now=True)
 
