@@ -23,6 +23,7 @@ CODES = {
     "busy": "More is waiting than may wait; ask again in a moment.",
     "engine_failed": "The voice failed on this block.",
     "bad_parameters": "The voice does not take its parameters.",
+    "unknown_voice": "The engine has no such voice.",
     "text_too_long": "The block is longer than the voice takes.",
     "bad_text": "The block is not text that a voice can read.",
     "bad_audio": "The voice returned something that is not audio.",
