@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType

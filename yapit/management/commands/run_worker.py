@@ -1,3 +1,4 @@
+import gc
 import secrets
 import socket
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
         metrics.serve(settings.METRICS_PORT)
         engine = load_engine(model, settings.ENGINES[model])
         engine.warm()
+        gc.collect()
+        gc.freeze()  # a loaded engine stays: collections need not look through it again and again
         Worker(
             model=model,
             engine=engine,
