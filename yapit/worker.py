@@ -74,10 +74,11 @@ class Worker:
             speech = self.engine.synthesize(job.text, voice=job.voice, parameters=job.params)
         except EngineError as error:
             return self._hand_in(job, error.code)
-        except (
-            Exception
-        ):  # engines are other people's code; whatever they raise is this attempt's end, not ours
-            logger.exception("The engine failed on attempt %d", job.attempt)
+        except Exception as error:
+            # Engines are other people's code: what they raise ends this attempt, and the worker goes on.
+            # Its message may quote what was to be spoken.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("The engine raised %s on attempt %d\n%s", type(error).__name__, job.attempt, where)
             return self._fail_attempt(job, "engine_failed")
         if speech.audio and not speech.audio.startswith(OGG):
             return self._hand_in(job, "bad_audio")
