@@ -1,8 +1,14 @@
-"""Which address leads where."""
+"""Which address leads where. What is not Django's (audio, sockets) is told apart before, in `config.asgi`."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+
+from config.health import health
+from yapit.api.app import api
 
 urlpatterns = [
+    path("v1/", api.urls),
+    path("health", health),
     path("admin/", admin.site.urls),
+    path("", include("yapit.pages")),
 ]

@@ -1,0 +1,49 @@
+"""The application that servers run: tells audio, sockets, the API and everything else apart."""
+
+import os
+import re
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+import django
+
+django.setup(set_prefix=False)
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+
+from yapit.api.body_limit import Application, BodyLimit, Receive, Scope, Send
+from yapit.api.handler import ApiHandler
+from yapit.audio_asgi import application as audio
+from yapit.consumers import SynthesisSocket
+
+SOCKET = "/v1/ws/tts"
+NO_SUCH_SOCKET = 4404
+# The two names are the API's; everything else below is audio, or nothing.
+AUDIO = re.compile(r"/v1/audio/(?!(models|voices)/?$)")
+
+api: Application = BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+socket: Application = SynthesisSocket.as_asgi()
+pages: Application = BodyLimit(ASGIHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _http(scope["path"])(scope, receive, send)
+    elif scope["type"] == "websocket":
+        # No session or account is looked up in front: the socket asks `yapit.identity` itself.
+        await (socket if scope["path"] == SOCKET else _no_such_socket)(scope, receive, send)
+    else:
+        raise ValueError(f"There is no {scope['type']} here.")
+
+
+def _http(path: str) -> Application:
+    if AUDIO.match(path):
+        return audio
+    return api if path.startswith("/v1/") or path == "/health" else pages
+
+
+async def _no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+    await send({"type": "websocket.close", "code": NO_SUCH_SOCKET, "reason": "There is no such socket."})

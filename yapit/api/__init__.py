@@ -1,0 +1,1 @@
+"""The HTTP side under /v1: doors that translate and delegate."""

@@ -1,0 +1,56 @@
+"""The API put together: its routes, how it reads and writes JSON, and its description."""
+
+import json
+from typing import Any, NoReturn
+
+import msgspec
+from django.http import HttpRequest
+from ninja import NinjaAPI
+from ninja.parser import Parser
+from ninja.renderers import BaseRenderer
+
+from yapit.api import account, discovery, documents, errors
+from yapit.api.auth import Account
+
+DESCRIPTION = """\
+Text in, speech out. Bring a text as a document, then ask for the audio of its blocks over the WebSocket
+`/v1/ws/tts`, and fetch it from `/v1/audio/{hash}`.
+
+Every error is `{"error": {"message", "type", "param", "code"}}`; `code` is meant for programs."""
+
+
+class StrictParser(Parser):
+    """JSON as its standard has it, and nothing that a number column or an ETag could trip over."""
+
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        try:
+            parsed: dict[str, Any] = json.loads(request.body, parse_constant=_refuse)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        return parsed
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+class Renderer(BaseRenderer):
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return msgspec.json.encode(data)
+
+
+api = NinjaAPI(
+    title="Yapit",
+    version="1",
+    description=DESCRIPTION,
+    urls_namespace="v1",
+    auth=Account(),
+    parser=StrictParser(),
+    renderer=Renderer(),
+)
+errors.register(api)
+api.add_router("/documents", documents.router)
+api.add_router("/me", account.router)
+api.add_router("", discovery.router)
