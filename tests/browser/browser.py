@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -85,8 +86,23 @@ class Reader:
         self.until("document.querySelector('.block') && !document.querySelector('#play').disabled")
         return self
 
-    def until(self, expression: str, arg: object = None) -> Any:
-        return self.page.wait_for_function(expression, arg=arg, timeout=PATIENCE_MS).json_value()
+    def until(self, expression: str) -> Any:
+        """The first true value. Asked from here: a page that may not eval cannot be told to watch itself."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not (value := self._now(expression)):
+            assert time.monotonic() < deadline, f"not true in time: {expression}\n{self.situation()}"
+            self.page.wait_for_timeout(20)
+        return value
+
+    def _now(self, expression: str) -> Any:
+        try:
+            return self.page.evaluate(expression)
+        except Error:  # the page is on its way to another address
+            return None
+
+    def situation(self) -> str:
+        page = self.page.evaluate("[location.pathname, document.body.dataset, window.heard]")
+        return f"{page} {self.notice()!r} {self.faults}"
 
     def play(self) -> None:
         self.page.click("#play")
@@ -97,9 +113,7 @@ class Reader:
         self.page.evaluate("heard.length = 0")
 
     def until_heard(self, name: str, times: int = 1) -> None:
-        self.until(
-            "([name, times]) => heard.filter((event) => event.name === name).length >= times", [name, times]
-        )
+        self.until(f"heard.filter((event) => event.name === '{name}').length >= {times}")
 
     def heard(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.page.evaluate("heard") if event["name"] == name]

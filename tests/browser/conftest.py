@@ -1,20 +1,27 @@
 """The real stack with the tone engine, one Chromium, and a page of it for each test."""
 
+import secrets
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page
 
 from tests.browser.browser import Reader, launched
 from tests.stack import Stack
 
-SENTENCE = (
-    "This is passage number {}, and it is long enough to be heard for a good while before the next one."
-)
-TEXT = "# A text for the ear\n\n" + "\n\n".join(SENTENCE.format(number) for number in range(1, 25))
+SENTENCE = "This is passage number {} of {}, and it is long enough to be heard for a good while."
 
 
+def text_for_the_ear() -> str:
+    """25 blocks that nobody has ever heard: what was spoken once would come from the cache."""
+    name = secrets.token_hex(4)
+    return "# A text for the ear\n\n" + "\n\n".join(SENTENCE.format(n, name) for n in range(1, 25))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "browser" in item.path.parts:
+        if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
 
 
@@ -44,7 +51,7 @@ def page(browser) -> Page:
 @pytest.fixture
 def document(stack):
     stack.request("PATCH", "/v1/me/preferences", {"default_speed": 1, "default_voice": "sine"})
-    return stack.make_document(TEXT, title="A text for the ear")
+    return stack.make_document(text_for_the_ear(), title="A text for the ear")
 
 
 @pytest.fixture

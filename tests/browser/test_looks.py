@@ -60,7 +60,7 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(screen):
 
 def test_every_control_has_a_name(reader):
     nameless = reader.page.evaluate(
-        """() => [...document.querySelectorAll("button, input, textarea, a[href]")]
+        """() => [...document.querySelectorAll("button:not([hidden]), input, textarea, a[href]")]
           .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
           .map((e) => e.outerHTML)"""
     )

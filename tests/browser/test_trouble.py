@@ -1,9 +1,12 @@
 """What goes wrong is said in words, and what can mend itself does."""
 
 import json
+import re
+
+AUDIO = re.compile(r"/v1/audio/[0-9a-f]{64}$")
 
 
-def spoil(page, change):
+def spoil(reader, change):
     """Put a hand on the line: `change(frame)` gives what the page gets to see, or None for nothing."""
 
     def handle(route):
@@ -16,24 +19,24 @@ def spoil(page, change):
 
         server.on_message(pass_on)
 
-    page.route_web_socket("**/v1/ws/tts", handle)
-    page.reload()
-    page.wait_for_function("document.querySelector('.block') && !document.querySelector('#play').disabled")
+    reader.page.route_web_socket("**/v1/ws/tts", handle)
+    reader.open(reader.page.url)
 
 
-def refuse_audio(page, times, block=None):
-    """Answer as the server does when the audio is in neither store."""
-    left = [times]
+def refuse_audio(page, times):
+    """Answer that often as the server does when the audio is in neither store; tell what was asked for."""
+    asked = []
 
     def handle(route):
-        if left[0] > 0:
-            left[0] -= 1
+        asked.append(route.request.url)
+        if len(asked) <= times:
             error = {"message": "gone", "type": "not_found", "param": None, "code": "audio_gone"}
             route.fulfill(status=404, json={"error": error})
         else:
             route.continue_()
 
-    page.route("**/v1/audio/????????????????????????????????*", handle)
+    page.route(AUDIO, handle)
+    return asked
 
 
 def test_a_restarted_server_is_found_again(reader, stack):
@@ -56,14 +59,16 @@ def test_a_killed_server_leaves_what_is_ready_to_be_heard(reader, stack):
         reader.until_heard("playing")
     finally:
         stack.start_web()
+    reader.page.click("#notice-action")
     reader.until("document.querySelector('#notice').hidden")
 
 
 def test_audio_that_is_gone_is_made_again(reader):
-    refuse_audio(reader.page, times=2)
+    asked = refuse_audio(reader.page, times=2)
     reader.play()
 
     reader.until_block_sounds(0)
+    assert len(asked) > 2
 
 
 def test_audio_that_stays_away_is_stepped_over_with_a_word(reader):
@@ -80,7 +85,7 @@ def test_a_block_with_nothing_to_say_is_stepped_over_with_a_word(reader):
             return {**frame, "status": "skipped", "audio_url": None}
         return frame
 
-    spoil(reader.page, change)
+    spoil(reader, change)
     reader.play()
 
     reader.until_block_sounds(2)
@@ -102,7 +107,7 @@ def test_a_spent_allowance_ends_the_session_in_words(reader):
         "audio_url": None,
         "usage": usage,
     }
-    spoil(reader.page, lambda frame: {**frame, **refusal} if frame["type"] == "status" else frame)
+    spoil(reader, lambda frame: {**frame, **refusal} if frame["type"] == "status" else frame)
     reader.page.click("#play")
 
     reader.until("document.querySelector('#notice').innerText.includes('10,000 of 10,000 characters')")
@@ -116,7 +121,7 @@ def test_a_lost_frame_is_asked_for_again(reader):
             return None
         return frame
 
-    spoil(reader.page, lose_first_sound)
+    spoil(reader, lose_first_sound)
     reader.page.click("#play")
 
     reader.until_block_sounds(0)
@@ -157,8 +162,7 @@ def test_a_browser_that_wants_a_click_first_is_answered_with_one(reader):
         " if (refusals-- > 0) return Promise.reject(new DOMException('', 'NotAllowedError'));"
         " return play.call(this); };"
     )
-    reader.page.reload()
-    reader.until("!document.querySelector('#play').disabled")
+    reader.open(reader.page.url)
     reader.page.click("#play")
     reader.until("document.querySelector('#notice').innerText.includes('wants a click')")
     reader.page.click("#notice-action")
@@ -168,7 +172,7 @@ def test_a_browser_that_wants_a_click_first_is_answered_with_one(reader):
 
 def test_sound_that_cannot_be_decoded_is_said(reader):
     reader.page.route(
-        "**/v1/audio/????????????????????????????????*",
+        AUDIO,
         lambda route: route.fulfill(body=b"this is no sound", content_type="audio/ogg"),
     )
     reader.page.click("#play")

@@ -32,11 +32,13 @@ export class Follower extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Put the block a third down the page at once, as on opening. */
-  jump(elements) {
+  /** A document was opened: at its beginning, or with the block a third down the page. */
+  begin(elements, isAtStart) {
     this.#elements = elements;
     this.isFollowing = true;
-    this.#scroll("instant");
+    this.#oursUntil = performance.now() + OURS_MS;
+    if (isAtStart) scrollTo({ top: 0, behavior: "instant" });
+    else this.#scroll("instant");
   }
 
   get direction() {

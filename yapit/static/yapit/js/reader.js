@@ -149,8 +149,7 @@ class Reader {
     const elements = this.paper.elements(cursor);
     this.highlighter.showBlock(elements);
     this.#showWords();
-    if (jump && cursor > 0) this.follower.jump(elements);
-    else if (jump) scrollTo(0, 0);
+    if (jump) this.follower.begin(elements, cursor === 0);
     else this.follower.show(elements);
     this.#showProgress();
   }
