@@ -84,13 +84,15 @@ STATE_DIR = Path(env.str("STATE_DIR", str(BASE_DIR / ".state")))
 DATABASE_URL = env.str("DATABASE_URL", "")
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 4)
 
+_database = env.dj_db_url("DATABASE_URL", "postgres://yapit@127.0.0.1:1/yapit")
 DATABASES = {
     "default": {
-        **env.dj_db_url("DATABASE_URL", "postgres://yapit@127.0.0.1:1/yapit"),
+        **_database,
         # Persistent connections leak one per request under ASGI, hence the pool and no CONN_MAX_AGE.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
+            **_database.get("OPTIONS", {}),  # what the address itself asks for, e.g. ?sslmode=require
             "pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 4},
             "options": " ".join(
                 f"-c {timeout}"

@@ -32,7 +32,7 @@ def _first_number(pid_file: Path) -> int | None:
 
 
 def _command_line(pid: int) -> str:
-    command = ["ps", "-p", str(pid), "-o", "command="]
+    command = ["ps", "-ww", "-p", str(pid), "-o", "command="]
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except FileNotFoundError:

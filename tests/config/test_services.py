@@ -1,6 +1,5 @@
 """The servers that the suite itself runs on."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -69,5 +68,5 @@ def test_a_killed_suite_leaves_no_server_behind(tmp_path):
 
 
 def processes_of(folder):
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in lines.splitlines() if str(folder) in line and str(os.getpid()) not in line]
+    lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in lines.splitlines() if str(folder) in line]
