@@ -15,20 +15,19 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 HOT_CONNECTIONS = 32  # of one event loop
-_pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.BlockingConnectionPool]" = (
-    WeakKeyDictionary()
-)
+_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis]" = WeakKeyDictionary()
 
 
 def hot() -> redis.asyncio.Redis:
     """For requests: fails within about two seconds rather than let a listener wait.
 
-    Every call gives a client over the one pool of the running event loop; there is no need to close it.
+    The one client of the running event loop, and its one pool; there is no need to close it.
     """
     loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
-        pool = _pools[loop] = redis.asyncio.BlockingConnectionPool.from_url(
+    client = _clients.get(loop)
+    # Kept, since making a client takes longer than most answers.
+    if client is None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
             settings.REDIS_URL,
             max_connections=HOT_CONNECTIONS,
             timeout=1,
@@ -36,14 +35,15 @@ def hot() -> redis.asyncio.Redis:
             socket_timeout=1,
             retry=AsyncRetry(ConstantBackoff(0.02), 1),
         )
-    return redis.asyncio.Redis(connection_pool=pool)
+        client = _clients[loop] = redis.asyncio.Redis(connection_pool=pool)
+    return client
 
 
 async def close_hot() -> None:
     """Close the pool of the running event loop, at its end."""
-    pool = _pools.pop(asyncio.get_running_loop(), None)
-    if pool is not None:
-        await pool.disconnect()
+    client = _clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.connection_pool.disconnect()
 
 
 def subscriber() -> redis.asyncio.Redis:
