@@ -156,11 +156,6 @@ class AudioApplication:
         return audio
 
 
-def serves(path: str) -> bool:
-    """Whether a path is one of ours; everything else under /v1/audio/ is Django's."""
-    return AUDIO_PATH.fullmatch(path) is not None
-
-
 def _hot_audio(value: bytes | None) -> Audio | None:
     if value is None:
         return None
