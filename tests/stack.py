@@ -73,15 +73,32 @@ class Stack:
         return redis.Redis.from_url(self.valkey.url, single_connection_client=True)
 
     def start_valkey(self) -> None:
-        """Again on the same port after a kill, as a supervisor would."""
-        log = (self.folder / "valkey.log").open("ab")
+        """After a kill, again on the same port and folder, as a supervisor would."""
+        with (self.folder / "valkey.log").open("ab") as log:
 
-        def launch(program: Program) -> subprocess.Popen[bytes]:
-            return self.keeper.spawn(program, output=log)
+            def launch(program: Program) -> subprocess.Popen[bytes]:
+                return self.keeper.spawn(program, output=log)
 
-        with log:
-            self.valkey_process = self.valkey.start(launch)
+            if self.valkey.port:
+                self.valkey_process = launch(self.valkey.program())
+                wait_until(self._valkey_answers, 30, "Valkey did not come back")
+            else:
+                self.valkey_process = self.valkey.start(launch)
         self.env["REDIS_URL"] = self.valkey.url
+
+    def kill_valkey(self) -> None:
+        assert self.valkey_process
+        self.valkey_process.kill()
+        self.valkey_process.wait()
+        self.keeper.forget(self.valkey_process)
+        self.valkey_process = None
+
+    def _valkey_answers(self) -> bool:
+        with redis.Redis.from_url(self.valkey.url, socket_timeout=2, retry=None) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:  # not listening yet, or still loading
+                return False
 
     def manage(self, *args: str) -> str:
         done = subprocess.run(
