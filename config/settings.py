@@ -14,7 +14,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- Who may reach us ---------------------------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY", "")  # only processes that sign or check something need it: yapit.E001
+# Django refuses to sign without one; processes that sign nothing (workers, consumers) need none.
+SECRET_KEY = env.str("SECRET_KEY", "")
 API_KEY_PEPPER = env.str("API_KEY_PEPPER", "") or SECRET_KEY
 DEBUG = env.bool("DEBUG", False)
 # Single-user: no log-in, one local account, this machine only. `--multi-user` turns log-in on.
