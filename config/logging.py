@@ -157,7 +157,7 @@ def log_access(method: str, path: str, status: int, seconds: float) -> None:
     extra = {
         "method": method[:16],
         "path": quote(path)[:500],
-        "status": status,
+        "status": int(status),  # Django takes enumerations too
         "ms": round(seconds * 1000, 1),
     }
     access.info("request", extra=extra)
