@@ -13,8 +13,8 @@ from tests.waiting import wait_until
 PLAIN = """It is a truth seldom acknowledged that a short test is a good test. This one has a few sentences, \
 Dr. Weber said, and costs $9.99 at 7:30 pm.
 
-The second paragraph is about nothing in particular. It goes on for a while, so that it is not one block with \
-the first, and then it stops.
+The second paragraph is about nothing in particular. It goes on for a while, so that it is not one \
+block with the first, and then it stops.
 
 ...
 
@@ -39,7 +39,8 @@ def everything_is_stored(stack):
 
 def charged(stack):
     with psycopg.connect(stack.env["DATABASE_URL"]) as connection:
-        return connection.execute("SELECT count(*), count(DISTINCT event_id) FROM billing_ledgerentry").fetchone()
+        counts = "SELECT count(*), count(DISTINCT event_id) FROM billing_ledgerentry"
+        return connection.execute(counts).fetchone()
 
 
 def check_audio(stack, ended):
@@ -61,7 +62,8 @@ def check_audio(stack, ended):
 
 
 def summary(ended):
-    return {index: (frame["status"], frame["audio_url"], frame["duration_ms"]) for index, frame in ended.items()}
+    parts = ("status", "audio_url", "duration_ms")
+    return {index: tuple(frame[part] for part in parts) for index, frame in ended.items()}
 
 
 def check_document(stack, document):

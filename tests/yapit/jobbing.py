@@ -5,7 +5,6 @@ from hashlib import sha256
 
 from audiocache import blob
 from config import scripts
-from config.streams import StopFlag
 from yapit import jobs
 from yapit.jobs import Answer, Work
 from yapit.results import ResultConsumer
@@ -58,7 +57,9 @@ def finish(redis, job, worker="w", audio=None):
 
 
 def finalize(redis):
-    ResultConsumer(redis).run(StopFlag(), drain=True)
+    consumer = ResultConsumer(redis)
+    while consumer.run_once(wait=False):
+        pass
 
 
 def speak_all(redis, worker="w", model="tone"):
