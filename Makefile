@@ -3,7 +3,7 @@ PYTHON ?= python3
 IN_VENV = .venv/bin/python
 PYTEST = $(IN_VENV) -m pytest
 UV = $(firstword $(wildcard .venv/bin/uv) $(shell command -v uv 2>/dev/null) .venv/bin/uv)
-COMPILE = pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+COMPILE = pip compile --quiet --universal --generate-hashes --no-header \
 	--python-version 3.11
 ARGS ?=
 
