@@ -10,12 +10,16 @@ import django
 django.setup(set_prefix=False)
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
 from yapit.api.body_limit import Application, BodyLimit, Receive, Scope, Send
 from yapit.api.handler import ApiHandler
 from yapit.audio_asgi import application as audio
 from yapit.consumers import SynthesisSocket
+
+if not settings.SECRET_KEY:  # said here, and not to the first who logs in
+    raise ImproperlyConfigured("Set SECRET_KEY to a long random text: it signs sessions and API keys.")
 
 SOCKET = "/v1/ws/tts"
 NO_SUCH_SOCKET = 4404

@@ -65,12 +65,12 @@ def test_there_are_operations_to_try():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-@pytest.mark.parametrize("token", ["nope", "", "yk_a1b2c3d4e5f6_" + "0" * 48])
-async def test_a_bad_key_gets_401_everywhere(local, method, path, token):
-    answer = await with_key(token).send(method, filled(path), {} if method != "GET" else None)
+async def test_a_bad_key_gets_401_everywhere(local, method, path):
+    for token in ("nope", "", "yk_a1b2c3d4e5f6_" + "0" * 48):
+        answer = await with_key(token).send(method, filled(path), {} if method != "GET" else None)
 
-    assert error_of(answer) == (401, "invalid_api_key")
-    assert answer["WWW-Authenticate"] == "Bearer"
+        assert error_of(answer) == (401, "invalid_api_key")
+        assert answer["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["document", "index"],
+                "ordering": ["document_id", "index"],
             },
         ),
         migrations.CreateModel(
@@ -253,7 +253,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["document", "position"],
+                "ordering": ["document_id", "position"],
             },
         ),
         migrations.CreateModel(

@@ -49,7 +49,7 @@ class Block(models.Model):
     characters = models.PositiveIntegerField(help_text="Code points of the text, which is NFC.")
 
     class Meta:
-        ordering = ["document", "index"]
+        ordering = ["document_id", "index"]
         constraints = [
             models.UniqueConstraint(name="block_index_once", fields=["document", "index"]),
             models.CheckConstraint(name="block_says_something", condition=Q(characters__gt=0)),
@@ -70,7 +70,7 @@ class Section(models.Model):
     block_count = models.PositiveIntegerField(help_text="None: shown and not spoken.")
 
     class Meta:
-        ordering = ["document", "position"]
+        ordering = ["document_id", "position"]
         constraints = [
             models.UniqueConstraint(name="section_position_once", fields=["document", "position"]),
         ]
