@@ -1,0 +1,79 @@
+"""Accounts with their roles and preferences, and API keys, whose tokens are shown once."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from yapit import keys
+from yapit.admin.common import SavesWhatWasEdited
+from yapit.models import ApiKey, Preferences, Profile
+
+
+class ProfileInline(admin.StackedInline):  # type: ignore[type-arg]  # generic in the stubs only
+    model = Profile
+
+
+class PreferencesInline(admin.StackedInline):  # type: ignore[type-arg]
+    model = Preferences
+
+
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
+    inlines = (ProfileInline, PreferencesInline)
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
+        return self.inlines if obj else ()  # a new account is made first, as Django does it
+
+
+admin.site.unregister(User)
+admin.site.register(User, AccountAdmin)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(SavesWhatWasEdited):
+    list_display = ["id", "name", "user", "created", "last_used", "expires_at", "revoked_at"]
+    list_select_related = ["user"]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
+    search_fields = ["=id", "name", "=user__username"]
+    raw_id_fields = ["user"]
+    fields = ("id", "name", "user", "expires_at", "created", "last_used", "revoked_at")
+    readonly_fields = ("id", "created", "last_used", "revoked_at")
+    actions = ("revoke",)
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return self.fields if obj else ("name", "user", "expires_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, "user") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: "ModelForm[ApiKey]", change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        made = keys.create_key(obj.user, obj.name, expires_at=obj.expires_at)
+        obj.__dict__.update(made.key.__dict__)
+        request.new_token = made.token  # type: ignore[attr-defined]  # for the answer to this request alone
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: Any = None) -> HttpResponse:
+        """The one page that shows the token. It is answered at once: a redirect would have to keep it."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "A new API key",
+            "key": obj,
+            "token": request.new_token,  # type: ignore[attr-defined]
+        }
+        return TemplateResponse(
+            request, "admin/yapit/apikey/created.html", context, headers={"Cache-Control": "no-store"}
+        )
+
+    @admin.action(description="Revoke the selected keys")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for key in queryset:
+            keys.revoke(key)
+        self.message_user(request, "Revoked. It takes half a minute to reach everywhere.", messages.SUCCESS)

@@ -1,0 +1,88 @@
+"""Documents and what was made of them. Only their title and who may read them can be changed."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+
+from yapit.admin.common import LargeTable, MachineWritten, SavesWhatWasEdited
+from yapit.models import Block, Document, Playback, Section
+
+
+def _as_id(term: str) -> UUID | None:
+    try:
+        return UUID(term.strip())
+    except ValueError:
+        return None
+
+
+@admin.register(Document)
+class DocumentAdmin(LargeTable, SavesWhatWasEdited):
+    list_display = ["title", "owner", "is_public", "block_count", "characters", "created"]
+    list_select_related = ["owner"]
+    search_fields = ["id"]
+    search_help_text = "An id, or the name of its owner"
+    fields = (
+        *("title", "is_public", "id", "owner", "markdown", "block_count", "characters"),
+        *("est_duration_ms", "created", "updated", "source"),
+    )
+    readonly_fields = fields[2:]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        return super().get_queryset(request).defer("source")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Document], search_term: str
+    ) -> tuple[QuerySet[Document], bool]:
+        if not search_term:
+            return queryset, False
+        wanted = _as_id(search_term)
+        if wanted:
+            return queryset.filter(pk=wanted), False
+        return queryset.filter(owner__username=search_term.strip()), False
+
+    def save_model(
+        self, request: HttpRequest, obj: Document, form: "ModelForm[Document]", change: bool
+    ) -> None:
+        obj.updated = timezone.now()
+        obj.save(update_fields=[*form.changed_data, "updated"])
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # its blocks are made with it, by `yapit.documents`
+
+
+class PartOfDocument(LargeTable, MachineWritten):
+    """A table with a row for each piece of each document."""
+
+    search_fields = ["document"]
+    search_help_text = "The id of a document"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term:
+            return queryset, False
+        wanted = _as_id(search_term)
+        return queryset.filter(document_id=wanted) if wanted else queryset.none(), False
+
+
+@admin.register(Block)
+class BlockAdmin(PartOfDocument):
+    list_display = ["document_id", "index", "characters"]
+    fields = ("document", "index", "characters", "text")
+
+
+@admin.register(Section)
+class SectionAdmin(PartOfDocument):
+    list_display = ["document_id", "position", "kind", "first_block", "block_count"]
+    fields = ("document", "position", "kind", "first_block", "block_count", "html")
+
+
+@admin.register(Playback)
+class PlaybackAdmin(PartOfDocument):
+    list_display = ["id", "user_id", "document_id", "block_idx", "played_at"]
+    ordering = ["-id"]
