@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,6 +144,14 @@ class Drill:
         else:
             self.nursery.kill(role)
             self.start(role)
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Within it the server may lose what was announced a moment ago; nobody can hold that against it."""
+        self.audience.forgetful.set()
+        yield
+        self.watch(1.0)
+        self.audience.forgetful.clear()
 
     def end(self, *, without: Iterable[Invariant] = (), patience: float = PATIENCE) -> Report:
         """No more kills and no more wishes: wait until all is quiet, and look."""
