@@ -9,6 +9,9 @@ from playwright.sync_api import Page
 from tests.browser.browser import Reader, launched
 from tests.stack import Stack
 
+SWITCH_TONE_ON = (
+    "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
+)
 SENTENCE = "This is passage number {} of {}, and it is long enough to be heard for a good while."
 
 
@@ -35,6 +38,7 @@ def browser():
 def stack(tmp_path_factory):
     stack = Stack.launch(tmp_path_factory.mktemp("stack"))
     try:
+        stack.manage("shell", "-v0", "-c", SWITCH_TONE_ON)
         stack.start_all("tone")
         yield stack
     finally:

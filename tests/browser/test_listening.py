@@ -138,16 +138,12 @@ def test_the_place_is_found_again(reader):
 
 
 def test_eight_blocks_are_made_ready_ahead_and_no_more(reader):
-    asked = []
-    reader.page.on("websocket", lambda _: None)
-    reader.page.reload()
-    with reader.page.expect_websocket() as info:
-        reader.page.reload()
-    info.value.on("framesent", lambda payload: asked.append(json.loads(payload)))
-    reader.until("!document.querySelector('#play').disabled")
+    frames = []
+    reader.page.on("websocket", lambda ws: ws.on("framesent", lambda text: frames.append(text)))
+    reader.open(reader.page.url)
     reader.play()
 
-    messages = [message for message in asked if message["type"] == "synthesize"]
+    messages = [message for message in map(json.loads, frames) if message["type"] == "synthesize"]
     assert messages[0]["block_indices"] == [0]
     assert messages[0]["priority"] == "playing"
     assert messages[1]["block_indices"] == list(range(1, 9))

@@ -59,7 +59,9 @@ def test_a_killed_server_leaves_what_is_ready_to_be_heard(reader, stack):
         reader.until_heard("playing")
     finally:
         stack.start_web()
-    reader.page.click("#notice-action")
+    reader.page.evaluate(
+        "document.querySelector('#notice-action').click()"
+    )  # if it has not come back by itself
     reader.until("document.querySelector('#notice').hidden")
 
 

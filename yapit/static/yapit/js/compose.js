@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { $, closeByClick } from "./dialogs.js";
 import { MOST_CHARACTERS, NotReadable, countCharacters, readTextFile, whyNot } from "./textfile.js";
 
+const LOGIN_LOST = "You are no longer logged in. Log in again in another tab, then come back: your text is still here.";
+
 /** Event `created` (detail: the document). */
 export class Compose extends EventTarget {
   constructor(dialog) {
@@ -68,7 +70,7 @@ export class Compose extends EventTarget {
       this.dialog.close();
       this.dispatchEvent(new CustomEvent("created", { detail: created }));
     } catch (error) {
-      this.#complain(error.message);
+      this.#complain(api.isLoginLost(error) ? LOGIN_LOST : error.message);
     } finally {
       button.disabled = false;
     }

@@ -8,6 +8,7 @@ const TICK_MS = 500;
 const FETCH_AHEAD = 4;
 const FETCH_AGAIN_MS = 2_000;
 const BUSY_MS = 2_000;
+const LASTING = new Set(["login", "origin", "decode"]); // another document or voice does not mend these
 const FAILURES_IN_A_ROW = 4; // more than that and going on would only burn through the document
 
 /**
@@ -65,13 +66,13 @@ export class Player extends EventTarget {
   open(document, cursor) {
     this.#document = document;
     this.#reset(Math.min(cursor, Math.max(0, document.block_count - 1)));
-    this.#set({ phase: "idle", trouble: null });
+    this.#set({ phase: "idle", trouble: this.#lastingTrouble() });
   }
 
   close() {
     this.#document = null;
     this.#reset(0);
-    this.#set({ phase: "idle", trouble: null });
+    this.#set({ phase: "idle", trouble: this.#lastingTrouble() });
   }
 
   /** A change in mid-sentence goes on with the same block in the new voice. */
@@ -82,8 +83,12 @@ export class Player extends EventTarget {
     const wanted = this.wantsSound;
     this.#tellCursor();
     this.#reset(this.cursor);
-    this.#set({ phase: wanted ? "waiting" : "idle", trouble: null });
+    this.#set({ phase: wanted ? "waiting" : "idle", trouble: this.#lastingTrouble() });
     this.#pump();
+  }
+
+  #lastingTrouble() {
+    return LASTING.has(this.trouble?.kind) ? this.trouble : null;
   }
 
   set speed(value) {
@@ -99,7 +104,10 @@ export class Player extends EventTarget {
   play() {
     if (!this.#document || !this.#voice || !this.count) return;
     this.deck.unlock();
-    if (this.trouble) this.#queue.forgive();
+    if (this.trouble) {
+      this.#queue.forgive();
+      this.socket.start();
+    }
     this.#failures = 0;
     if (this.phase === "finished") this.#moveTo(0);
     if (!this.#queue.isSpeakable(this.cursor)) this.#stepOver();
@@ -151,7 +159,8 @@ export class Player extends EventTarget {
     this.isOnline = true;
     this.#evictions = 0;
     this.#startOver();
-    this.#set({});
+    const wasRefused = ["login", "origin"].includes(this.trouble?.kind);
+    this.#set({ trouble: wasRefused ? null : this.trouble });
   }
 
   #onDown() {

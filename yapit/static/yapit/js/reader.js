@@ -281,12 +281,8 @@ class Reader {
       button.addEventListener("click", () => this.compose.open());
     }
     addEventListener("online", () => this.socket.start());
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#comeBack());
-  }
-
-  // A sleeping tab may have lost its connection; a refused one waits for the listener.
-  #comeBack() {
-    if (!this.player.trouble) this.socket.start();
+    // A sleeping tab may have lost its connection, and in another one somebody may have logged in again.
+    document.addEventListener("visibilitychange", () => !document.hidden && this.socket.start());
   }
 
   #escape() {
