@@ -158,6 +158,13 @@ UNPERSISTED_LIMIT = env.int("UNPERSISTED_LIMIT_MB", 128) * 1024 * 1024
 MAX_AUDIO_BYTES = 10 * 1024 * 1024  # of one block
 WAITING_JOBS_LIMIT = env.int("WAITING_JOBS_LIMIT", 2000)  # of one user and model
 
+# What one account may do, over all web processes.
+BLOCKS_PER_MINUTE = env.int("BLOCKS_PER_MINUTE", 300)  # that are not there yet
+MESSAGES_PER_SECOND = env.float("MESSAGES_PER_SECOND", 20.0)
+MESSAGES_BURST = env.int("MESSAGES_BURST", 100)
+CONNECTIONS_PER_USER = env.int("CONNECTIONS_PER_USER", 20)
+DOCUMENTS_PER_CONNECTION = 20  # that one connection waits for at the same time
+
 PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
     ("yapit.jobs.trim_finished", 3600.0),

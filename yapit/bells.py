@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from config import drain, metrics
 from config import redis as redis_clients
+from yapit.limits import KEEP_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Socket(Protocol):
     async def look_again(self) -> None: ...
 
     async def check_identity(self) -> None: ...
+
+    async def keep_place(self) -> None: ...
 
     async def shut(self) -> None: ...
 
@@ -156,10 +159,13 @@ class BellTower:
             hearer.on_bell(variant, status, payload[HASH_LENGTH + 1 :])
 
     async def _look_regularly(self) -> None:
-        checked_at = time.monotonic()
+        checked_at = kept_at = time.monotonic()
         while True:
             await asyncio.sleep(settings.RESYNC_SECONDS)
             await self._all_look_again()
+            if time.monotonic() - kept_at >= KEEP_SECONDS:
+                kept_at = time.monotonic()
+                await _each(socket.keep_place() for socket in tuple(self.sockets))
             if time.monotonic() - checked_at >= settings.IDENTITY_SECONDS:
                 checked_at = time.monotonic()
                 await _each(socket.check_identity() for socket in tuple(self.sockets))

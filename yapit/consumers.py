@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from redis import exceptions as redis_errors
 
-from yapit import identity, jobs, protocol
+from yapit import identity, jobs, limits, protocol
 from yapit.bells import tower
 from yapit.errors import (
     CannotCheck,
@@ -27,9 +27,11 @@ logger = logging.getLogger(__name__)
 NOT_AUTHENTICATED = 4401
 ORIGIN_REFUSED = 4403
 CANNOT_CHECK = 1013
+TOO_MANY = 4429
 TOO_SLOW = 1008
 DRAINING = 1012
 OUTBOX = 1000  # frames that a slow reader may leave unread
+BATCH = 64  # statuses in one frame
 
 OUTAGES = (redis_errors.RedisError, OperationalError, InterfaceError)
 
@@ -42,6 +44,8 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.listening: Listening | None = None
         self.writer: asyncio.Task[None] | None = None
         self.is_closed = False
+        self.is_batched = False
+        self._left_over: protocol.ServerMessage | None = None
         offered = self.scope.get("subprotocols", ())
         # A refusal before this reaches a browser as a bare 403.
         await self.accept(identity.SUBPROTOCOL if identity.SUBPROTOCOL in offered else None)
@@ -49,8 +53,12 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if who is None:
             return
         self.tower = tower()
+        self.connection = self.tower.new_connection()
+        self.user_id = who.user_id
+        if not await self._find_place():
+            return
         self.writer = self.tower.spawn(self._write())
-        self.listening = Listening(self.tower.new_connection(), who.user_id, self.tower, self._put)
+        self.listening = Listening(self.connection, who.user_id, self.tower, self._put)
         await self.tower.enter(self)
 
     async def disconnect(self, code: int) -> None:
@@ -60,6 +68,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.tower.leave(self)
         if self.writer:
             self.writer.cancel()
+        self.tower.spawn(self._free_place())
         waiting = self.listening.abandon()
         if waiting:
             self.tower.spawn(self._stop_waiting_later(waiting))
@@ -76,6 +85,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             return
         message: protocol.ClientMessage | None = None
         try:
+            await self._check_rate()
             message = protocol.decode(text_data)
             await self._act_on(message, self.listening)
         except ProtocolError as error:
@@ -92,6 +102,13 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
                 await listening.request(message)
             case protocol.CursorMoved():
                 await listening.stop_waiting(message.document_id)
+            case protocol.Options():
+                self.is_batched = message.batched
+
+    async def _check_rate(self) -> None:
+        wait = await limits.take_message(self.tower.redis, self.user_id)
+        if wait:
+            raise ProtocolError("rate_limited", retry_after=wait)
 
     def _refuse(self, error: ProtocolError) -> None:
         self._put(
@@ -141,12 +158,28 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         """Frames leave in the order in which they were put, numbered from 1: a gap shows a loss."""
         seq = 0
         while True:
-            message = await self.outbox.get()
+            message = await self._next_frame()
             if self.is_closed:
                 return
             seq += 1
-            message.seq = seq
-            await self.send(protocol.encode(message))
+            await self.send(protocol.encode(_numbered(message, seq)))
+
+    async def _next_frame(self) -> protocol.ServerMessage:
+        """The oldest message, for who wants batches with all statuses that follow it so far."""
+        if self._left_over is not None:
+            message, self._left_over = self._left_over, None
+        else:
+            message = await self.outbox.get()
+        if not (self.is_batched and isinstance(message, protocol.Status)):
+            return message
+        batch = [message]
+        while len(batch) < BATCH and not self.outbox.empty():
+            follower = self.outbox.get_nowait()
+            if not isinstance(follower, protocol.Status):
+                self._left_over = follower
+                break
+            batch.append(follower)
+        return protocol.Statuses(statuses=batch)
 
     # --- Coming and going --------------------------------------------------------
 
@@ -162,6 +195,25 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await self.shut(CANNOT_CHECK)
         return None
 
+    async def _find_place(self) -> bool:
+        try:
+            if await limits.enter(self.tower.redis, self.user_id, self.connection):
+                return True
+            await self.shut(TOO_MANY)
+        except redis_errors.RedisError as error:
+            logger.warning("A connection could not be counted: %s", type(error).__name__)
+            await self.shut(CANNOT_CHECK)
+        return False
+
+    async def keep_place(self) -> None:
+        await limits.enter(self.tower.redis, self.user_id, self.connection)
+
+    async def _free_place(self) -> None:
+        try:
+            await limits.leave(self.tower.redis, self.user_id, self.connection)
+        except redis_errors.RedisError as error:
+            logger.info("A connection's place frees itself later: %s", type(error).__name__)
+
     async def _stop_waiting_later(self, waiting: list[tuple[str, str]]) -> None:
         """A connection lost for a moment is no reason to drop work: its listener asks again, and joins."""
         await asyncio.sleep(settings.ABANDONED_SECONDS)
@@ -171,9 +223,17 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             logger.warning("Abandoned work was not dropped: %s", type(error).__name__)
 
 
+def _numbered(message: protocol.ServerMessage, seq: int) -> protocol.ServerMessage:
+    message.seq = seq
+    if isinstance(message, protocol.Statuses):
+        for status in message.statuses:
+            status.seq = seq
+    return message
+
+
 def _about(
     message: protocol.ClientMessage | None, code: str, *, retry_after: float | None = None
 ) -> ProtocolError:
-    document_id = message.document_id if message else None
+    document_id = getattr(message, "document_id", None)
     indices = message.block_indices if isinstance(message, protocol.Synthesize) else None
     return ProtocolError(code, document_id=document_id, block_indices=indices, retry_after=retry_after)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
@@ -19,22 +18,18 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import OutOfMemoryError
 
 from config import metrics
-from config.scripts import Argument, Call, Script, arun_all, run, run_all
+from config.scripts import Argument, Call, arun_all, run, run_all
+from yapit.lua import script
 
-LUA = Path(__file__).parent / "lua"
 FINISHED_SECONDS = 8 * 86400
 REAP_BATCH = 200
 
 REAPED = metrics.counter("jobs_reaped", "Jobs whose worker went silent")
 
 
-def _script(name: str) -> Script:
-    return Script((LUA / "common.lua").read_text() + (LUA / f"{name}.lua").read_text())
-
-
-LOOK, ENQUEUE, CANCEL = _script("look"), _script("enqueue"), _script("cancel")
-CLAIM, RENEW, RELEASE, SUBMIT = _script("claim"), _script("renew"), _script("release"), _script("submit")
-FINALIZE, REAP = _script("finalize"), _script("reap")
+LOOK, ENQUEUE, CANCEL = script("look"), script("enqueue", "limits"), script("cancel")
+CLAIM, RENEW, RELEASE, SUBMIT = script("claim"), script("renew"), script("release"), script("submit")
+FINALIZE, REAP = script("finalize"), script("reap")
 
 
 class Priority:
@@ -58,11 +53,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`detail` is the audio's header for cached, a stable code for error and refused."""
+    """`detail` is the audio's header for cached, a stable code for error and refused.
+
+    `figure` is what the account may still spend (usage_limit), or milliseconds to wait (rate_limited).
+    """
 
     state: State
     detail: bytes = b""
-    available: int = 0
+    figure: int = 0
 
     @classmethod
     def read(cls, raw: Sequence[Any]) -> Self:
@@ -122,8 +120,12 @@ def enqueue_call(
     balance: int | None = None,
     priority: int = Priority.PREFETCH,
     billable: bool = True,
+    is_limited: bool = False,
 ) -> Call:
-    """`waiting` is the member that waits, if anybody does; `balance` None means unlimited."""
+    """`waiting` is the member that waits, if anybody does; `balance` None means unlimited.
+
+    `is_limited`: counts against the blocks per minute of the account.
+    """
     job: dict[str, Argument] = {
         "text": work.text,
         "chars": work.chars,
@@ -149,6 +151,7 @@ def enqueue_call(
         settings.HOT_AUDIO_SECONDS,
         settings.UNPERSISTED_LIMIT,
         settings.WAITING_JOBS_LIMIT,
+        settings.BLOCKS_PER_MINUTE if is_limited else "",
         *pairs,
     )
 

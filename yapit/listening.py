@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from django.conf import settings
+
 from audiocache import blob
 from config.scripts import Call
 from yapit import jobs, protocol, synthesis
 from yapit.bells import BellTower
 from yapit.catalog import SpokenAs
 from yapit.jobs import Answer, State, Work
-from yapit.protocol import Status, Usage
+from yapit.protocol import ProtocolError, Status, Usage
 
 MAX_TRIES = 5  # of a job that vanishes again and again
 PRIORITIES = {"playing": jobs.Priority.PLAYING, "prefetch": jobs.Priority.PREFETCH}
@@ -55,6 +57,7 @@ class Listening:
     async def request(self, message: protocol.Synthesize) -> None:
         """Answer each block of a message, in its order, or wait for it."""
         spoken, texts = await synthesis.resolve(message, self.user_id)
+        self._check_documents(message)
         async with self._turn:
             found: list[Wanted] = []
             for index in dict.fromkeys(message.block_indices):
@@ -155,15 +158,41 @@ class Listening:
         answers = await jobs.ask(
             self.tower.redis, [self._enqueue_call(wanted, allowance.characters) for wanted in missing]
         )
+        limited, retry_after = [], 0.0
         for wanted, answer in zip(missing, answers, strict=True):
             if answer.state in (State.QUEUED, State.JOINED):
                 self._send_queued(wanted)
-            elif answer.state is State.REFUSED and answer.detail == b"usage_limit":
-                self._finish(
-                    wanted, answer, synthesis.usage_of(allowance, answer.available, wanted.work.cost)
-                )
+            elif answer.detail == b"rate_limited":
+                limited.append(wanted)
+                retry_after = max(retry_after, answer.figure / 1000)
+            elif answer.detail == b"usage_limit":
+                self._finish(wanted, answer, synthesis.usage_of(allowance, answer.figure, wanted.work.cost))
             else:
                 self._finish(wanted, answer)
+        self._turn_away(limited, retry_after)
+
+    def _turn_away(self, limited: Sequence[Wanted], retry_after: float) -> None:
+        """More than may be asked for in a minute: these blocks are not accepted."""
+        for wanted in limited:
+            self._forget(wanted)
+        if limited:
+            indices = [wanted.index for wanted in limited]
+            self.send(
+                protocol.Error(
+                    code="rate_limited",
+                    error=protocol.CODES["rate_limited"],
+                    document_id=limited[0].document_id,
+                    block_indices=indices,
+                    retry_after=retry_after,
+                )
+            )
+
+    def _check_documents(self, message: protocol.Synthesize) -> None:
+        others = {wanted.document_id for wanted in self._all()} - {message.document_id}
+        if len(others) >= settings.DOCUMENTS_PER_CONNECTION:
+            raise ProtocolError(
+                "too_many_documents", document_id=message.document_id, block_indices=message.block_indices
+            )
 
     def _enqueue_call(self, wanted: Wanted, balance: int | None) -> Call:
         return jobs.enqueue_call(
@@ -175,6 +204,7 @@ class Listening:
             priority=wanted.priority,
             # We said that it is there; that it is not is our fault.
             billable=not self.tower.was_announced(self.user_id, wanted.work.hash),
+            is_limited=wanted.tries == 0,  # what was accepted stays accepted
         )
 
     def _send_queued(self, wanted: Wanted) -> None:

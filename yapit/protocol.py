@@ -16,6 +16,8 @@ CODES = {
     "document_not_found": "There is no such document, or it is not yours to read.",
     "model_not_found": "There is no such model.",
     "voice_not_found": "The model has no such voice, or it is not yours to use.",
+    "rate_limited": "More was asked for than may be at once; wait for `retry_after` seconds.",
+    "too_many_documents": "This connection waits for blocks of too many documents.",
     "unavailable": "A part of the service does not answer right now; ask again.",
     "out_of_range": "The document has no block with this index.",
     "nothing_to_speak": "The voice finds nothing to say in this block.",
@@ -73,7 +75,13 @@ class CursorMoved(msgspec.Struct, tag="cursor_moved", frozen=True):
     cursor: int = 0
 
 
-ClientMessage = Synthesize | CursorMoved
+class Options(msgspec.Struct, tag="options", frozen=True):
+    """How this connection wants to be answered, from here on."""
+
+    batched: bool = False
+
+
+ClientMessage = Synthesize | CursorMoved | Options
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -104,6 +112,13 @@ class Status(msgspec.Struct, tag="status", kw_only=True):
     usage: Usage | None = None
 
 
+class Statuses(msgspec.Struct, tag="statuses", kw_only=True):
+    """Many blocks' statuses in one frame, in order, for who asked for it by `options`. All have its `seq`."""
+
+    seq: int = 0
+    statuses: list[Status]
+
+
 class Evicted(msgspec.Struct, tag="evicted", kw_only=True):
     """These blocks, in order, are not waited for any more; none of them gets another status."""
 
@@ -123,7 +138,7 @@ class Error(msgspec.Struct, tag="error", kw_only=True):
     retry_after: float | None = None
 
 
-ServerMessage = Status | Evicted | Error
+ServerMessage = Status | Statuses | Evicted | Error
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _encoder = msgspec.json.Encoder()

@@ -170,7 +170,7 @@ def test_what_is_due_counts_against_the_balance(redis):
 
     refused = enqueue(redis, make_work("y" * 60), balance=100)
 
-    assert (refused.state, refused.detail, refused.available) == (State.REFUSED, b"usage_limit", 40)
+    assert (refused.state, refused.detail, refused.figure) == (State.REFUSED, b"usage_limit", 40)
     assert not redis.exists(f"subs:{make_work('y' * 60).hash}")
 
 
@@ -189,6 +189,28 @@ def test_too_much_unpersisted_audio_refuses_new_work_and_recovers(redis, setting
     redis.set("unpersisted", 0)
 
     assert enqueue(redis, WORK).state is State.QUEUED
+
+
+def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
+    settings.BLOCKS_PER_MINUTE = 2
+    answers = [enqueue(redis, make_work(f"block {i}"), is_limited=True) for i in range(3)]
+    other = enqueue(redis, make_work("block 2"), user=2, is_limited=True)
+
+    assert [answer.state for answer in answers] == [State.QUEUED, State.QUEUED, State.REFUSED]
+    assert answers[2].detail == b"rate_limited"
+    assert 29_000 < answers[2].figure <= 30_000
+    assert other.state is State.QUEUED
+    assert redis.ttl("limit:blocks:1") > 0
+
+
+def test_asking_again_for_what_is_pending_or_there_costs_no_block(redis, settings):
+    settings.BLOCKS_PER_MINUTE = 1
+    for _ in range(3):
+        assert enqueue(redis, WORK, is_limited=True).state in (State.QUEUED, State.JOINED)
+    speak_all(redis)
+
+    assert enqueue(redis, WORK, user=2, is_limited=True).state is State.CACHED
+    assert not redis.exists("limit:blocks:2")
 
 
 def test_one_user_may_not_pile_up_without_end(redis, settings):

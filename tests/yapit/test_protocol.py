@@ -54,7 +54,7 @@ def test_every_code_is_documented(code):
 
 
 @pytest.mark.parametrize(
-    "name", ["NOT_AUTHENTICATED", "ORIGIN_REFUSED", "CANNOT_CHECK", "TOO_SLOW", "DRAINING"]
+    "name", ["NOT_AUTHENTICATED", "ORIGIN_REFUSED", "CANNOT_CHECK", "TOO_SLOW", "TOO_MANY", "DRAINING"]
 )
 def test_every_close_code_is_documented(name):
     assert f"| {getattr(consumers, name)} |" in DOCS

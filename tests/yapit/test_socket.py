@@ -150,6 +150,84 @@ async def test_spent_characters_refuse_what_is_not_there_yet(document):
     assert refused["usage"] == {"available": 2, "limit": 6, "used": 0, "requested": 4, "period_end": None}
 
 
+async def test_more_blocks_than_a_minute_allows_are_turned_away_with_the_wait(document, settings):
+    settings.BLOCKS_PER_MINUTE = 1
+    async with listener() as one:
+        await one.ask(document, 0, 1, 2)
+        queued, error = await one.frames(2)
+
+    assert brief(queued)[1:3] == (0, "queued")
+    assert (error["type"], error["code"], error["block_indices"]) == ("error", "rate_limited", [1, 2])
+    assert error["document_id"] == str(document.pk)
+    assert 0 < error["retry_after"] <= 60
+
+
+async def test_a_flood_of_messages_is_answered_with_the_wait_and_the_socket_lives(document, settings):
+    settings.MESSAGES_BURST, settings.MESSAGES_PER_SECOND = 2, 5
+    async with listener() as one:
+        for _ in range(4):
+            await one.send(type="dance")
+        codes = [frame["code"] for frame in await one.frames(4)]
+
+        async def is_served():
+            await one.ask(document, 0)
+            return (await one.frame()).get("status") == "queued"
+
+        await async_wait_until(is_served)
+
+    assert codes[:2] == ["unknown_type", "unknown_type"]
+    assert codes[3] == "rate_limited"
+
+
+async def test_an_account_has_a_bounded_number_of_connections_and_places_free_themselves(document, settings):
+    settings.CONNECTIONS_PER_USER = 1
+    async with listener() as one:
+        await one.ask(document, 0)
+        await one.frame()
+        second = Listener()
+        await second.connect()
+        assert await second.close_code() == 4429
+        await one.close()
+
+        async def has_room():
+            third = Listener()
+            await third.connect()
+            await third.ask(document, 0)
+            message = await third.socket.receive_output(5)
+            await third.close()
+            return message["type"] == "websocket.send"
+
+        await async_wait_until(has_room)
+
+
+async def test_one_connection_waits_for_a_bounded_number_of_documents(document, settings):
+    settings.DOCUMENTS_PER_CONNECTION = 1
+    other = await sync_to_async(make_document)(document.owner, "Elsewhere.")
+    async with listener() as one:
+        await one.ask(document, 0)
+        await one.ask(other, 0)
+        _, error = await one.frames(2)
+
+    assert (error["code"], error["document_id"]) == ("too_many_documents", str(other.pk))
+
+
+async def test_statuses_come_in_one_frame_to_who_asks_for_it(document, redis):
+    async with listener() as one:
+        await one.send(type="options", batched=True)
+        await one.ask(document, 0, 1, 2)
+        queued = await one.frame()
+        await work_off(redis)
+        ended = []
+        while len(ended) < 3:
+            frame = await one.frame()
+            ended += frame["statuses"]
+
+    assert queued["type"] == "statuses"
+    assert [status["block_idx"] for status in queued["statuses"]] == [0, 1, 2]
+    assert {status["seq"] for status in queued["statuses"]} == {queued["seq"]} == {1}
+    assert [status["status"] for status in ended] == ["cached"] * 3
+
+
 async def test_seeking_drops_what_this_connection_waits_for_and_nothing_else(document, redis):
     async with listener() as one:
         other = Listener()
