@@ -44,6 +44,11 @@ class Stack:
             "API_KEY_PEPPER": secrets.token_hex(16),
             "DATABASE_URL": database_url,
             "DRAIN_SECONDS": "3",
+            # One account plays many listeners here.
+            "BLOCKS_PER_MINUTE": "1000000",
+            "MESSAGES_PER_SECOND": "100000",
+            "MESSAGES_BURST": "100000",
+            "CONNECTIONS_PER_USER": "100000",
             **env,
         }
 
