@@ -88,3 +88,11 @@ def test_a_traceback_shows_no_values(lines, capsys):
     written = capsys.readouterr().err
     assert "ValueError" in written
     assert "a private letter" not in written
+
+
+def test_a_static_file_leaves_no_access_line(client, lines):
+    answer = client.get("/static/yapit/three-paths.svg")
+
+    assert answer.status_code == 200
+    assert b"".join(answer.streaming_content)
+    assert not [line for line in lines() if line["event"] == "request"]
