@@ -49,6 +49,7 @@ class Listening:
         default_factory=lambda: defaultdict(dict)
     )
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _is_over: bool = False
 
     @property
     def is_waiting(self) -> bool:
@@ -84,6 +85,7 @@ class Listening:
 
     def abandon(self) -> list[tuple[str, str]]:
         """The connection is gone. What it waited for as (hash, member), for `jobs.cancel` after a grace."""
+        self._is_over = True
         dropped = list(self._all())
         for wanted in dropped:
             self._forget(wanted)
@@ -149,7 +151,7 @@ class Listening:
         await self._enqueue(missing)
 
     async def _enqueue(self, missing: Sequence[Wanted]) -> None:
-        if not missing:
+        if not missing or self._is_over:  # a second look may outlive its connection
             return
         for wanted in missing:  # before the job exists, so that its bell finds somebody
             self._wanted[wanted.work.hash][(wanted.document_id, wanted.index)] = wanted

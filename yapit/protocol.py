@@ -59,7 +59,7 @@ class ProtocolError(Exception):
 
 
 class Synthesize(msgspec.Struct, tag="synthesize", frozen=True):
-    """Make these blocks audible, in this order. Without model and voice: the listener's own choice."""
+    """Make these blocks audible, in this order. Without model and voice: the default ones."""
 
     document_id: UUID
     block_indices: list[int]
