@@ -26,6 +26,7 @@ LISTEN = """
 window.heard = [];
 for (const name of ["playing", "pause", "ended", "error"]) {
   document.addEventListener(name, (event) => {
+    if (event.target.duration < 0.1) return; // the silence that unlocks the elements
     const block = document.querySelector(".is-spoken")?.dataset.block;
     window.heard.push({ name, deck: event.target.id, at: performance.now(), block: Number(block ?? -1) });
   }, true);

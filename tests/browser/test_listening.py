@@ -22,7 +22,7 @@ def test_a_pasted_text_is_heard(reader):
     reader.page.click("#play")
 
     assert reader.loudness() > LOUD
-    reader.until_block_sounds(0)
+    assert reader.heard("playing")[0]["block"] == 0
 
 
 def test_one_block_follows_the_other_without_a_gap(reader):

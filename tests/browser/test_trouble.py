@@ -116,6 +116,22 @@ def test_a_spent_allowance_ends_the_session_in_words(reader):
     assert reader.page.evaluate("document.body.dataset.phase") == "paused"
 
 
+def test_what_is_ready_is_heard_before_the_allowance_is_said_to_be_spent(reader):
+    refusal = {
+        "status": "error",
+        "recoverable": False,
+        "code": "usage_limit",
+        "audio_url": None,
+        "usage": None,
+    }
+    spoil(reader, lambda frame: {**frame, **refusal} if frame.get("block_idx", 0) > 1 else frame)
+    reader.play()
+    reader.until_heard("ended", 2)
+
+    reader.until("document.querySelector('#notice').innerText.includes('limit')")
+    assert [event["block"] for event in reader.heard("ended")] == [0, 1]
+
+
 def test_a_lost_frame_is_asked_for_again(reader):
     def lose_first_sound(frame, lost=[]):  # noqa: B006  # the memory is the point
         if frame.get("status") == "cached" and not lost:
@@ -159,7 +175,7 @@ def test_a_voice_that_warms_up_is_excused(reader, stack):
 def test_a_browser_that_wants_a_click_first_is_answered_with_one(reader):
     # Headless browsers let everything sound, so the first refusal is made here.
     reader.page.add_init_script(
-        "const play = HTMLMediaElement.prototype.play; let refusals = 1;"
+        "const play = HTMLMediaElement.prototype.play; let refusals = 3;"  # two silences and one block
         "HTMLMediaElement.prototype.play = function () {"
         " if (refusals-- > 0) return Promise.reject(new DOMException('', 'NotAllowedError'));"
         " return play.call(this); };"

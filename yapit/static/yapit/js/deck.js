@@ -1,5 +1,26 @@
 // Two audio elements taken in turns: while one sounds the other has the next block loaded.
 
+/** A twentieth of a second of silence, as an address. */
+function silence() {
+  const samples = 400;
+  const header = new DataView(new ArrayBuffer(44));
+  const text = (at, letters) => [...letters].forEach((letter, i) => header.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  header.setUint32(4, 36 + samples, true);
+  text(8, "WAVEfmt ");
+  header.setUint32(16, 16, true);
+  header.setUint16(20, 1, true); // PCM
+  header.setUint16(22, 1, true); // mono
+  header.setUint32(24, 8_000, true); // samples and bytes a second
+  header.setUint32(28, 8_000, true);
+  header.setUint16(32, 1, true);
+  header.setUint16(34, 8, true); // bits
+  text(36, "data");
+  header.setUint32(40, samples, true);
+  const quiet = new Uint8Array(samples).fill(128);
+  return URL.createObjectURL(new Blob([header, quiet], { type: "audio/wav" }));
+}
+
 /** Events: `ended`, `playing`, `broken` (detail: {index}), `stopped` (the system paused us). */
 export class Deck extends EventTarget {
   #current;
@@ -64,8 +85,11 @@ export class Deck extends EventTarget {
   unlock() {
     if (this.#isUnlocked) return;
     this.#isUnlocked = true;
+    const address = silence();
     for (const element of [this.#current, this.#standby]) {
-      if (!this.#blocks.has(element)) element.load();
+      if (this.#blocks.has(element)) continue;
+      element.src = address;
+      element.play().catch(() => {}); // a browser that refuses even this refuses again, and then it is said
     }
   }
 

@@ -46,6 +46,15 @@ export class Documents extends EventTarget {
     this.#draw();
   }
 
+  /** The listener came that far; shown without drawing the list anew. */
+  notePosition(id, block) {
+    const item = this.#documents.find((candidate) => candidate.id === id);
+    if (!item) return;
+    item.position = { ...item.position, block_idx: block };
+    const shown = this.#rowOf(item)?.querySelector(".document-meta");
+    if (shown) shown.textContent = meta(item);
+  }
+
   async #load() {
     const page = await api.listDocuments(this.#documents.length, PAGE);
     const known = new Set(this.#documents.map(({ id }) => id));

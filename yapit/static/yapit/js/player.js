@@ -1,12 +1,12 @@
 // Plays one document: asks for blocks ahead of the sound, hands them to the deck, steps over what is mute.
 
-import { Refused, Unreachable, isLoginLost } from "./api.js";
 import { Queue } from "./queue.js";
+import { verdict } from "./shelf.js";
 import { NOT_AUTHENTICATED } from "./socket.js";
 
 const TICK_MS = 500;
 const FETCH_AHEAD = 4;
-const FETCH_AGAIN_MS = 2_000;
+const FETCH_AGAIN_SECONDS = 2;
 const BUSY_MS = 2_000;
 const LASTING = new Set(["login", "origin", "decode"]); // another document or voice does not mend these
 const FAILURES_IN_A_ROW = 4; // more than that and going on would only burn through the document
@@ -22,6 +22,7 @@ export class Player extends EventTarget {
   #voice = null;
   #fetchNotBefore = 0;
   #failures = 0; // since something was heard
+  #refusal = null; // the trouble to name when what is ready has been heard
   #evictions = 0; // answers to our own cursor_moved that are still to come
   #timer = null;
 
@@ -70,6 +71,7 @@ export class Player extends EventTarget {
   }
 
   close() {
+    if (this.#document) this.#tellCursor();
     this.#document = null;
     this.#reset(0);
     this.#set({ phase: "idle", trouble: this.#lastingTrouble() });
@@ -96,6 +98,7 @@ export class Player extends EventTarget {
   }
 
   #reset(cursor) {
+    this.#refusal = null;
     this.#queue = new Queue(this.#document?.block_count ?? 0, cursor);
     this.shelf.clear();
     this.deck.clear();
@@ -105,6 +108,8 @@ export class Player extends EventTarget {
     if (!this.#document || !this.#voice || !this.count) return;
     this.deck.unlock();
     if (this.trouble) {
+      this.#refusal = null;
+      this.#queue.resume();
       this.#queue.forgive();
       this.socket.start();
     }
@@ -142,6 +147,7 @@ export class Player extends EventTarget {
   }
 
   #moveTo(index) {
+    this.#refusal = null;
     this.#queue.cursor = index;
     this.#tellCursor();
     this.dispatchEvent(new Event("block"));
@@ -179,9 +185,13 @@ export class Player extends EventTarget {
   }
 
   #onFrame(frame) {
+    if (frame.type === "evicted" && this.#evictions > 0) {
+      this.#evictions -= 1; // what our own jump threw out has been asked for anew where it is wanted
+      return;
+    }
     if (frame.document_id && frame.document_id !== this.#document?.id) return;
     if (frame.type === "status") this.#onStatus(frame);
-    else if (frame.type === "evicted") this.#onEvicted(frame.block_indices);
+    else if (frame.type === "evicted") this.#queue.drop(frame.block_indices);
     else if (frame.type === "error") this.#onError(frame);
     this.#pump();
   }
@@ -190,8 +200,7 @@ export class Player extends EventTarget {
     // Late news of a voice that was switched away from.
     if (frame.model_slug !== this.#voice?.model || frame.voice_slug !== this.#voice?.id) return;
     if (frame.status === "error" && frame.recoverable === false) {
-      this.#queue.drop();
-      this.#stop({ kind: frame.code === "usage_limit" ? "usage" : "refused", message: frame.error, usage: frame.usage });
+      this.#onLimit(frame);
       return;
     }
     if (frame.status === "error" && frame.code === "busy") {
@@ -203,10 +212,11 @@ export class Player extends EventTarget {
     this.dispatchEvent(new CustomEvent("status", { detail: { index: frame.block_idx } }));
   }
 
-  // What our own jump threw out has been asked for anew where it is still wanted.
-  #onEvicted(indices) {
-    if (this.#evictions > 0) this.#evictions -= 1;
-    else this.#queue.drop(indices);
+  // What is ready was paid for and is still heard; nothing more is asked for.
+  #onLimit({ code, error, usage }) {
+    this.#refusal = { kind: code === "usage_limit" ? "usage" : "refused", message: error, usage };
+    this.#queue.drop();
+    this.#queue.hold(Infinity);
   }
 
   #onError({ code, error, block_indices: indices, retry_after: retryAfter }) {
@@ -289,6 +299,10 @@ export class Player extends EventTarget {
     if (!this.#document || !this.#voice || !this.wantsSound) return;
     if (!this.#queue.isSpeakable(this.cursor)) this.#stepOver();
     if (!this.wantsSound) return;
+    if (this.#refusal && this.#queue.entry(this.cursor).status !== "cached") {
+      this.#stop(this.#refusal);
+      return;
+    }
     this.#keepTicking();
     this.#request();
     this.#fetchAhead();
@@ -327,16 +341,12 @@ export class Player extends EventTarget {
   }
 
   #onFetchFailed(index, error) {
-    if (error instanceof Refused && error.status === 404) {
-      this.#queue.heal(index);
-      this.dispatchEvent(new CustomEvent("status", { detail: { index } }));
-    } else if (isLoginLost(error)) {
-      this.#stop({ kind: "login" });
-    } else if (error instanceof Unreachable || error.status >= 500 || error.status === 429) {
-      this.#fetchNotBefore = this.now() + (error.retryAfter ? error.retryAfter * 1_000 : FETCH_AGAIN_MS);
-    } else {
-      this.#queue.fail(index, "its audio could not be fetched");
-    }
+    const meaning = verdict(error);
+    if (meaning === "login") this.#stop({ kind: "login" });
+    if (meaning === "later") this.#fetchNotBefore = this.now() + (error.retryAfter ?? FETCH_AGAIN_SECONDS) * 1_000;
+    if (meaning === "gone") this.#queue.heal(index);
+    if (meaning === "never") this.#queue.fail(index, "its audio could not be fetched");
+    this.dispatchEvent(new CustomEvent("status", { detail: { index } }));
   }
 
   #sound() {

@@ -7,13 +7,14 @@ import { clock, inWords } from "./timeline.js";
 export class Progress extends EventTarget {
   #timeline = null;
   #isDragged = false;
+  #speed = 1;
 
   constructor(slider) {
     super();
     this.slider = slider;
     slider.addEventListener("input", () => {
       this.#isDragged = true;
-      this.#label(this.#timeline.blockAt(Number(slider.value)), Number(slider.value), 1);
+      this.#label(this.#timeline.blockAt(Number(slider.value)), Number(slider.value));
     });
     slider.addEventListener("change", () => {
       this.#isDragged = false;
@@ -29,12 +30,13 @@ export class Progress extends EventTarget {
 
   /** The sound is `seconds` into the block, at that speed. */
   show(block, seconds, speed) {
+    this.#speed = speed;
     if (!this.#timeline || this.#isDragged) return;
     const start = this.#timeline.start(block);
     const now = start + Math.min(seconds * 1000, this.#timeline.length(block));
     this.slider.max = Math.round(this.#timeline.total());
     this.slider.value = Math.round(now);
-    this.#label(block, now, speed);
+    this.#label(block, now);
   }
 
   clear() {
@@ -45,12 +47,12 @@ export class Progress extends EventTarget {
     $("#left").textContent = "";
   }
 
-  #label(block, now, speed) {
+  #label(block, now) {
     const total = this.#timeline.total();
-    const left = (total - now) / speed;
+    const left = (total - now) / this.#speed;
     this.slider.style.setProperty("--done", `${total ? (100 * now) / total : 0}%`);
     this.slider.setAttribute("aria-valuetext", `Passage ${block + 1} of ${this.#timeline.count}, ${inWords(left)} left`);
-    $("#elapsed").textContent = clock(now / speed);
+    $("#elapsed").textContent = clock(now / this.#speed);
     $("#left").textContent = `${inWords(left)} left`;
   }
 

@@ -223,7 +223,9 @@ class Reader {
     this.player.addEventListener("status", (event) => this.#onStatus(event.detail.index));
     this.player.addEventListener("block", () => {
       this.#showBlock();
-      if (this.document) this.position.note(this.document.id, this.player.cursor);
+      if (!this.document) return;
+      this.position.note(this.document.id, this.player.cursor);
+      this.documents.notePosition(this.document.id, this.player.cursor);
     });
     this.paper.addEventListener("loaded", (event) => this.#onLoaded(event.detail.sections));
     this.paper.addEventListener("failed", (event) => this.#fail(event.detail));

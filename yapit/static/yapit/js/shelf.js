@@ -1,8 +1,17 @@
 // The audio of blocks near the cursor, as blob addresses. Small: what is far behind is let go.
 
-import { audio } from "./api.js";
+import { Refused, Unreachable, audio, isLoginLost } from "./api.js";
 
 const KEEP = 24;
+
+/** What a failed fetch means: "gone" (make it again), "login", "later" or "never". */
+export function verdict(error) {
+  if (error instanceof Unreachable) return "later";
+  if (!(error instanceof Refused)) return "never";
+  if (isLoginLost(error)) return "login";
+  if (error.status === 404) return "gone";
+  return error.status >= 500 || error.status === 429 ? "later" : "never";
+}
 
 export class Shelf {
   #addresses = new Map(); // block -> blob address; oldest use first
