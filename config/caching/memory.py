@@ -1,0 +1,223 @@
+"""A memory of what was fetched: bounded in bytes and in time, this process only, never older than a change.
+
+There is no `put`. A value comes in through a fetch alone, so it is known when that began, and one that began
+before an invalidation is not kept after it.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from config import metrics
+from config.caching.flight import MISSING, Flights, Missing
+from config.caching.footprint import footprint
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+D = TypeVar("D")
+
+ENTRY_BYTES = 250  # what an entry takes beside its key and value
+
+LOOKUPS = metrics.counter("cache_lookups", "Look-ups in a memory cache", ["cache", "outcome"])
+REBUILDS = metrics.counter("cache_rebuilds", "Fetches for a memory cache", ["cache"])
+INVALIDATIONS = metrics.counter("cache_invalidations", "Entries or whole caches forgotten", ["cache"])
+EVICTIONS = metrics.counter("cache_evictions", "Entries that made room", ["cache"])
+BYTES = metrics.gauge("cache_bytes", "Bytes in a memory cache", ["cache"])
+ENTRIES = metrics.gauge("cache_entries", "Entries in a memory cache", ["cache"])
+
+_caches: "WeakValueDictionary[str, MemoryCache[Hashable, object]]" = WeakValueDictionary()
+
+
+def caches() -> Mapping[str, "MemoryCache[Hashable, object]"]:
+    """Those of this process, by name."""
+    return dict(_caches)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[V]):
+    value: V
+    expires: float
+    size: int
+
+
+class MemoryCache(Generic[K, V]):
+    """Least recently used goes first. Safe from threads and from tasks of any event loop.
+
+    `lifetime` says how many seconds a value holds at most, where that depends on the value; 0 keeps it out.
+    Callers get the value itself: who changes it copies it first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_bytes: int,
+        seconds: float,
+        lifetime: Callable[[V], float] | None = None,
+        size_of: Callable[[object], int] = footprint,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.max_bytes = max_bytes
+        self._seconds = seconds
+        self._lifetime = lifetime
+        self._size_of = size_of
+        self._memory: _Memory[K, V] = _Memory(max_bytes, clock, EVICTIONS.labels(name).inc)
+        self._hits = LOOKUPS.labels(name, "hit")
+        self._misses = LOOKUPS.labels(name, "miss")
+        self._rebuilds = REBUILDS.labels(name)
+        self._invalidations = INVALIDATIONS.labels(name)
+        self._bytes = BYTES.labels(name)
+        self._entries = ENTRIES.labels(name)
+        _caches[name] = self  # type: ignore[assignment]  # whatever its keys and values are
+
+    def __len__(self) -> int:
+        return len(self._memory.entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._memory.size
+
+    @property
+    def under_way(self) -> int:
+        """Fetches right now."""
+        return self._memory.under_way
+
+    def get(self, key: K, default: D) -> V | D:
+        """What is remembered; nothing is fetched."""
+        entry = self._memory.look(key)
+        if entry is MISSING:
+            self._misses.inc()
+            return default
+        self._hits.inc()
+        return entry.value
+
+    def get_or_fetch(self, key: K, fetch: Callable[[], V]) -> V:
+        """For threads: it blocks. One fetches for all who ask; what it raises reaches all and is not kept."""
+        entry = self._memory.look(key)
+        if entry is not MISSING:
+            self._hits.inc()
+            return entry.value
+        self._misses.inc()
+
+        def make() -> _Entry[V]:
+            began = self._begin()
+            return self._entry(key, fetch(), began)
+
+        entry = self._memory.fetch_once(key, make)
+        self._export()
+        return entry.value
+
+    async def aget_or_fetch(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
+        """The same for tasks; whoever of them is cancelled, the fetch goes on for the others."""
+        entry = self._memory.look(key)
+        if entry is not MISSING:
+            self._hits.inc()
+            return entry.value
+        self._misses.inc()
+
+        async def make() -> _Entry[V]:
+            began = self._begin()
+            return self._entry(key, await fetch(), began)
+
+        entry = await self._memory.afetch_once(key, make)
+        self._export()
+        return entry.value
+
+    def invalidate(self, *keys: K) -> None:
+        """Forget these, and what is being fetched for them now."""
+        self._memory.forget(keys)
+        self._invalidations.inc(len(keys))
+        self._export()
+
+    def invalidate_if(self, is_stale: Callable[[K, V], bool]) -> None:
+        """Forget what is stale, and all that is being fetched: nobody knows yet what that will be."""
+        self._invalidations.inc(self._memory.forget_if(lambda key, entry: is_stale(key, entry.value)))
+        self._export()
+
+    def flush(self) -> None:
+        """Forget everything, and what is being fetched now."""
+        self._memory.forget_all()
+        self._invalidations.inc()
+        self._export()
+
+    def _begin(self) -> float:
+        self._rebuilds.inc()
+        return self._memory.clock()
+
+    def _entry(self, key: K, value: V, began: float) -> _Entry[V]:
+        # Counted from the beginning of the fetch: what it read may have changed since.
+        expires = began + self._seconds
+        if self._lifetime is not None:
+            expires = min(expires, self._memory.clock() + self._lifetime(value))
+        return _Entry(value, expires, ENTRY_BYTES + self._size_of(key) + self._size_of(value))
+
+    def _export(self) -> None:
+        self._bytes.set(self._memory.size)
+        self._entries.set(len(self._memory.entries))
+
+
+class _Memory(Flights[K, _Entry[V]]):
+    """The entries, and the fetches under way: one lock for both."""
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float], evicted: Callable[[], None]) -> None:
+        super().__init__()
+        self.entries: OrderedDict[K, _Entry[V]] = OrderedDict()
+        self.size = 0
+        self._max_bytes = max_bytes
+        self.clock = clock
+        self._evicted = evicted
+
+    def look(self, key: K) -> _Entry[V] | Missing:
+        with self._lock:
+            return self._recall(key)
+
+    def forget(self, keys: tuple[K, ...]) -> None:
+        with self._lock:
+            for key in keys:
+                self._detach(key)
+                self._drop(key)
+
+    def forget_if(self, is_stale: Callable[[K, _Entry[V]], bool]) -> int:
+        with self._lock:
+            self._detach_all()
+            stale = [key for key, entry in self.entries.items() if is_stale(key, entry)]
+            for key in stale:
+                self._drop(key)
+        return len(stale)
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._detach_all()
+            self.entries.clear()
+            self.size = 0
+
+    def _recall(self, key: K) -> _Entry[V] | Missing:
+        entry = self.entries.get(key)
+        if entry is None:
+            return MISSING
+        if entry.expires <= self.clock():
+            self._drop(key)
+            return MISSING
+        self.entries.move_to_end(key)
+        return entry
+
+    def _keep(self, key: K, entry: _Entry[V]) -> None:
+        self._drop(key)
+        if entry.expires <= self.clock() or entry.size > self._max_bytes:
+            return
+        self.entries[key] = entry
+        self.size += entry.size
+        while self.size > self._max_bytes:
+            _, evicted = self.entries.popitem(last=False)
+            self.size -= evicted.size
+            self._evicted()
+
+    def _drop(self, key: K) -> None:
+        entry = self.entries.pop(key, None)
+        if entry is not None:
+            self.size -= entry.size

@@ -1,0 +1,64 @@
+"""The messages on the channel: many events in few, and nothing else is taken for one."""
+
+import json
+import os
+
+import pytest
+from django.test import override_settings
+
+from config.caching import apublish, events, publish
+
+
+def test_a_message_carries_many_events():
+    named = [f"credit:{number}" for number in range(2500)]
+
+    payloads = list(events.messages(named))
+
+    assert len(payloads) == 3
+    assert [event for payload in payloads for event in events.read(payload)] == named
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b'"a"',
+        b"[1]",
+        b"[null]",
+        b'["a", 1]',
+        b'[""]',
+        b'["A"]',
+        b'["a b"]',
+        b'["a\\n"]',
+        b'["a*"]',
+        b'["\\u00e4"]',
+        b'["a"',
+        b'["\xff"]',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"[" + b"9" * 10_000 + b"]",
+        json.dumps(["a" * 201]).encode(),
+        json.dumps(["a"] * 1001).encode(),
+        os.urandom(100),
+    ],
+)
+def test_what_is_no_message_of_ours_is_malformed(payload):
+    with pytest.raises(events.Malformed):
+        events.read(payload)
+
+
+@pytest.mark.parametrize("event", ["", "A", "a b", "a*", "a\n", "ä", "a" * 201, "1"])
+def test_an_event_that_nobody_could_read_is_not_sent(event):
+    with pytest.raises(ValueError, match="event"):
+        publish("fine", event)
+
+
+@override_settings(REDIS_URL="redis://127.0.0.1:1/0")
+async def test_without_redis_nobody_is_told_and_nothing_fails(caplog):
+    assert publish("a:secret") is False
+    assert await apublish("a:secret") is False
+
+    assert "ConnectionError" in caplog.text
+    assert "secret" not in caplog.text
