@@ -78,6 +78,7 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
     streams = (PERSIST_STREAM, ORDERS_STREAM)
     group = "persister"
     batch_size = settings.PERSIST_BATCH_SIZE
+    pause = settings.COLD_PAUSE_SECONDS
     refusals = (CannotRestore,)
     follow_up = PERSISTED
     private_fields = frozenset({b"job"})  # holds the text

@@ -100,6 +100,9 @@ class StreamConsumer(Generic[Event]):
     group: ClassVar[str]
     batch_size: int = 200
     block_ms: int = 1000
+    # Seconds between batches that are not full. Where nobody waits for the outcome, a batch of many costs
+    # hardly more than a batch of one, and leaves the machine to those who do wait.
+    pause: float = 0.0
     transient: tuple[type[Exception], ...] = TRANSIENT
     refusals: tuple[type[Exception], ...] = REFUSALS
     # Lua run once for each entry that is let go, with `args` = settle_args(event).
@@ -142,6 +145,8 @@ class StreamConsumer(Generic[Event]):
             delay = 0.0
             if drain and not taken:
                 return
+            if not drain and 0 < taken < self.batch_size:
+                stop.sleep(self.pause)
 
     def run_once(self, *, wait: bool = True) -> int:
         """Take one batch, handle it, let it go. Return how many entries that were, unreadable ones included.

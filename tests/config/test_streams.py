@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, OperationalError
 
-from config.streams import CLAIM_IDLE_MS, MAX_DELIVERIES, StreamConsumer, UnreadableEntry
+from config.streams import CLAIM_IDLE_MS, MAX_DELIVERIES, StopFlag, StreamConsumer, UnreadableEntry
 
 
 class Collector(StreamConsumer[int]):
@@ -180,3 +180,37 @@ def test_a_deleted_entry_that_is_still_pending_does_not_stop_the_line(redis, col
 
     assert successor.seen == [2]
     assert redis.xpending("numbers", "collectors")["pending"] == 0
+
+
+class OneRest(StopFlag):
+    """Ends the loop when it rests, and tells for how long it would have."""
+
+    rested = None
+
+    def sleep(self, seconds):
+        self.rested = seconds
+        self.is_set = True
+
+
+@pytest.mark.django_db
+def test_after_a_batch_that_is_not_full_a_consumer_may_rest(redis, collector):
+    collector.pause, collector.batch_size = 7.5, 2
+    send(redis, 1, 2, 3)
+    stop = OneRest()
+
+    collector.run(stop)
+
+    assert collector.seen == [1, 2, 3]
+    assert stop.rested == 7.5
+
+
+@pytest.mark.django_db
+def test_a_consumer_that_is_told_to_empty_its_stream_does_not_rest(redis, collector):
+    collector.pause = 7.5
+    send(redis, 1)
+    stop = OneRest()
+
+    collector.run(stop, drain=True)
+
+    assert collector.seen == [1]
+    assert stop.rested is None

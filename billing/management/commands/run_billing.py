@@ -35,6 +35,7 @@ class BillingConsumer(StreamConsumer[UsageEvent]):
     streams = (USAGE_STREAM,)
     group = "billing"
     batch_size = settings.BILLING_BATCH_SIZE
+    pause = settings.COLD_PAUSE_SECONDS
     follow_up = (SCRIPTS / "charged.lua").read_text()
 
     @cached_property
