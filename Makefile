@@ -27,7 +27,7 @@ test-browser:
 
 # All of them, or NAME=one; SIZE=full takes its time.
 bench: environment-dev
-	$(IN_VENV) -m benchmarks $(if $(NAME),--name $(NAME)) $(if $(SIZE),--size $(SIZE))
+	$(IN_VENV) -m benchmarks $(NAME) $(if $(SIZE),--size $(SIZE))
 
 lint: environment-dev
 	.venv/bin/ruff check .

@@ -1,0 +1,1 @@
+"""One module for each benchmark; a module that is here is found."""

@@ -1,0 +1,79 @@
+"""From `synthesize` on an open WebSocket to the first byte of audio over HTTP: hibari, nothing cached."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+
+from benchmarks.closed_loop import percentile
+from benchmarks.listeners import AudioConnection, address_of, connected_socket
+from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.servers import launched_stack
+from yapit.engines.hibari import HibariEngine
+
+CHARACTERS = 80
+WARM = 5  # requests that do not count
+TARGET_MS = 150
+
+
+@benchmark("first_byte")
+def first_byte(size: Size) -> Iterator[Figure]:
+    count = size.pick(50, 300)
+    with launched_stack() as stack:
+        from benchmarks.making import make_accounts, make_document, make_sentence
+
+        chance = random.Random()  # others every time: the limit below speaks them, too
+        sentences = [make_sentence(chance, CHARACTERS) for _ in range(WARM + count)]
+        account = make_accounts(1)[0]
+        document_id = make_document(account, sentences)
+        stack.start_all("hibari")
+        asking = ask_one_by_one(stack.url, account.token, document_id, len(sentences))
+        waits = asyncio.run(asking)[WARM:]
+    alone = engine_alone(sentences)[WARM:]
+    for percent in (50, 95):
+        yield Figure(
+            f"first_byte.p{percent}",
+            percentile(waits, percent) * 1000,
+            "ms",
+            "lower",
+            target=TARGET_MS if percent == 50 else None,
+            limit=percentile(alone, percent) * 1000,
+        )
+
+
+async def ask_one_by_one(url: str, token: str, document_id: str, count: int) -> list[float]:
+    socket = await connected_socket(url, token)
+    audio = await AudioConnection.open(address_of(url), token)
+    waits = []
+    for index in range(count):
+        message = {
+            "type": "synthesize",
+            "document_id": document_id,
+            "block_indices": [index],
+            "priority": "playing",
+        }
+        begun = time.perf_counter()
+        await socket.send(json.dumps(message))
+        while (status := json.loads(await socket.recv()))["status"] == "queued":
+            pass
+        if status["status"] != "cached":
+            raise RuntimeError(f"not spoken: {status}")
+        waits.append(await audio.get(status["audio_url"]) - begun)
+    await audio.close()
+    await socket.close()
+    return waits
+
+
+def engine_alone(sentences: Sequence[str]) -> list[float]:
+    """Synthesis and encoding in this process, with nothing else running."""
+    engine = HibariEngine("hibari")
+    engine.warm()
+    voice = engine.voices()[0].slug
+    return [_seconds(engine, text, voice) for text in sentences]
+
+
+def _seconds(engine: HibariEngine, text: str, voice: str) -> float:
+    begun = time.perf_counter()
+    engine.synthesize(text, voice=voice, parameters={})
+    return time.perf_counter() - begun

@@ -1,0 +1,100 @@
+"""Private servers and a whole Yapit on them, set as in production: append-only file and fsync on."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import django
+
+from config.embedded.postgres import PostgresServer
+from config.embedded.program import Keeper, Program, free_port, stop, unprivileged_account
+from tests.stack import ROOT, Stack
+from tests.waiting import wait_until
+
+QUIET_SECONDS = 120
+
+
+@contextlib.contextmanager
+def launched_stack(**env: str) -> Iterator[Stack]:
+    """Servers, tables and seed; log-in on. Nothing of ours runs yet.
+
+    Django is set up in this process, on the same servers: once in a process, so one stack in each benchmark.
+    """
+    with contextlib.ExitStack() as ending:
+        folder = Path(tempfile.mkdtemp(prefix="yapit-bench-"))
+        ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o711)  # PostgreSQL may be another user
+        os.environ["DATABASE_URL"] = _start_postgres(ending, folder)
+        stack = Stack.launch(
+            folder,
+            **{"MULTI_USER": "1", "LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "config.settings", **env},
+        )
+        ending.callback(stack.close)
+        os.environ.update({name: value for name, value in stack.env.items() if name not in ("PATH", "HOME")})
+        django.setup()
+        yield stack
+
+
+def _start_postgres(ending: contextlib.ExitStack, folder: Path) -> str:
+    keeper = ending.enter_context(contextlib.closing(Keeper()))
+    keeper.remove_at_the_end(folder)
+    log = ending.enter_context((folder / "postgres.log").open("ab"))
+    server = PostgresServer(folder / "postgres", secrets.token_hex(16), account=unprivileged_account())
+
+    def launch(program: Program):
+        process = keeper.spawn(program, output=log)
+        ending.callback(keeper.forget, process)
+        ending.callback(stop, process, program)
+        return process
+
+    server.start(launch)
+    return server.url
+
+
+def cpu_seconds(stack: Stack) -> float | None:
+    """What its processes and its Valkey have used so far, PostgreSQL left out; None where one cannot tell."""
+    processes = [*stack.processes.values(), *filter(None, [stack.valkey_process])]
+    try:
+        stats = [Path(f"/proc/{process.pid}/stat").read_text() for process in processes]
+    except OSError:
+        return None
+    used = [stat.rpartition(")")[2].split()[11:13] for stat in stats]
+    return sum(int(user) + int(system) for user, system in used) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def beside(module: str, kind: str, *arguments: str) -> Iterator[str]:
+    """A server of the benchmarks' own, `python -m module kind PORT *arguments`; its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", module, kind, str(port), *arguments]
+    with contextlib.closing(Keeper()) as keeper:
+        process = keeper.spawn(Program(module, command, os.environ, ROOT), sys.stderr.fileno())
+        try:
+            wait_until(lambda: _accepts(port), 30, f"{module} does not answer")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(10)
+            keeper.forget(process)
+
+
+def _accepts(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
+
+
+def wait_for_quiet(stack: Stack) -> None:
+    """Until the cold consumers have put away everything: the next round begins as the first one did."""
+    with stack.redis as redis:
+        wait_until(
+            lambda: not any(redis.xlen(stream) for stream in ("results", "billing", "persist", "orders")),
+            QUIET_SECONDS,
+        )
