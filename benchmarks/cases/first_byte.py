@@ -20,7 +20,7 @@ TARGET_MS = 150
 @benchmark("first_byte")
 def first_byte(size: Size) -> Iterator[Figure]:
     count = size.pick(50, 300)
-    with launched_stack() as stack:
+    with launched_stack(BLOCKS_PER_MINUTE="10000") as stack:  # one listener asks for all
         from benchmarks.making import make_accounts, make_document, make_sentence
 
         chance = random.Random()  # others every time: the limit below speaks them, too
