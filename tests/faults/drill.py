@@ -72,6 +72,7 @@ class Report:
     states: Counter[str] = field(default_factory=Counter)
     finished: int = 0
     quiet_after: float = 0.0
+    last: str = "nothing"  # of what was under way
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -81,7 +82,8 @@ class Report:
         return (
             f"DRILL_SEED={self.plan.seed}, {self.plan.seconds:g} s: {self.kills.total()} kills"
             f" ({listed(self.kills)}); {self.states.total()} blocks ({listed(self.states)}),"
-            f" {self.finished} jobs; quiet after {self.quiet_after:.1f} s; {len(self.violations)} violations"
+            f" {self.finished} jobs; quiet after {self.quiet_after:.1f} s ({self.last});"
+            f" {len(self.violations)} violations"
         )
 
 
@@ -162,7 +164,8 @@ class Drill:
             scene = Scene(notes, redis, database, self.stack.folder / "audio" / "audio.sqlite3")
             stirred = begun
             while (now := time.monotonic()) < min(begun + patience, stirred + QUIET_SECONDS):
-                stirred = stirred if self._is_quiet(scene) else now
+                if under_way := self._under_way(scene):
+                    stirred, self.report.last = now, under_way[0]
                 self.watch(0.1)
             self.report.quiet_after = stirred - begun
             self.report.states = notes.states()
@@ -170,8 +173,8 @@ class Drill:
             self.report.violations = violations(scene, without=without)
         return self.report
 
-    def _is_quiet(self, scene: Scene) -> bool:
-        return self.audience.is_content() and not any(nothing_is_left_over(scene))
+    def _under_way(self, scene: Scene) -> list[str]:
+        return list(nothing_is_left_over(scene)) or ["listeners wait"] * (not self.audience.is_content())
 
     def _add_accounts(self) -> None:
         with psycopg.connect(self.database_url) as database:
