@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
+from config.caching import listen
 from yapit.api.body_limit import Application, BodyLimit, Receive, Scope, Send
 from yapit.api.handler import ApiHandler
 from yapit.audio_asgi import application as audio
@@ -32,6 +33,7 @@ pages: Application = BodyLimit(ASGIHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SI
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    listen()  # nobody else says when the event loop begins: Daphne has no lifespan
     if scope["type"] == "http":
         await _http(scope["path"])(scope, receive, send)
     elif scope["type"] == "websocket":

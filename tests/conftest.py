@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+import config.caching
 import config.redis
 
 
@@ -35,6 +36,7 @@ def audio_dir(tmp_path, settings):
 @pytest.fixture
 async def _closed_pool():
     yield
+    await config.caching.stop_listening()
     await config.redis.close_hot()
 
 

@@ -3,17 +3,20 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from config import caching
+from yapit import changes
 from yapit.errors import UnknownModel, UnknownVoice
-from yapit.expiring import ExpiringCache
 from yapit.models import Profile, TTSModel, Voice
 from yapit.models.speech import SLUG
 from yapit.offload import offload
 
 CACHED_SECONDS = 30.0
+CACHED_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class SpokenAs:
 
 
 _Choice = tuple[str | None, str | None, int]
-_resolved: ExpiringCache[_Choice, SpokenAs] = ExpiringCache(10_000, CACHED_SECONDS)
+_resolved: caching.MemoryCache[_Choice, SpokenAs] = caching.MemoryCache(
+    "choices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
+)
 
 
 def active_models() -> QuerySet[TTSModel]:
@@ -59,22 +64,28 @@ def resolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> Spo
 
     Raises UnknownModel or UnknownVoice, also for what this account may not use.
     """
-    known = _resolved.get((model_slug, voice_slug, user_id))
-    if known is None:
-        known = _look_up(model_slug, voice_slug, user_id)
-        _resolved.put((model_slug, voice_slug, user_id), known)
-    return known
+    choice = (model_slug, voice_slug, user_id)
+    return _resolved.get_or_fetch(choice, partial(_look_up, *choice))
 
 
 async def aresolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
     """`resolve` without leaving the event loop while the answer is remembered."""
-    known = _resolved.get((model_slug, voice_slug, user_id))
-    return known if known is not None else await offload(resolve, model_slug, voice_slug, user_id)
+    choice = (model_slug, voice_slug, user_id)
+    return await _resolved.aget_or_fetch(choice, partial(offload, _look_up, *choice))
 
 
 def forget() -> None:
     """Forget every answer, in this process."""
-    _resolved.clear()
+    _resolved.flush()
+
+
+def _forget_account(event: str) -> None:
+    user_id = event.removeprefix(changes.ACCOUNT)
+    _resolved.invalidate_if(lambda choice, _: str(choice[2]) == user_id)
+
+
+caching.subscribe(changes.CATALOG, lambda _: forget(), missed=forget)
+caching.subscribe(f"{changes.ACCOUNT}*", _forget_account)
 
 
 def _look_up(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:

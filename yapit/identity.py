@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any, Literal
@@ -24,9 +25,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from yapit import keys, origins
+from config import caching
+from yapit import changes, keys, origins
 from yapit.errors import CannotCheck, NotAuthenticated
-from yapit.expiring import ExpiringCache
 from yapit.models import ApiKey
 from yapit.offload import offload
 
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 LOCAL_USERNAME = "local"
 SUBPROTOCOL = "yapit.v1"
 KEY_SUBPROTOCOL = "yapit.key."
-REMEMBERED = 10_000  # identities, in each process
+REMEMBERED_BYTES = 8 * 1024 * 1024  # in each process: some ten thousand identities
 REFUSED_SECONDS = 5.0  # how long a key that does not hold is not looked up again
 LAST_USED_SECONDS = 60.0
 UNAVAILABLE = (OperationalError, InterfaceError, RedisError, InvalidCacheBackendError)
@@ -54,15 +55,48 @@ class Identity:
     via: Literal["key", "session", "local"]
 
 
-_known: ExpiringCache[bytes, Identity] = ExpiringCache(REMEMBERED, settings.IDENTITY_SECONDS)
-_refused: ExpiringCache[bytes, bool] = ExpiringCache(REMEMBERED, REFUSED_SECONDS)
+@dataclass(frozen=True, slots=True)
+class _Held:
+    identity: Identity
+    seconds: float  # how long it may be remembered
+
+
+_known: caching.MemoryCache[bytes, _Held] = caching.MemoryCache(
+    "identities",
+    max_bytes=REMEMBERED_BYTES,
+    seconds=settings.IDENTITY_SECONDS,
+    lifetime=lambda held: held.seconds,
+)
+# A cache of its own, for nothing but refusals: whoever tries keys would fill the other.
+_refused: caching.MemoryCache[bytes, ApiKey | None] = caching.MemoryCache(
+    "refused keys",
+    max_bytes=REMEMBERED_BYTES // 2,
+    seconds=REFUSED_SECONDS,
+    lifetime=lambda found: 0.0 if found else REFUSED_SECONDS,
+)
 _background: set[asyncio.Task[None]] = set()
 
 
 def forget() -> None:
     """Forget everyone, in this process."""
-    _known.clear()
-    _refused.clear()
+    _known.flush()
+    _refused.flush()
+
+
+def _forget_account(event: str) -> None:
+    user_id = event.removeprefix(changes.ACCOUNT)
+    _known.invalidate_if(lambda _, held: str(held.identity.user_id) == user_id)
+    _refused.flush()
+
+
+def _forget_key(event: str) -> None:
+    key_id = event.removeprefix(changes.KEY)
+    _known.invalidate_if(lambda _, held: held.identity.api_key_id == key_id)
+    _refused.flush()
+
+
+caching.subscribe(f"{changes.ACCOUNT}*", _forget_account, missed=forget)
+caching.subscribe(f"{changes.KEY}*", _forget_key)
 
 
 async def identify_scope(scope: Scope) -> Identity:
@@ -153,30 +187,29 @@ def _fingerprint(secret: str) -> bytes:
 
 
 async def _identify_key_cached(token: str) -> Identity:
+    if keys.public_id(token) is None:
+        raise _bad_key()
     name = b"key " + _fingerprint(token)
-    if keys.public_id(token) is None or _refused.get(name):
-        raise _bad_key()
-    known = _known.get(name)
-    if known is not None:
-        return known
-    found = await _ask(_find_key, token)
+    return (await _known.aget_or_fetch(name, partial(_look_up_key, name, token))).identity
+
+
+async def _look_up_key(name: bytes, token: str) -> _Held:
+    found = await _refused.aget_or_fetch(name, partial(_ask, _find_key, token))
     if found is None:
-        _refused.put(name, True)
         raise _bad_key()
-    identity = _identity_of(found)
-    _known.put(name, identity, _seconds_left(found.expires_at))
     _note_used_later(found)
-    return identity
+    return _Held(_identity_of(found), _seconds_left(found.expires_at))
 
 
 async def _remembered(name: bytes, find: Any, *args: str) -> Identity:
-    known = _known.get(name)
-    if known is None:
-        known = await _ask(find, *args)
-        if known is None:
-            raise NotAuthenticated("not_authenticated", "Nobody is logged in here.")
-        _known.put(name, known)
-    return known
+    return (await _known.aget_or_fetch(name, partial(_look_up, find, *args))).identity
+
+
+async def _look_up(find: Any, *args: str) -> _Held:
+    found = await _ask(find, *args)
+    if found is None:
+        raise NotAuthenticated("not_authenticated", "Nobody is logged in here.")
+    return _Held(found, settings.IDENTITY_SECONDS)
 
 
 async def _ask(find: Any, *args: str) -> Any:
@@ -190,8 +223,8 @@ def _bad_key() -> NotAuthenticated:
     return NotAuthenticated("invalid_api_key", "This API key does not hold: unknown, revoked or expired.")
 
 
-def _seconds_left(expires_at: datetime | None) -> float | None:
-    return (expires_at - timezone.now()).total_seconds() if expires_at else None
+def _seconds_left(expires_at: datetime | None) -> float:
+    return (expires_at - timezone.now()).total_seconds() if expires_at else settings.IDENTITY_SECONDS
 
 
 # --- Reading; in a thread -------------------------------------------------------------------------------

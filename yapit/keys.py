@@ -12,6 +12,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
+from yapit.changes import keys_changed
 from yapit.models import ApiKey
 
 TOKEN = re.compile(r"yk_([0-9a-z]{8,16})_[0-9a-f]{48}")
@@ -52,5 +53,6 @@ def create_key(user: AbstractBaseUser, name: str, *, expires_at: datetime | None
 
 
 def revoke(key: ApiKey) -> None:
-    """Takes effect everywhere within IDENTITY_SECONDS. Repeatable: the first time stands."""
+    """Takes effect everywhere at once, or within IDENTITY_SECONDS. Repeatable: the first time stands."""
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    keys_changed(key.pk)

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from yapit import documents, engines, keys
+from yapit.changes import catalog_changed
 from yapit.engines import Engine, VoiceSpec
 from yapit.identity import LOCAL_USERNAME
 from yapit.models import Profile, TTSModel, Voice
@@ -70,6 +71,7 @@ def _seed_model(slug: str, engine: type[Engine], identity: engines.Identity) -> 
     if not is_new and (model.revision, model.codec) != identity:
         model.revision, model.codec = identity
         model.save(update_fields=["revision", "codec"])
+        catalog_changed()
     Voice.objects.bulk_create((_voice(model, spec) for spec in engine.voices()), ignore_conflicts=True)
 
 

@@ -154,8 +154,8 @@ async def test_a_key_is_not_remembered_past_its_end(monkeypatch):
     made = await offload(lambda: keys.create_key(make_user(), "x", expires_at=soon))
     await identify_scope(http(**bearer(made.token)))
 
-    later = identity._known._clock() + 21
-    monkeypatch.setattr(identity._known, "_clock", lambda: later)
+    later = identity._known._memory.clock() + 21
+    monkeypatch.setattr(identity._known._memory, "clock", lambda: later)
     monkeypatch.setattr(identity.timezone, "now", lambda: soon + timedelta(seconds=1))
 
     await refusal(NotAuthenticated, http(**bearer(made.token)))

@@ -10,8 +10,8 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from yapit import keys
-from yapit.admin.common import SavesWhatWasEdited
+from yapit import changes, keys
+from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
 from yapit.models import ApiKey, Preferences, Profile
 
 
@@ -23,8 +23,9 @@ class PreferencesInline(admin.StackedInline):  # type: ignore[type-arg]
     model = Preferences
 
 
-class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
     inlines = (ProfileInline, PreferencesInline)
+    tell = staticmethod(changes.accounts_changed)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()  # a new account is made first, as Django does it
@@ -35,7 +36,8 @@ admin.site.register(User, AccountAdmin)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(SavesWhatWasEdited):
+class ApiKeyAdmin(TellsOfChanges, SavesWhatWasEdited):
+    tell = staticmethod(changes.keys_changed)
     list_display = ["id", "name", "user", "created", "last_used", "expires_at", "revoked_at"]
     list_select_related = ["user"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
@@ -76,4 +78,4 @@ class ApiKeyAdmin(SavesWhatWasEdited):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
             keys.revoke(key)
-        self.message_user(request, "Revoked. It takes half a minute to reach everywhere.", messages.SUCCESS)
+        self.message_user(request, "Revoked.", messages.SUCCESS)

@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Model, QuerySet
@@ -53,6 +54,29 @@ class SavesWhatWasEdited(admin.ModelAdmin):  # type: ignore[type-arg]
             obj.save(update_fields=[name for name in form.changed_data if name in columns])
         else:
             obj.save()
+
+
+class TellsOfChanges(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Caches forget what is changed here."""
+
+    def tell(self, *ids: Any) -> None:
+        """Called in the transaction of the change if there is one, and after it if not."""
+        raise NotImplementedError
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
+        # Every form ends here, once its relations are saved; that of a password comes through nothing else.
+        self.tell(obj.pk)
+        return super().log_change(request, obj, message)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        deleted = obj.pk
+        super().delete_model(request, obj)
+        self.tell(deleted)
+
+    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
+        deleted = list(queryset.values_list("pk", flat=True))
+        super().delete_queryset(request, queryset)
+        self.tell(*deleted)
 
 
 class MachineWritten(admin.ModelAdmin):  # type: ignore[type-arg]
