@@ -9,15 +9,16 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from django.conf import settings
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
-from config import drain, metrics
+from config import caching, drain, metrics
 from config import redis as redis_clients
+from yapit import changes
 from yapit.limits import KEEP_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Socket(Protocol):
 
     async def look_again(self) -> None: ...
 
+    def is_concerned(self, event: str) -> bool: ...
+
     async def check_identity(self) -> None: ...
 
     async def keep_place(self) -> None: ...
@@ -64,6 +67,7 @@ class BellTower:
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscribed = asyncio.Event()
         self._started = False
+        self._endings: list[Callable[[], None]] = []
 
     def start(self) -> None:
         if not self._started:
@@ -71,8 +75,13 @@ class BellTower:
             self.spawn(self._listen())
             self.spawn(self._look_regularly())
             drain.on_drain(self._shut_all)
+            caching.listen()
+            for kind in (changes.ACCOUNT, changes.KEY):
+                self._endings.append(caching.subscribe(f"{kind}*", self._on_change))
 
     async def close(self) -> None:
+        for unsubscribe in self._endings:
+            unsubscribe()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -169,6 +178,12 @@ class BellTower:
             if time.monotonic() - checked_at >= settings.IDENTITY_SECONDS:
                 checked_at = time.monotonic()
                 await _each(socket.check_identity() for socket in tuple(self.sockets))
+
+    def _on_change(self, event: str) -> None:
+        """An account or a key is not what it was. `yapit.identity` subscribed first, and has forgotten it."""
+        concerned = [socket for socket in self.sockets if socket.is_concerned(event)]
+        if concerned:
+            self.spawn(_each(socket.check_identity() for socket in concerned))
 
     async def _shut_all(self) -> None:
         """This process is ending: its sockets are told to come back, and find another."""

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from redis import exceptions as redis_errors
 
-from yapit import identity, jobs, limits, protocol
+from yapit import changes, identity, jobs, limits, protocol
 from yapit.bells import tower
 from yapit.errors import (
     CannotCheck,
@@ -54,7 +54,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             return
         self.tower = tower()
         self.connection = self.tower.new_connection()
-        self.user_id = who.user_id
+        self.who = who
         if not await self._find_place():
             return
         self.writer = self.tower.spawn(self._write())
@@ -106,7 +106,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
                 self.is_batched = message.batched
 
     async def _check_rate(self) -> None:
-        wait = await limits.take_message(self.tower.redis, self.user_id)
+        wait = await limits.take_message(self.tower.redis, self.who.user_id)
         if wait:
             raise ProtocolError("rate_limited", retry_after=wait)
 
@@ -130,6 +130,9 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def look_again(self) -> None:
         if self.listening is not None:
             await self.listening.look_again()
+
+    def is_concerned(self, event: str) -> bool:
+        return event in (f"{changes.ACCOUNT}{self.who.user_id}", f"{changes.KEY}{self.who.api_key_id}")
 
     async def check_identity(self) -> None:
         """A key that was revoked, or an account that is gone, does not keep its socket."""
@@ -197,7 +200,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     async def _find_place(self) -> bool:
         try:
-            if await limits.enter(self.tower.redis, self.user_id, self.connection):
+            if await limits.enter(self.tower.redis, self.who.user_id, self.connection):
                 return True
             await self.shut(TOO_MANY)
         except redis_errors.RedisError as error:
@@ -206,11 +209,11 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         return False
 
     async def keep_place(self) -> None:
-        await limits.enter(self.tower.redis, self.user_id, self.connection)
+        await limits.enter(self.tower.redis, self.who.user_id, self.connection)
 
     async def _free_place(self) -> None:
         try:
-            await limits.leave(self.tower.redis, self.user_id, self.connection)
+            await limits.leave(self.tower.redis, self.who.user_id, self.connection)
         except redis_errors.RedisError as error:
             logger.info("A connection's place frees itself later: %s", type(error).__name__)
 

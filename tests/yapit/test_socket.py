@@ -6,11 +6,12 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from billing.models import Subscription
+from config import caching
 from tests.waiting import async_wait_until
 from tests.yapit.jobbing import at_rest
 from tests.yapit.listeners import PAGE, Listener, brief, fail_all, listener, work_off
 from tests.yapit.making import make_document, make_model, make_user, make_voice
-from yapit import bells, catalog, identity
+from yapit import bells, catalog, identity, keys
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -355,6 +356,24 @@ async def test_an_account_that_is_gone_loses_its_open_socket(document, settings)
         identity.forget()
 
         assert await one.close_code() == 4401
+
+
+async def test_a_revoked_key_closes_its_open_sockets_at_once_and_no_others(document, settings):
+    settings.IDENTITY_SECONDS = 3600  # nothing but the revocation itself is quick
+    made = await sync_to_async(keys.create_key)(document.owner, "a program")
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + made.token.encode())]
+    async with listener() as page:
+        program = Listener(headers=headers)
+        await program.connect()
+        await program.ask(document, 0)
+        assert (await program.frame())["status"] == "queued"
+        await caching.listen().subscribed()
+
+        await sync_to_async(keys.revoke)(made.key)
+
+        assert await program.close_code() == 4401
+        await page.ask(document, 1)
+        assert (await page.frame())["status"] == "queued"
 
 
 async def test_the_subprotocol_is_selected_when_offered(document):
