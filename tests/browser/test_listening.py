@@ -122,7 +122,9 @@ def test_speed_keeps_the_pitch_and_is_remembered(reader):
     reader.play()
 
     sounding = "[...document.querySelectorAll('audio')].filter((a) => !a.paused)"
-    assert reader.page.evaluate(f"{sounding}.map((a) => [a.playbackRate, a.preservesPitch])") == [[1.5, True]]
+    speeds = reader.page.evaluate(f"{sounding}.map((a) => [a.playbackRate, a.preservesPitch])")
+    # One sounds; the other may still be at the silent clip that unlocks it.
+    assert speeds in ([[1.5, True]], [[1.5, True]] * 2)
     reader.page.reload()
     reader.until("document.querySelector('#speed-value').textContent === '1.5×'")
 
