@@ -20,7 +20,7 @@ from audiocache.errors import StoreUnavailable
 from audiocache.store import Found, store_for
 from config import metrics
 from config import redis as redis_clients
-from yapit import conditional
+from yapit import conditional, error_body
 from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
 from yapit.identity import identify_scope
 
@@ -224,21 +224,14 @@ def _unavailable(message: str, code: str) -> Answer:
 
 
 def _error(status: int, code: str, message: str, more: Headers = ()) -> Answer:
-    kind = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
-    error = {
-        "message": message,
-        "type": kind.get(status, "invalid_request_error"),
-        "param": None,
-        "code": code,
-    }
-    body = json.dumps({"error": error}).encode()
+    content = json.dumps(error_body.body(status, message, code=code)).encode()
     headers: Headers = (
         (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
+        (b"content-length", b"%d" % len(content)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     )
-    return Answer(status, (*headers, *more), body)
+    return Answer(status, (*headers, *more), content)
 
 
 application = AudioApplication()

@@ -15,6 +15,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from yapit import errors
+from yapit.error_body import body
 
 logger = logging.getLogger(__name__)
 
@@ -29,21 +30,6 @@ STATUS: Mapping[type[Exception], int] = {
     errors.UnknownModel: 404,
     errors.UnknownVoice: 404,
 }
-TYPES = {401: "authentication_error", 403: "permission_error"}
-CODES = {
-    400: "invalid_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "request_too_large",
-    500: "server_error",
-    503: "unavailable",
-}
-
-
-def body(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
-    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    code = code or CODES.get(status, kind)
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def response(status: int, message: str, *, code: str | None = None, param: str | None = None) -> HttpResponse:

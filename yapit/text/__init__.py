@@ -1,6 +1,5 @@
 """Text -> blocks: what is spoken of a document, and what of it is shown. Imports no Django."""
 
-from yapit.text.pages import join_pages
 from yapit.text.shapes import ESTIMATED_CHARACTERS_PER_SECOND, Section, Transformed, estimate_ms
 from yapit.text.transform import to_blocks
 
@@ -9,6 +8,5 @@ __all__ = [
     "Section",
     "Transformed",
     "estimate_ms",
-    "join_pages",
     "to_blocks",
 ]

@@ -1,0 +1,20 @@
+"""The one shape of an error under /v1, for Django's views and for what stands beside them. Pure."""
+
+from typing import Any
+
+TYPES = {401: "authentication_error", 403: "permission_error"}
+CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    500: "server_error",
+    503: "unavailable",
+}
+
+
+def body(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    """Without a code, the one that goes with the status."""
+    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    code = code or CODES.get(status, kind)
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
