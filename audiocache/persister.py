@@ -17,6 +17,7 @@ from audiocache.orders import ORDERS_STREAM, Order
 from audiocache.store import AudioStore
 from audiocache.writer import Put
 from config import metrics
+from config.dead_letters import replay_script
 from config.streams import Fields, StreamConsumer, UnreadableEntry
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,11 @@ if args[1] then
   redis.call('EXPIRE', 'audio:' .. args[2], args[3])
 end
 """
+
+REPLAY = replay_script("""
+redis.call('INCRBY', 'unpersisted', args[1])
+redis.call('PERSIST', 'audio:' .. args[2])
+""")
 
 
 class CannotRestore(AudioCacheError):

@@ -168,7 +168,15 @@ DOCUMENTS_PER_CONNECTION = 20  # that one connection waits for at the same time
 PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
     ("yapit.jobs.trim_finished", 3600.0),
+    ("config.dead_letters.trim", 3600.0),
 ]
+DEAD_LETTERS = {  # what could not be handled -> the script that sends it in again
+    "jobs": "yapit.jobs.REPLAY",
+    "results": "config.dead_letters.REPLAY",
+    "billing": "billing.management.commands.run_billing.REPLAY",
+    "persist": "audiocache.persister.REPLAY",
+    "orders": "config.dead_letters.REPLAY",
+}
 
 # --- Cold consumers -----------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, InterfaceError, OperationalErro
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from config import metrics, scripts
+from config import dead_letters, metrics, scripts
 from config import redis as redis_clients
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class StreamConsumer(Generic[Event]):
     refusals: tuple[type[Exception], ...] = REFUSALS
     # Lua run once for each entry that is let go, with `args` = settle_args(event).
     follow_up: ClassVar[str] = ""
-    # Left out of dead letters: spoken text and the like.
+    # Sealed in dead letters: spoken text and the like.
     private_fields: ClassVar[frozenset[bytes]] = frozenset()
 
     def __init__(self, redis: Redis | None = None, *, number: int = 0, blocking: Redis | None = None) -> None:
@@ -257,13 +257,13 @@ class StreamConsumer(Generic[Event]):
     def _bury(
         self, stream: str, entry_id: bytes, fields: Fields, reason: str, args: Sequence[str | bytes | int]
     ) -> None:
-        letter: list[str | bytes | int] = []
+        letter: list[scripts.Argument] = []
         if fields:
             BURIED.labels(stream).inc()
             logger.error("%s: entry %s is buried: %s", stream, entry_id.decode(), reason)
-            shown = {name: value for name, value in fields.items() if name not in self.private_fields}
-            for name, value in {**shown, b"entry": entry_id, b"reason": reason.encode()}.items():
-                letter += [name, value]
+            letter = dead_letters.written(
+                fields, self.private_fields, entry=entry_id, reason=reason, let_go=args
+            )
         scripts.run(
             self.redis, self._settle.call(self.group, entry_id, len(letter), *letter, *args, keys=[stream])
         )

@@ -29,7 +29,7 @@ REAPED = metrics.counter("jobs_reaped", "Jobs whose worker went silent")
 
 LOOK, ENQUEUE, CANCEL = script("look"), script("enqueue", "limits"), script("cancel")
 CLAIM, RENEW, RELEASE, SUBMIT = script("claim"), script("renew"), script("release"), script("submit")
-FINALIZE, REAP = script("finalize"), script("reap")
+FINALIZE, REAP, REPLAY = script("finalize"), script("reap"), script("replay")
 
 
 class Priority:
@@ -129,7 +129,7 @@ def enqueue_call(
     job: dict[str, Argument] = {
         "text": work.text,
         "chars": work.chars,
-        "cost": work.cost if billable else 0,
+        "cost": work.cost,
         "model": work.model,
         "voice": work.voice,
         "params": work.params,

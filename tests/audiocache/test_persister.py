@@ -118,7 +118,7 @@ def test_a_lost_job_that_cannot_be_read_is_buried_without_its_text(redis, persis
     assert store.exists_many([first.hash, second.hash]) == {first.hash, second.hash}
     [(_, letter)] = redis.xrange("dead:persist")
     assert letter[b"reason"] == b"CannotRestore"
-    assert b"job" not in letter
+    assert b"job" not in letter  # but sealed:job
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from audiocache import blob
+from billing.events import UsageEvent
 from config import scripts
 from tests.yapit.jobbing import (
     at_rest,
@@ -362,7 +363,8 @@ def test_audio_lost_before_it_was_stored_is_made_again_and_not_billed(redis):
     jobs.requeue_lost(redis, entry[b"job"])
 
     assert speak_all(redis) == [WORK.text]
-    assert [charge[b"billable"] for _, charge in redis.xrange("billing")] == [b"1", b"0"]
+    charges = [UsageEvent.from_fields(fields | {b"document": b""}) for _, fields in redis.xrange("billing")]
+    assert [charge.billable for charge in charges] == [True, False]
 
 
 # --- Seeking ------------------------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ local function retry_or_bury(id, job, max_attempts, reason)
     return 'REQUEUED'
   end
   redis.call('XADD', 'dead:jobs', 'MAXLEN', '~', 10000, '*', 'id', id, 'hash', job.hash, 'model', job.model,
-    'voice', job.voice, 'attempts', job.attempts, 'reason', reason)
+    'voice', job.voice, 'attempts', job.attempts, 'reason', reason,
+    'sealed:job', cmsgpack.pack(redis.call('HGETALL', 'job:' .. id)))
   redis.call('SET', 'outcome:' .. job.hash, 'e' .. reason, 'EX', 60)
   fail(id, job, 'e', reason)
   return 'DEAD'

@@ -2,12 +2,14 @@
 
 from yapit.models.accounts import ApiKey, Preferences, Profile
 from yapit.models.documents import Block, Document, Playback, Section
+from yapit.models.operations import DeadLetter
 from yapit.models.speech import BlockVariant, TTSModel, UsageType, Voice
 
 __all__ = [
     "ApiKey",
     "Block",
     "BlockVariant",
+    "DeadLetter",
     "Document",
     "Playback",
     "Preferences",

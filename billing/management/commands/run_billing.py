@@ -13,11 +13,13 @@ from billing.errors import Unreadable
 from billing.events import USAGE_STREAM, UsageEvent
 from billing.services import record_usage
 from config import metrics
+from config.dead_letters import replay_script
 from config.streams import Fields, StreamCommand, StreamConsumer, UnreadableEntry
 
 logger = logging.getLogger(__name__)
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+REPLAY = replay_script((SCRIPTS / "due_again.lua").read_text())
 
 EVENTS = metrics.counter("billing_processed_events", "Events that billing has seen through")
 CHARGED = metrics.counter("billing_charged_events", "Events that were new to the ledger")

@@ -1,0 +1,27 @@
+-- A job that was given up, once more, with all its attempts; or nothing but the letter's end where its audio is
+-- there or on its way. Unbilled: its listeners were told that they would not get it. Repeatable.
+-- KEYS: dead letters   ARGV: letter
+local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not letter then return 0 end
+local sealed
+for i = 1, #letter[2], 2 do
+  if letter[2][i] == 'sealed:job' then sealed = cmsgpack.unpack(letter[2][i + 1]) end
+end
+if not sealed then return 0 end
+local fields = {}
+for i = 1, #sealed, 2 do fields[sealed[i]] = sealed[i + 1] end
+
+local id
+for i = 1, #letter[2], 2 do
+  if letter[2][i] == 'id' then id = letter[2][i + 1] end
+end
+if redis.call('EXISTS', 'audio:' .. fields.hash, 'inflight:' .. fields.hash) == 0 then
+  redis.call('HSET', 'job:' .. id, unpack(sealed)) -- a full Redis refuses it before anything is written
+  redis.call('HSET', 'job:' .. id, 'attempts', 0, 'created', now_ms(), 'billable', 0)
+  redis.call('HDEL', 'job:' .. id, 'worker', 'submitted', 'duration_ms')
+  redis.call('SET', 'inflight:' .. fields.hash, id)
+  redis.call('DEL', 'outcome:' .. fields.hash)
+  push(id, fields.model, fields.owner, fields.rank)
+end
+redis.call('XDEL', KEYS[1], ARGV[1])
+return 1
