@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,15 +58,34 @@ def _start_postgres(ending: contextlib.ExitStack, folder: Path) -> str:
     return server.url
 
 
-def cpu_seconds(stack: Stack) -> float | None:
-    """What its processes and its Valkey have used so far, PostgreSQL left out; None where one cannot tell."""
-    processes = [*stack.processes.values(), *filter(None, [stack.valkey_process])]
+def cpu_by_process(stack: Stack) -> Counter[str]:
+    """Seconds so far; workers together, PostgreSQL with all its backends. Empty where one cannot tell."""
+    used: Counter[str] = Counter()
+    if not Path("/proc/self/stat").exists():
+        return used
+    for name, process in stack.processes.items():
+        used[name.partition("-")[0]] += _cpu(process.pid)
+    if stack.valkey_process:
+        used["valkey"] = _cpu(stack.valkey_process.pid)
+    postmaster = int((stack.folder / "postgres/data/postmaster.pid").read_text().split()[0])
+    used["postgres"] = _cpu(postmaster, with_reaped=True) + sum(map(_cpu, _children(postmaster)))
+    return used
+
+
+def _children(parent: int) -> list[int]:
+    """The backends that run."""
+    lists = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(child) for path in lists for child in path.read_text().split()]
+
+
+def _cpu(process: int, *, with_reaped: bool = False) -> float:
+    """User and system time of a process; 0 when it has ended."""
     try:
-        stats = [Path(f"/proc/{process.pid}/stat").read_text() for process in processes]
+        stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
-        return None
-    used = [stat.rpartition(")")[2].split()[11:13] for stat in stats]
-    return sum(int(user) + int(system) for user, system in used) / os.sysconf("SC_CLK_TCK")
+        return 0.0
+    ticks = stat.rpartition(")")[2].split()[11 : 15 if with_reaped else 13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

@@ -6,29 +6,42 @@
 import asyncio
 import json
 import sys
+from collections.abc import Iterator, Sequence
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+STATUS = (
+    b'{"type":"status","seq":1,"document_id":"00000000-0000-0000-0000-000000000000","block_idx":%d,'
+    b'"status":"%s","audio_url":"/v1/audio/' + b"0" * 64 + b'","error":null,"recoverable":true,"code":null,'
+    b'"model_slug":"tone","voice_slug":"instant","word_timestamps":null,"duration_ms":20000,"usage":null}'
+)
 
 
-async def answer(socket: ServerConnection) -> None:
-    """Two statuses for each block, as from Yapit."""
-    async for text in socket:
-        message = json.loads(text)
-        for status in ("queued", "cached"):
-            for index in message["block_indices"]:
-                await socket.send(
-                    json.dumps(
-                        {
-                            "type": "status",
-                            "seq": 1,
-                            "document_id": message["document_id"],
-                            "block_idx": index,
-                            "status": status,
-                            "audio_url": f"/v1/audio/{'0' * 64}",
-                            "duration_ms": 20000,
-                        }
-                    )
-                )
+class Socket(asyncio.Protocol):
+    """Two statuses for each block, as from Yapit: written as bytes, so that this is not what one measures."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.protocol = ServerProtocol(subprotocols=["yapit.v1"], max_size=None)
+
+    def data_received(self, data: bytes) -> None:
+        self.protocol.receive_data(data)
+        for event in self.protocol.events_received():
+            if isinstance(event, Request):
+                self.protocol.send_response(self.protocol.accept(event))
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                self.transport.write(b"".join(_frames(json.loads(event.data)["block_indices"])))
+        self.transport.writelines(self.protocol.data_to_send())
+
+
+def _frames(indices: Sequence[int]) -> Iterator[bytes]:
+    for status in ("queued", "cached"):
+        for index in indices:
+            text = STATUS % (index, status.encode())
+            yield b"\x81\x7e" + len(text).to_bytes(2) + text
 
 
 class SameAnswer(asyncio.Protocol):
@@ -44,12 +57,10 @@ class SameAnswer(asyncio.Protocol):
 
 
 async def main(kind: str, port: int, size: int) -> None:
-    if kind == "sockets":
-        async with serve(answer, "127.0.0.1", port, compression=None) as server:
-            await server.serve_forever()
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: SameAnswer(head + bytes(size)), "127.0.0.1", port)
+    made = Socket if kind == "sockets" else lambda: SameAnswer(head + bytes(size))
+    listening = await loop.create_server(made, "127.0.0.1", port)
     await listening.serve_forever()
 
 

@@ -1,107 +1,111 @@
-"""Blocks per second from request to `cached`, and with the audio fetched: tone engine, 100 KB, none cached.
+"""From request to `cached` with an engine that takes no time: 1, 50 and 200 listeners, 8 blocks at a time.
 
 All processes run, the cold consumers too, and two workers: where a job takes no time, one alone mostly waits
-for Valkey's answers. Each listener has an account and a document of its own.
+for Valkey's answers. 100 KB a block, none cached; each listener has an account and a document of its own.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks import closed_loop
-from benchmarks.closed_loop import percentile
-from benchmarks.listeners import Listener, Played, play
 from benchmarks.registry import Figure, Size, benchmark
-from benchmarks.servers import beside, cpu_seconds, launched_stack, wait_for_quiet
+from benchmarks.servers import beside, cpu_by_process, launched_stack, wait_for_quiet
 from tests.stack import Stack
+from yapit.load import Listener, Played, hurry
 
 BLOCKS = 40
 BYTES = 100_000
-LISTENERS = (1, 5, 50)
-NOTHING = Listener("", "00000000-0000-0000-0000-000000000000", BLOCKS, "tone", "instant")
+TARGETS = {1: ("p50", 25.0), 50: ("p99", 500.0)}  # ms, by listeners
+RATE_TARGET = 800.0  # blocks/s, from 50 listeners on
+NOTHING = Listener("", "00000000-0000-0000-0000-000000000000", 10 * BLOCKS)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    sets: dict[int, float]  # of 100 KB into the stack's own Valkey, by connections
-    engine: float  # calls per second of one process
-    generator: float  # blocks per second against the stub, at most listeners
+class Round:
+    played: Played
+    cpu: Counter[str]  # seconds, by process
+
+
+class Runs:
+    """One stack, on which one round follows the other."""
+
+    def __init__(self, stack: Stack) -> None:
+        from benchmarks.making import make_accounts
+
+        self.stack = stack
+        self.accounts = make_accounts(200)
+
+    def once(self, count: int, blocks: int, *, is_batched: bool = False) -> Round:
+        listeners = [self._listener(number, blocks) for number in range(count)]
+        before = cpu_by_process(self.stack)
+        played = asyncio.run(hurry(self.stack.url, listeners, is_batched=is_batched))
+        wait_for_quiet(self.stack)
+        if played.errors:
+            raise RuntimeError(f"not spoken: {played.errors}")
+        return Round(played, cpu_by_process(self.stack) - before)
+
+    def _listener(self, number: int, blocks: int) -> Listener:
+        from benchmarks.making import make_document
+
+        account = self.accounts[number]
+        texts = [f"A block of its own, number {index}, {secrets.token_hex(16)}." for index in range(blocks)]
+        return Listener(account.token, make_document(account, texts), blocks, "tone", "instant")
 
 
 @benchmark("end_to_end_blocks")
 def end_to_end_blocks(size: Size) -> Iterator[Figure]:
     with launched_stack() as stack:
-        sets = {count: raw_sets(stack, count) for count in LISTENERS}
-        limits = Limits(sets, engine_alone(), generator_alone())
-        yield from limit_figures(limits)
+        limits = {1: raw_sets(stack, 1), 50: raw_sets(stack, 50)}
+        limits[200] = limits[50]
+        yield Figure("end_to_end_blocks.engine_alone", engine_alone(), "calls/s", "higher")
+        yield Figure("end_to_end_blocks.generator_alone", generator_alone(), "blocks/s", "higher")
         from benchmarks.making import switch_on
 
         switch_on("tone")
-        stack.start_all("tone")
+        stack.start_all("tone", server="uvicorn")
         stack.start("worker-1", "run_worker", "--model", "tone")
-        play_round(stack, 5, fetch=True)  # warms up
-        for count in LISTENERS:
-            yield from measure(stack, str(count), count, size, limits)
+        runs = Runs(stack)
+        runs.once(5, BLOCKS)  # warms up
+        for count in (1, 50, 200):
+            yield from measure(runs, "uvicorn", count, size, limits[count])
         stack.stop("web")
-        stack.start_web("uvicorn")
-        play_round(stack, 5, fetch=True)
-        yield from measure(stack, f"{max(LISTENERS)}.uvicorn", max(LISTENERS), size, limits)
+        stack.start_web("daphne")
+        runs.once(5, BLOCKS)
+        for count in size.pick((50,), (1, 50, 200)):
+            yield from measure(runs, "daphne", count, size, limits[count])
 
 
-def measure(stack: Stack, name: str, count: int, size: Size, limits: Limits) -> Iterator[Figure]:
-    for fetch in (False, True):
-        rounds = [play_round(stack, count, fetch=fetch) for _ in range(rounds_of(count, size))]
-        yield from figures(f"end_to_end_blocks.{name}{'.fetched' if fetch else ''}", count, rounds, limits)
+def measure(runs: Runs, server: str, count: int, size: Size, limit: float) -> Iterator[Figure]:
+    """Short: one listener five times, or nothing would be measured; 200 listeners 16 blocks each."""
+    times = max(1, 5 // count) * size.pick(1, 3)
+    blocks = size.pick(16 if count > 50 else BLOCKS, BLOCKS)
+    rounds = [runs.once(count, blocks) for _ in range(times)]
+    return figures(f"end_to_end_blocks.{server}.{count}", count, rounds, limit)
 
 
-def rounds_of(listeners: int, size: Size) -> int:
-    """Short: 200 blocks at least."""
-    return max(1, 5 // listeners) * size.pick(1, 5)
-
-
-def play_round(stack: Stack, count: int, *, fetch: bool) -> Played:
-    from benchmarks.making import make_accounts, make_document
-
-    listeners = []
-    for account in make_accounts(count):
-        paragraphs = [
-            f"A block of its own, number {index}, {secrets.token_hex(16)}." for index in range(BLOCKS)
-        ]
-        listeners.append(
-            Listener(account.token, make_document(account, paragraphs), BLOCKS, "tone", "instant")
-        )
-    before = cpu_seconds(stack)
-    played = asyncio.run(play(stack.url, listeners, fetch=fetch))
-    wait_for_quiet(stack)
-    after = cpu_seconds(stack)
-    if before is not None and after is not None:
-        played.servers_cpu_seconds = after - before
-    return played
-
-
-def figures(name: str, count: int, rounds: list[Played], limits: Limits) -> Iterator[Figure]:
-    waits = [wait for played in rounds for wait in (played.heard or played.cached)]
-    rate = median(played.rate for played in rounds)
-    yield Figure(f"{name}.rate", rate, "blocks/s", "higher", limit=limits.sets[count])
+def figures(name: str, count: int, rounds: Sequence[Round], limit: float) -> Iterator[Figure]:
+    together = Played(cached=[wait for one in rounds for wait in one.played.cached])
+    blocks = len(together.cached)
+    rate = median(one.played.rate for one in rounds)
+    target = RATE_TARGET if count > 1 else None
+    yield Figure(f"{name}.rate", rate, "blocks/s", "higher", target=target, limit=limit)
     for percent in (50, 99):
-        yield Figure(f"{name}.p{percent}", percentile(waits, percent) * 1000, "ms", "lower")
-    generator = sum(played.cpu_seconds for played in rounds)
-    yield Figure(f"{name}.generator_cpu", generator * 1000 / len(waits), "ms/block", "lower")
-    servers = [played.servers_cpu_seconds for played in rounds if played.servers_cpu_seconds is not None]
-    if servers:
-        yield Figure(f"{name}.servers_cpu", sum(servers) * 1000 / len(waits), "ms/block", "lower")
-    if refused := sum(played.refused for played in rounds):
+        known, milliseconds = TARGETS.get(count, ("", 0.0))
+        target = milliseconds if known == f"p{percent}" else None
+        yield Figure(f"{name}.p{percent}", together.milliseconds(percent), "ms", "lower", target=target)
+    cpu = sum((one.cpu for one in rounds), Counter[str]())
+    if all_servers := cpu.total():
+        yield Figure(f"{name}.cpu", all_servers * 1000 / blocks, "ms/block", "lower")
+    cpu["generator"] = sum(one.played.cpu_seconds for one in rounds)
+    for process, seconds in sorted(cpu.items()):
+        yield Figure(f"{name}.cpu.{process}", seconds * 1000 / blocks, "ms/block", "lower")
+    if refused := sum(one.played.refused for one in rounds):
         yield Figure(f"{name}.told_to_come_back", refused, "blocks", "lower")
-
-
-def limit_figures(limits: Limits) -> Iterator[Figure]:
-    for count, rate in limits.sets.items():
-        yield Figure(f"end_to_end_blocks.redis_set.{count}", rate, "sets/s", "higher")
-    yield Figure("end_to_end_blocks.engine_alone", limits.engine, "calls/s", "higher")
-    yield Figure("end_to_end_blocks.generator_alone", limits.generator, "blocks/s", "higher")
 
 
 # --- What the machine could do --------------------------------------------------------------------------
@@ -139,4 +143,4 @@ def engine_alone() -> float:
 def generator_alone() -> float:
     """Against a server that answers at once: no figure here can be higher."""
     with beside("benchmarks.stub", "sockets") as url:
-        return asyncio.run(play(url, [NOTHING] * max(LISTENERS), fetch=False)).rate
+        return asyncio.run(hurry(url, [NOTHING] * 50)).rate
