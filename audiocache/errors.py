@@ -2,6 +2,10 @@
 
 from django.db import OperationalError
 
+from config.sqlite import sqlite3
+
+SQLITE_CORRUPT, SQLITE_NOTADB = 11, 26  # sqlite.org/rescode.html
+
 
 class AudioCacheError(Exception):
     """Base of this app's errors."""
@@ -17,3 +21,12 @@ class StoreMissing(AudioCacheError):
 
 class StoreUnavailable(AudioCacheError, OperationalError):
     """Locked, full or unreadable for the moment: nothing was changed, try again later."""
+
+
+class StoreDamaged(AudioCacheError):
+    """The file itself is corrupt: run_persister sets it aside and begins another."""
+
+
+def is_damage(exc: sqlite3.Error) -> bool:
+    """Whether the file is corrupt, and not only locked, full or out of reach."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (SQLITE_CORRUPT, SQLITE_NOTADB)

@@ -5,14 +5,20 @@ The functions take a client or a pipeline; with an asynchronous client what they
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
+
+from redis import Redis
 
 from config.streams import Fields, UnreadableEntry
 
 ORDERS_STREAM = "orders"
+POLL_SECONDS = 0.02
+TOUCHES_AT_ONCE = 1000  # in one entry
+LATEST_MS = 2**62  # what a column holds
 HASHES = re.compile(rb"([0-9a-f]{64}(,[0-9a-f]{64})*)?")
 
 
@@ -22,6 +28,7 @@ class Kind(StrEnum):
     PIN = "pin"
     UNPIN = "unpin"
     VERIFY = "verify"  # delete what proves wrong: unlike DELETE it cannot hit the copy that has mended it
+    PRUNE = "prune"  # evict down to a size below the limit, once
 
     @property
     def removes(self) -> bool:
@@ -35,24 +42,42 @@ class Order:
     alias: str
     kind: Kind
     keys: Sequence[bytes]
-    at_ms: int
+    at_ms: Sequence[int]  # one for each key, or one for all
+    size: int = 0  # bytes, of PRUNE
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Order":
         try:
             hashes = HASHES.fullmatch(fields[b"hash"])
             alias, kind = fields[b"alias"].decode(), Kind(fields[b"kind"].decode())
-            at_ms = int(fields[b"at_ms"])
+            at_ms = [int(time_ms) for time_ms in fields[b"at_ms"].split(b",")]
+            size = int(fields.get(b"size", 0))
         except (KeyError, ValueError) as exc:
             raise UnreadableEntry("an order that cannot be read") from exc
         if hashes is None:
             raise UnreadableEntry("an order for what is no hash")
-        return cls(alias, kind, [bytes.fromhex(key.decode()) for key in hashes[0].split(b",") if key], at_ms)
+        keys = [bytes.fromhex(key.decode()) for key in hashes[0].split(b",") if key]
+        if len(at_ms) not in (1, len(keys)) or size < 0 or not all(0 <= ms < LATEST_MS for ms in at_ms):
+            raise UnreadableEntry("an order with times or a size that make no sense")
+        return cls(alias, kind, keys, at_ms, size)
+
+    def times(self) -> Iterator[tuple[bytes, int]]:
+        """Each key and when it was used."""
+        return zip(
+            self.keys, self.at_ms if len(self.at_ms) > 1 else [*self.at_ms] * len(self.keys), strict=True
+        )
 
 
 def touch(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
     """These were used, or announced, now. One entry however many hashes."""
     return _add(redis, alias, Kind.TOUCH, hashes)
+
+
+def touch_at(redis: Any, alias: str, times: Mapping[str, int]) -> Any:
+    """These were used at these milliseconds since 1970. Takes a pipeline: one entry for each thousand."""
+    left = iter(times.items())
+    while some := dict(islice(left, TOUCHES_AT_ONCE)):
+        _add(redis, alias, Kind.TOUCH, some, at_ms=",".join(map(str, some.values())))
 
 
 def delete(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
@@ -73,7 +98,29 @@ def verify(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
     return _add(redis, alias, Kind.VERIFY, hashes)
 
 
-def _add(redis: Any, alias: str, kind: Kind, hashes: Iterable[str]) -> Any:
+def prune(redis: Any, alias: str, size: int) -> Any:
+    """Evict down to `size` bytes, once, and give the file's free pages back."""
+    return _add(redis, alias, Kind.PRUNE, [], size=size)
+
+
+def is_applied(redis: Redis, entry_id: bytes) -> bool:
+    """Whether the order that XADD gave this id has been carried out, or buried."""
+    return not redis.xrange(ORDERS_STREAM, entry_id, entry_id)
+
+
+def wait_for(redis: Redis, entry_id: bytes, seconds: float) -> bool:
+    """Until it is applied. False: not in time, it will be as soon as run_persister runs."""
+    deadline = time.monotonic() + seconds
+    while not is_applied(redis, entry_id):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _add(redis: Any, alias: str, kind: Kind, hashes: Iterable[str], **more: str | int) -> Any:
     # No MAXLEN: a delete or a pin that the persister has not read yet must not get lost.
-    fields = {"alias": alias, "kind": kind.value, "hash": ",".join(hashes), "at_ms": int(time.time() * 1000)}
-    return redis.xadd(ORDERS_STREAM, fields)
+    now = int(time.time() * 1000)
+    return redis.xadd(
+        ORDERS_STREAM, {"alias": alias, "kind": kind.value, "hash": ",".join(hashes), "at_ms": now, **more}
+    )

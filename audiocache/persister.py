@@ -10,15 +10,17 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 from redis import Redis
+from redis.exceptions import RedisError
 
 from audiocache import blob
-from audiocache.errors import AudioCacheError
+from audiocache.errors import AudioCacheError, StoreDamaged
 from audiocache.orders import ORDERS_STREAM, Order
+from audiocache.rows import Put
 from audiocache.store import AudioStore
-from audiocache.writer import Put
+from audiocache.writer import Change
 from config import metrics
 from config.dead_letters import replay_script
-from config.streams import Fields, StreamConsumer, UnreadableEntry
+from config.streams import Entry, Fields, StreamConsumer, UnreadableEntry
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,10 @@ ALIAS = "audio"  # where the audio of blocks goes
 
 STORED = metrics.counter("audiocache_stored", "Pieces of audio written to disk", ["alias"])
 EVICTED = metrics.counter("audiocache_evicted", "Pieces of audio evicted", ["alias"])
+REFUSED_PINS = metrics.counter("audiocache_refused_pins", "Pins beyond half of the limit", ["alias"])
+SET_ASIDE = metrics.counter("audiocache_set_aside", "Files that were corrupt and replaced", ["alias"])
+BYTES = metrics.gauge("audiocache_bytes", "Audio in the file", ["alias"])
+FULL = metrics.gauge("audiocache_full", "1: far over its limit, and nothing may leave", ["alias"])
 LOST = metrics.counter("audiocache_lost", "Audio that was gone or damaged before it could be stored")
 
 # After the commit. Until then the audio has no expiry: it exists nowhere else. An order has no args.
@@ -41,6 +47,12 @@ REPLAY = replay_script("""
 redis.call('INCRBY', 'unpersisted', args[1])
 redis.call('PERSIST', 'audio:' .. args[2])
 """)
+
+
+# While it is there, ENQUEUE refuses: the file is far over its limit, and nothing in it may leave.
+FULL_KEY = "storage-full"
+FULL_SECONDS = 30  # unless it is said again: a persister that died says nothing
+FULL_PERCENT = 110
 
 
 class CannotRestore(AudioCacheError):
@@ -92,6 +104,23 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
     def __init__(self, stores: Mapping[str, AudioStore], **options: Any) -> None:
         super().__init__(**options)
         self.stores = stores
+        self._due = dict.fromkeys(stores, True)  # aliases with something left to evict or to give back
+        self._full: set[str] = set()
+        self._caught_up = False  # every order given before the last commit has been read
+
+    def run_once(self, *, wait: bool = True) -> int:
+        """While there is nothing to store, the files are tidied, in steps that hold up no write."""
+        taken = super().run_once(wait=wait and not any(self._due.values()))
+        if not taken:
+            for alias in self.stores:
+                self._tidy(alias)
+        return taken
+
+    def _take(self, *, wait: bool) -> list[Entry[Finished | Order]]:
+        entries = super()._take(wait=wait)
+        ordered = sum(entry.stream == ORDERS_STREAM for entry in entries)
+        self._caught_up = not self.backlog and ordered < self.batch_size
+        return entries
 
     @cached_property
     def restore(self) -> Callable[[Redis, bytes], object]:
@@ -120,21 +149,25 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
                 orders[event.alias].append(event)
             else:
                 finished.append(event)
-        lost = self._store(finished, orders.pop(ALIAS, []))
+        caught_up, self._caught_up = self._caught_up, False
+        lost = self._store(finished, orders.pop(ALIAS, []), caught_up)
         for alias, others in orders.items():
-            self._write(alias, [], others)
+            self._write(alias, [], others, caught_up)
         for event in lost:
             self._make_again(event)
 
-    def _store(self, finished: Sequence[Finished], orders: Sequence[Order]) -> list[Finished]:
+    def _store(
+        self, finished: Sequence[Finished], orders: Sequence[Order], caught_up: bool
+    ) -> list[Finished]:
         """Return what could not be stored, since it is not there or not what it should be."""
         lost: list[Finished] = []
         for part in _by_bytes(finished, settings.PERSIST_BATCH_BYTES) or ([[]] if orders else []):
             puts = self._fetch(part)
             lost += [event for event in part if event.hash not in puts]
-            self._write(ALIAS, list(puts.values()), orders)
+            self._write(ALIAS, list(puts.values()), orders, caught_up)
             # Touches and pins may be meant for any part; a delete may not hit what came after it.
             orders = [order for order in orders if not order.kind.removes]
+            caught_up = False  # not with what the part before has marked
         return lost
 
     def _fetch(self, finished: Sequence[Finished]) -> dict[str, Put]:
@@ -144,10 +177,43 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
         puts = ((event.hash, _put(event, value)) for event, value in zip(finished, values, strict=True))
         return {hash_hex: put for hash_hex, put in puts if put}
 
-    def _write(self, alias: str, puts: Sequence[Put], orders: Sequence[Order]) -> None:
-        change = self.stores[alias].write_batch(puts, orders)
+    def _write(self, alias: str, puts: Sequence[Put], orders: Sequence[Order], caught_up: bool) -> None:
+        store = self.stores[alias]
+        try:
+            change = store.write_batch(puts, orders, caught_up=caught_up)
+        except StoreDamaged as exc:
+            begin_anew(store, self.redis, exc)
+            change = store.write_batch(puts, orders, caught_up=caught_up)
+        self._count(alias, change)
+        self._say_whether_full(alias, not change.more and change.total > store.limit * FULL_PERCENT // 100)
+        self._due[alias] = change.more
+
+    def _count(self, alias: str, change: Change) -> None:
         STORED.labels(alias).inc(change.stored)
         EVICTED.labels(alias).inc(change.evicted)
+        BYTES.labels(alias).set(change.total)
+        if change.refused_pins:
+            REFUSED_PINS.labels(alias).inc(change.refused_pins)
+            logger.warning("%s: %d not pinned: half of the limit is", alias, change.refused_pins)
+
+    def _say_whether_full(self, alias: str, is_full: bool) -> None:
+        FULL.labels(alias).set(is_full)
+        if is_full:
+            if alias not in self._full:
+                logger.error("%s is far over its limit: what is in it is pinned or just used", alias)
+            self._full.add(alias)
+            self.redis.set(FULL_KEY, 1, ex=FULL_SECONDS)
+        elif alias in self._full:
+            self._full.discard(alias)
+            if not self._full:
+                self.redis.delete(FULL_KEY)
+
+    def _tidy(self, alias: str) -> None:
+        """One step: evict, and once nothing is left to evict, give pages back."""
+        if self._due[alias] or alias in self._full:
+            self._write(alias, [], [], self._caught_up)
+        if not self._due[alias]:
+            self._due[alias] = self.stores[alias].give_back()
 
     def _make_again(self, event: Finished) -> None:
         """Not acknowledged away: whoever waits for it, or comes for it, gets it."""
@@ -160,6 +226,25 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
             self.restore(self.redis, event.job)
         except ValueError as exc:
             raise CannotRestore(event.hash) from exc
+
+
+def begin_anew(store: AudioStore, redis: Redis, reason: Exception) -> None:
+    """A corrupt file stops nobody: what was in it is made again when somebody asks for it."""
+    aside = store.begin_anew()
+    SET_ASIDE.labels(store.alias).inc()
+    logger.critical(
+        "%s is corrupt (%s) and was set aside as %s; the service goes on with an empty file."
+        " %d pinned entries are listed in %s: manage.py warm_audio --lost makes them again.",
+        store.alias,
+        reason,
+        aside.file.name,
+        aside.pinned,
+        aside.pinned_list.name,
+    )
+    try:
+        redis.incr(f"generation:{store.alias}")  # for `audiocache_stats`: how often this happened
+    except RedisError as exc:
+        logger.warning("not counted in Redis: %s", type(exc).__name__)
 
 
 def _by_bytes(finished: Iterable[Finished], limit: int) -> list[list[Finished]]:

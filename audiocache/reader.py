@@ -1,13 +1,15 @@
 """Pure reads of one audio file: a read-only connection for each thread, kept. Never takes a write lock."""
 
+import contextlib
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audiocache.errors import StoreUnavailable
+from audiocache.errors import StoreDamaged, StoreUnavailable
 from config import metrics
 from config.sqlite import sqlite3
 
@@ -20,11 +22,13 @@ BUSY_SECONDS = 1.0  # readers wait for nobody but a recovery after a crash
 
 
 class _Connection(sqlite3.Connection):
-    """Unlike its parent it can be referred to weakly."""
+    """Unlike its parent it can be referred to weakly. Knows which file it reads."""
+
+    file: tuple[int, int]
 
 
 class Reader:
-    """While there is no file, everything is a miss; it is looked for again at every read."""
+    """While there is no file, everything is a miss. A file that was set aside is let go at the next read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +38,7 @@ class Reader:
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows at once: an open cursor would keep the log from being written back.
 
-        What lies on a damaged page is not there. Raises StoreUnavailable when the file cannot be read now.
+        Raises StoreUnavailable when the file cannot be read now, and StoreDamaged when it is corrupt there.
         """
         try:
             connection = self._connection()
@@ -46,7 +50,7 @@ class Reader:
             self._forget()
             DAMAGED.labels(self.path.stem).inc()
             logger.critical("%s cannot be read: %s", self.path.name, exc)
-            return []
+            raise StoreDamaged(f"{self.path.stem}: {exc}") from exc
 
     def close(self) -> None:
         """Close the connections of all threads; none may be reading."""
@@ -56,11 +60,22 @@ class Reader:
 
     def _connection(self) -> _Connection | None:
         connection: _Connection | None = getattr(self._local, "connection", None)
-        if connection is None and self.path.exists():
-            connection = self._local.connection = self._connect()
+        file = self._file()
+        if connection is not None and connection.file != file:
+            self._forget()
+            connection = None
+        if connection is None and file is not None:
+            connection = self._local.connection = self._connect(file)
         return connection
 
-    def _connect(self) -> _Connection | None:
+    def _file(self) -> tuple[int, int] | None:
+        """Which file is there now. Two microseconds: less than asking anybody whether it is another one."""
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(self.path)
+            return found.st_dev, found.st_ino
+        return None
+
+    def _connect(self, file: tuple[int, int]) -> _Connection | None:
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=ro",
             uri=True,
@@ -69,6 +84,7 @@ class Reader:
             check_same_thread=False,  # so that `close` may close it
             factory=_Connection,
         )
+        connection.file = file
         self._opened.add(connection)
         connection.execute("PRAGMA query_only = 1")
         connection.execute("PRAGMA wal_autocheckpoint = 0")

@@ -32,14 +32,22 @@ def make(alias: str) -> None:
     lock = WriterLock(path)
     lock.acquire()
     try:
-        connections[alias].close()
+        build(alias)
+    finally:
+        lock.release()
+
+
+def build(alias: str) -> None:
+    """The same for whoever holds the lock."""
+    path = path_of(alias)
+    connections[alias].close()
+    try:
         _set_page_size(path)
         call_command(
             "migrate", "audiocache", database=alias, verbosity=0, interactive=False, skip_checks=True
         )
     finally:
         connections[alias].close()
-        lock.release()
 
 
 def _set_page_size(path: Path) -> None:

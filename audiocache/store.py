@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from audiocache import orders
+from audiocache import orders, recovery, schema
+from audiocache.errors import StoreDamaged
 from audiocache.integrity import header_fits, is_whole
 from audiocache.reader import Reader
-from audiocache.writer import Change, Put, Writer
+from audiocache.rows import Put
+from audiocache.writer import Change, Writer
 from config import metrics
 from config import redis as redis_clients
 
@@ -45,7 +47,8 @@ class Stats:
 class AudioStore:
     """Audio by hash (64 hex digits) in one file. Reads may come from any thread and never wait for a write.
 
-    Reads raise StoreUnavailable when the file cannot be read now. While there is no file, all is a miss.
+    Reads raise StoreUnavailable when the file cannot be read now. While there is no file, all is a miss, and
+    so is what lies on a page that is corrupt; run_persister is told to look at it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class AudioStore:
         busy_seconds: float = 5.0,
     ) -> None:
         self.alias = alias
+        self.path = path
         self.limit = limit
         self._report_wrong = report_wrong
         self._reader = Reader(path)
@@ -66,26 +70,25 @@ class AudioStore:
 
     def get(self, hash_hex: str) -> Found | None:
         """The audio, its checksum verified. What proves wrong is reported and not there."""
-        for meta, sha256, data in self._reader.rows(
-            "SELECT meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key = ?",
-            (bytes.fromhex(hash_hex),),
+        for meta, sha256, data in self._rows(
+            "SELECT meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key = ?", [hash_hex]
         ):
             if is_whole(meta, sha256, data):
                 return Found(meta, data)
-            self._wrong(hash_hex)
+            self._wrong([hash_hex])
         return None
 
     def header(self, hash_hex: str) -> bytes | None:
         return self.headers([hash_hex]).get(hash_hex)
 
     def headers(self, hashes: Sequence[str]) -> dict[str, bytes]:
-        """The headers of those that are there. Reads no audio."""
+        """The headers of those that are there, and are not about to leave. Reads no audio."""
         found: dict[str, bytes] = {}
         for key, meta, sha256 in self._rows_of("key, meta, sha256", hashes):
             if header_fits(meta, sha256):
                 found[key.hex()] = meta
             else:
-                self._wrong(key.hex())
+                self._wrong([key.hex()])
         return found
 
     def exists(self, hash_hex: str) -> bool:
@@ -95,17 +98,37 @@ class AudioStore:
         return {key.hex() for (key,) in self._rows_of("key", hashes)}
 
     def stats(self) -> Stats:
-        rows = self._reader.rows("SELECT bytes, n, pinned_bytes FROM stat")
+        rows = self._rows("SELECT bytes, n, pinned_bytes FROM stat", [])
         total, entries, pinned = rows[0] if rows else (0, 0, 0)
         return Stats(total, entries, pinned, self.limit)
 
     def open_writer(self) -> None:
-        """Become the one process that writes this file; raises WriterBusy or StoreMissing."""
+        """Become the one process that writes this file. Raises WriterBusy, StoreMissing or StoreDamaged."""
         self._writer.open()
 
-    def write_batch(self, puts: Sequence[Put], orders: Sequence[orders.Order]) -> Change:
+    def write_batch(
+        self, puts: Sequence[Put], orders: Sequence[orders.Order], *, caught_up: bool = True
+    ) -> Change:
         """Apply one batch in one transaction: one fsync, however many blocks. Repeatable; see Writer."""
-        return self._writer.write_batch(puts, orders)
+        return self._writer.write_batch(puts, orders, caught_up=caught_up)
+
+    def give_back(self) -> bool:
+        """See Writer."""
+        return self._writer.give_back()
+
+    def begin_anew(self) -> recovery.SetAside:
+        """Set the corrupt file aside and make an empty one. Only by the one process that writes."""
+        self._writer.lock()
+        self._writer.disconnect()
+        aside = recovery.set_aside(self.path)
+        schema.build(self.alias)
+        return aside
+
+    def begin_if_interrupted(self) -> None:
+        """Make the file if a process died while it did `begin_anew`. Only by the one process that writes."""
+        self._writer.lock()
+        if recovery.finish(self.path):
+            schema.build(self.alias)
 
     def close(self) -> None:
         self._reader.close()
@@ -114,15 +137,26 @@ class AudioStore:
     def _rows_of(self, columns: str, hashes: Sequence[str]) -> list[tuple[bytes, ...]]:
         rows: list[tuple[bytes, ...]] = []
         for start in range(0, len(hashes), AT_ONCE):
-            keys = [bytes.fromhex(hash_hex) for hash_hex in hashes[start : start + AT_ONCE]]
-            marks = ",".join("?" * len(keys))
-            rows += self._reader.rows(f"SELECT {columns} FROM entry WHERE key IN ({marks})", keys)  # noqa: S608
+            some = hashes[start : start + AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows += self._rows(
+                f"SELECT {columns} FROM entry WHERE key IN ({marks}) AND last_access > 0",  # noqa: S608
+                some,
+            )
         return rows
 
-    def _wrong(self, hash_hex: str) -> None:
-        WRONG.labels(self.alias).inc()
-        logger.error("%s: %s is damaged and counts as absent", self.alias, hash_hex)
-        self._report_wrong(hash_hex)
+    def _rows(self, sql: str, hashes: Sequence[str]) -> list[Any]:
+        try:
+            return self._reader.rows(sql, [bytes.fromhex(hash_hex) for hash_hex in hashes])
+        except StoreDamaged:
+            self._wrong(hashes)
+            return []
+
+    def _wrong(self, hashes: Sequence[str]) -> None:
+        WRONG.labels(self.alias).inc(len(hashes))
+        logger.error("%s: damaged and counted as absent: %s", self.alias, ", ".join(hashes))
+        for hash_hex in hashes:
+            self._report_wrong(hash_hex)
 
 
 @cache

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
+from django.db import connections
 
 from audiocache.store import AudioStore
 from config.sqlite import sqlite3
@@ -67,3 +69,14 @@ def tamper(files) -> Callable[..., None]:
         db.close()
 
     return execute
+
+
+@pytest.fixture
+def shown(files, monkeypatch):
+    """The alias `audio` is this test's file, for Django as well."""
+    path = files / "audio.sqlite3"
+    monkeypatch.setitem(django_settings.DATABASES["audio"], "NAME", path)
+    monkeypatch.setitem(connections["audio"].settings_dict, "NAME", path)
+    connections["audio"].close()
+    yield path
+    connections["audio"].close()

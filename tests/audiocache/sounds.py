@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from audiocache import blob
 from audiocache.orders import Kind, Order
-from audiocache.writer import Put
+from audiocache.rows import Put
 
 NOW = 1_800_000_000.0
 MINUTE_MS = 60_000
@@ -46,7 +46,7 @@ def sounds(count: int, size: int = 1000) -> list[Sound]:
 
 
 def order(kind: Kind, *some: Sound, at_ms: int = int(NOW * 1000)) -> Order:
-    return Order("audio", kind, [one.key for one in some], at_ms)
+    return Order("audio", kind, [one.key for one in some], [at_ms])
 
 
 def finish(redis, *some: Sound) -> None:

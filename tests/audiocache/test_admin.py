@@ -1,24 +1,11 @@
 """Audio in the admin: found by hash, and only to look at."""
 
 import pytest
-from django.conf import settings as django_settings
-from django.db import connections
 
 from tests.audiocache.sounds import Kind, order, sounds
 
 pytestmark = pytest.mark.django_db(databases=["default", "audio"], transaction=True)
 URL = "/admin/audiocache/entry/"
-
-
-@pytest.fixture
-def shown(files, monkeypatch):
-    """The alias reads this test's file."""
-    path = files / "audio.sqlite3"
-    monkeypatch.setitem(django_settings.DATABASES["audio"], "NAME", path)
-    monkeypatch.setitem(connections["audio"].settings_dict, "NAME", path)
-    connections["audio"].close()
-    yield path
-    connections["audio"].close()
 
 
 def test_entries_are_listed_with_what_matters(shown, store, admin_client):

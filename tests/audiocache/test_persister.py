@@ -189,6 +189,10 @@ def test_a_batch_larger_than_a_transaction_may_be_is_written_in_parts(redis, per
         {"alias": "audio", "kind": "touch", "at_ms": 5, "hash": "a" * 63},
         {"alias": "audio", "kind": "touch", "at_ms": 5, "hash": "a" * 64 + ",b"},
         {"alias": "audio", "kind": "touch", "at_ms": "now", "hash": "a" * 64},
+        {"alias": "audio", "kind": "touch", "at_ms": "5,6", "hash": "a" * 64},
+        {"alias": "audio", "kind": "touch", "at_ms": "-5", "hash": "a" * 64},
+        {"alias": "audio", "kind": "touch", "at_ms": 2**63, "hash": "a" * 64},
+        {"alias": "audio", "kind": "prune", "at_ms": 5, "hash": "", "size": -1},
         {"alias": "audio", "kind": "drop", "at_ms": 5, "hash": "a" * 64},
         {"alias": "default", "kind": "touch", "at_ms": 5, "hash": "a" * 64},
         {"kind": "touch", "at_ms": 5, "hash": "a" * 64},
@@ -236,3 +240,47 @@ def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_stor
     drain(persister)
 
     assert store.stats().entries == 0
+
+
+def test_far_over_its_limit_with_nothing_to_evict_it_has_new_work_refused(redis, open_store):
+    store = open_store(writer=True, limit=2000)
+    persister = PersistConsumer({"audio": store}, redis=redis)
+    many = sounds(3)
+    finish(redis, *many)
+    drain(persister)
+    assert 0 < redis.ttl("storage-full") <= 30
+
+    orders.delete(redis, "audio", [many[0].hash])
+    drain(persister)
+
+    assert not redis.exists("storage-full")
+
+
+def test_what_is_over_the_limit_leaves_while_nothing_comes(redis, open_store, clock):
+    store = open_store(writer=True, limit=2000)
+    persister = PersistConsumer({"audio": store}, redis=redis)
+    finish(redis, *sounds(5))
+    drain(persister)
+    clock.now += 301
+
+    for _ in range(3):
+        persister.run_once(wait=False)
+
+    assert store.stats().bytes == 2000
+
+
+def test_a_touch_that_comes_between_marking_and_removing_saves(redis, open_store, clock):
+    store = open_store(writer=True, limit=1000)
+    persister = PersistConsumer({"audio": store}, redis=redis)
+    old, new = sounds(2)
+    finish(redis, old)
+    drain(persister)
+    clock.now += 301
+    finish(redis, new)
+    assert persister.run_once(wait=False) == 1
+    assert not store.exists(old.hash)
+
+    orders.touch_at(redis, "audio", {old.hash: int(clock.now * 1000)})
+    drain(persister)
+
+    assert store.exists(old.hash)

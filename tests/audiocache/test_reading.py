@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from audiocache.errors import StoreUnavailable
-from audiocache.writer import Put
+from audiocache.rows import Put
 from config.sqlite import sqlite3
 from tests.audiocache.sounds import sound, sounds
 

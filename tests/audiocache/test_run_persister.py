@@ -112,3 +112,16 @@ def test_draining_ends_when_both_streams_are_empty(redis, start, open_store):
 
     assert open_store().stats().pinned_bytes == 1000
     assert (redis.xlen("persist"), redis.xlen("orders")) == (0, 0)
+
+
+def test_started_on_a_corrupt_file_it_says_so_and_goes_on(redis, start, files, open_store):
+    (files / "audio.sqlite3").write_bytes(b"a letter to a friend " * 1000)
+    one = sound()
+    finish(redis, one)
+
+    process = start(str(MANAGE), "run_persister", "--drain")
+
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "audio is corrupt" in said
+    assert open_store().get(one.hash).audio == one.audio

@@ -4,27 +4,10 @@ import pytest
 
 from audiocache.errors import StoreMissing, StoreUnavailable, WriterBusy
 from audiocache.orders import Kind
-from audiocache.writer import Put
+from audiocache.rows import Put
 from config.sqlite import sqlite3
+from tests.audiocache.looking import assert_totals_are_exact, last_access
 from tests.audiocache.sounds import MINUTE_MS, NOW, order, sound, sounds
-
-
-def totals_by_counting(store):
-    """What the row of totals ought to say."""
-    return store._reader.rows(
-        "SELECT total(length(data)), count(*), total(length(data) * pinned)"
-        " FROM entry JOIN payload USING (id)"
-    )[0]
-
-
-def assert_totals_are_exact(store):
-    stats = store.stats()
-    assert (stats.bytes, stats.entries, stats.pinned_bytes) == totals_by_counting(store)
-    assert store._reader.rows("SELECT count(*) FROM payload") == [(stats.entries,)]
-
-
-def last_access(store, one):
-    return store._reader.rows("SELECT last_access FROM entry WHERE key = ?", (one.key,))[0][0]
 
 
 def test_the_totals_are_kept(store):
@@ -107,60 +90,9 @@ def test_more_touches_than_a_statement_takes_variables_are_applied(store, clock)
 def test_orders_for_what_is_absent_are_no_trouble(store):
     absent = sound("absent")
 
-    store.write_batch([], [order(kind, absent) for kind in Kind])
+    store.write_batch([], [order(kind, absent) for kind in Kind if kind is not Kind.PRUNE])
 
     assert_totals_are_exact(store)
-
-
-def test_the_longest_unused_leave_first_and_no_more_than_needed(open_store, clock):
-    store, many = open_store(writer=True, limit=5000), sounds(6)
-    for one in many[:5]:
-        store.write_batch([one.put], [])
-        clock.now += 600
-    store.write_batch([], [order(Kind.TOUCH, many[0], at_ms=int(clock.now * 1000))])
-
-    change = store.write_batch([many[5].put], [])
-
-    assert change.evicted == 1
-    assert store.exists_many([one.hash for one in many]) == {one.hash for one in many if one != many[1]}
-    assert_totals_are_exact(store)
-
-
-def test_a_touch_in_the_same_batch_saves_from_eviction(open_store, clock):
-    store, (old, older, new) = open_store(writer=True, limit=2000), sounds(3)
-    store.write_batch([older.put], [])
-    clock.now += 1
-    store.write_batch([old.put], [])
-    clock.now += 3600
-
-    store.write_batch([new.put], [order(Kind.TOUCH, older, at_ms=int(clock.now * 1000))])
-
-    assert store.exists(older.hash)
-    assert not store.exists(old.hash)
-
-
-def test_neither_pinned_nor_just_used_audio_is_evicted(open_store, clock):
-    store, (pinned, announced, new) = open_store(writer=True, limit=500), sounds(3)
-    store.write_batch([pinned.put, announced.put], [order(Kind.PIN, pinned)])
-    store.write_batch([], [order(Kind.PIN, pinned)])
-    clock.now += 299
-
-    store.write_batch([new.put], [])
-    assert store.stats().entries == 3
-
-    clock.now += 2
-    store.write_batch([], [])
-    assert store.exists_many([pinned.hash, announced.hash, new.hash]) == {pinned.hash, new.hash}
-    assert_totals_are_exact(store)
-
-
-def test_eviction_reads_no_row(store):
-    plan = store._reader.rows(
-        "EXPLAIN QUERY PLAN SELECT id, size FROM entry INDEXED BY entry_by_age"
-        " WHERE pinned = 0 AND last_access < 9 ORDER BY last_access, id"
-    )
-
-    assert [row[3] for row in plan] == ["SEARCH entry USING COVERING INDEX entry_by_age (last_access<?)"]
 
 
 def test_only_one_process_writes(store, open_store):

@@ -56,6 +56,8 @@ end
 
 local owner = tonumber(priority) >= 2 and WARM or user
 if tonumber(redis.call('GET', 'unpersisted') or 0) > tonumber(unpersisted_limit) then return {'refused', 'busy', 0} end
+-- The audio file is far over its limit, and nothing in it may leave.
+if redis.call('EXISTS', 'storage-full') == 1 then return {'refused', 'busy', 0} end
 if redis.call('ZCARD', 'queue:' .. job.model .. ':' .. owner) >= tonumber(waiting_limit) then
   return {'refused', 'busy', 0}
 end

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from audiocache import schema
 from audiocache.errors import WriterBusy
@@ -15,10 +16,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         for alias in settings.AUDIO_ALIASES:
-            if schema.is_ready(alias):
-                continue
             try:
+                if schema.is_ready(alias):
+                    continue
                 schema.make(alias)
+            except DatabaseError as exc:
+                self.stderr.write(f"{alias}: {exc}; if the file is corrupt, run_persister sets it aside")
+                continue
             except WriterBusy as exc:
                 raise CommandError(f"{exc}; stop run_persister first") from exc
             except OSError as exc:

@@ -7,9 +7,10 @@ from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import CommandError
 
-from audiocache.errors import StoreMissing, WriterBusy
-from audiocache.persister import PersistConsumer
+from audiocache.errors import StoreDamaged, StoreMissing, WriterBusy
+from audiocache.persister import PersistConsumer, begin_anew
 from audiocache.store import AudioStore, store_for
+from config import redis as redis_clients
 from config.streams import StreamCommand
 
 EX_TEMPFAIL = 75  # sysexits.h: another one is at it
@@ -33,7 +34,11 @@ class Command(StreamCommand):
         store = store_for(alias)
         at_the_end.callback(store.close)
         try:
+            store.begin_if_interrupted()
             store.open_writer()
+        except StoreDamaged as exc:
+            with redis_clients.sync() as redis:
+                begin_anew(store, redis, exc)
         except WriterBusy as exc:
             raise CommandError(f"{exc}: run_persister runs once only", returncode=EX_TEMPFAIL) from exc
         except StoreMissing as exc:
