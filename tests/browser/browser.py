@@ -1,6 +1,7 @@
 """Chromium as the system has it, and what a test may ask of the page that it shows."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,40 +21,42 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 30_000
+AUDIO = re.compile(r"/v1/audio/[0-9a-f]{64}$")
 
-# Media events do not bubble, but they are captured. Times are of the page's clock, in milliseconds.
+# Media events do not bubble, but they are captured.
 LISTEN = """
 window.heard = [];
 for (const name of ["playing", "pause", "ended", "error"]) {
   document.addEventListener(name, (event) => {
     if (event.target.duration < 0.1) return; // the silence that unlocks the elements
     const block = document.querySelector(".is-spoken")?.dataset.block;
-    window.heard.push({ name, deck: event.target.id, at: performance.now(), block: Number(block ?? -1) });
+    const other = [...document.querySelectorAll("audio")].find((element) => element !== event.target);
+    const ready = other.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA && other.duration > 0.1;
+    window.heard.push({ name, deck: event.target.id, block: Number(block ?? -1), otherIsReady: ready });
   }, true);
 }
 """
 
-# The loudest moment of what the elements give out, measured behind the decoder.
-LOUDNESS = """async (ms) => {
+# How loud it gets, measured behind the decoder. Of the elements themselves: the stream of captureStream()
+# keeps the track of the silent clip beside that of the block, and chance decides which of them is heard.
+# Each look reaches back further than to the one before, also on a machine that is late.
+EARS = """() => {
   const context = new AudioContext();
-  const streams = [...document.querySelectorAll("audio")].map((element) => element.captureStream());
-  const analyser = context.createAnalyser();
-  const connect = (stream) => {
-    if (stream.getAudioTracks().length) context.createMediaStreamSource(stream).connect(analyser);
-  };
-  for (const stream of streams) { connect(stream); stream.onaddtrack = () => connect(stream); }
-  await context.resume();
-  const samples = new Float32Array(analyser.fftSize);
-  const until = performance.now() + ms;
-  let loudest = 0;
-  while (performance.now() < until && loudest < 0.01) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    analyser.getFloatTimeDomainData(samples);
-    loudest = Math.max(loudest, Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length));
+  const analyser = new AnalyserNode(context, { fftSize: 32768 });
+  for (const element of document.querySelectorAll("audio")) {
+    context.createMediaElementSource(element).connect(analyser);
   }
-  await context.close();
-  return loudest;
+  analyser.connect(context.destination);
+  const samples = new Float32Array(analyser.fftSize);
+  window.ears = { context, loudest: 0 };
+  setInterval(() => {
+    analyser.getFloatTimeDomainData(samples);
+    const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
+    ears.loudest = Math.max(ears.loudest, Math.sqrt(power));
+  }, 100);
+  return context.resume();
 }"""
+LOUD = 0.01
 
 
 def chromium() -> str:
@@ -134,8 +137,15 @@ class Reader:
             "Math.max(...[...document.querySelectorAll('audio')].map((a) => a.currentTime || 0))"
         )
 
-    def loudness(self, ms: int = 8_000) -> float:
-        return self.page.evaluate(LOUDNESS, ms)
+    def listen(self) -> None:
+        """Hear from here on how loud it gets."""
+        self.page.evaluate(EARS)
+
+    def until_loud(self) -> None:
+        self.until(f"ears.loudest > {LOUD}")
+
+    def loudest(self) -> float:
+        return self.page.evaluate("ears.loudest")
 
     def spoken_block(self) -> int:
         return int(self.page.get_attribute(".is-spoken", "data-block") or -1)

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
-LOUD = 0.01
+from tests.browser.browser import AUDIO, LOUD
+from yapit.engines import opus
 
 
 def paste(page, text):
@@ -19,10 +21,22 @@ def test_a_pasted_text_is_heard(reader):
         reader.page, "# Pasted\n\nA sentence that was pasted a moment ago and is now to be heard by somebody."
     )
     reader.until("document.querySelector('#article h1')?.innerText === 'Pasted'")
-    reader.page.click("#play")
+    reader.listen()
+    reader.play()
 
-    assert reader.loudness() > LOUD
     assert reader.heard("playing")[0]["block"] == 0
+    reader.until_loud()
+
+
+def test_silence_is_not_taken_for_sound(reader):
+    """Shows that the test above can fail."""
+    silence = opus.encode(np.zeros(opus.SAMPLE_RATE, dtype=np.float32))
+    reader.page.route(AUDIO, lambda route: route.fulfill(body=silence, content_type="audio/ogg"))
+    reader.listen()
+    reader.play()
+    reader.until_heard("ended", 2)
+
+    assert reader.loudest() < LOUD
 
 
 def test_one_block_follows_the_other_without_a_gap(reader):
@@ -30,12 +44,9 @@ def test_one_block_follows_the_other_without_a_gap(reader):
     reader.until_heard("ended", 2)
     reader.until_heard("playing", 3)
 
-    ended, playing = reader.heard("ended"), reader.heard("playing")
-    assert [event["deck"] for event in playing[:3]] == ["deck-b", "deck-a", "deck-b"] or [
-        event["deck"] for event in playing[:3]
-    ] == ["deck-a", "deck-b", "deck-a"]
-    gaps = [after["at"] - before["at"] for before, after in zip(ended, playing[1:], strict=False)]
-    assert max(gaps[:2]) < 400
+    decks = [event["deck"] for event in reader.heard("playing")[:3]]
+    assert decks in (["deck-a", "deck-b", "deck-a"], ["deck-b", "deck-a", "deck-b"])
+    assert [event["otherIsReady"] for event in reader.heard("ended")[:2]] == [True, True]
 
 
 def test_the_last_block_is_the_end(reader, stack):
@@ -47,10 +58,11 @@ def test_the_last_block_is_the_end(reader, stack):
 
 
 def test_clicking_a_block_lets_it_sound(reader):
+    reader.listen()
     reader.page.click(".block[data-block='3']")
 
     reader.until_block_sounds(3)
-    assert reader.loudness() > LOUD
+    reader.until_loud()
 
 
 def test_clicking_far_away_while_it_plays_moves_the_sound_there(reader):
