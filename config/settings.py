@@ -6,6 +6,8 @@ Values come from the environment (`make run` sets them itself); an odd value is 
 from pathlib import Path
 
 from environs import Env
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 import config.sqlite  # noqa: F401  # swaps in a sound SQLite before Django imports sqlite3
 
@@ -130,8 +132,20 @@ DATABASE_ROUTERS = ["audiocache.router.AudioRouter"]
 
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:1/0")
 CACHES = {
-    "default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "cache"}
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 0.25,
+            "SOCKET_TIMEOUT": 1,
+            # Left alone, redis-py repeats each command ten times, for a minute.
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(ConstantBackoff(0.02), 1)},
+        },
+    }
 }
+# One build of a response for all web processes; without, one in each of them.
+SHARED_RESPONSES = env.bool("SHARED_RESPONSES", True)
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 CHANNEL_LAYERS = {
     "default": {

@@ -1,30 +1,36 @@
 """Caches that are told when something changed. Knows no domain.
 
-`MemoryCache` keeps what was fetched, one fetch for all who ask at once. `subscribe` and `listen` hear what
-`publish` says in any process. `bump` says it and leaves an epoch behind, for those who did not hear it.
+`MemoryCache` keeps what was fetched, one fetch for all who ask at once; `TtlResponseCache` keeps what is
+served, built once for all processes. `subscribe` and `listen` hear what `publish` says in any process.
+`announce` and `bump` say it and leave an epoch behind, for those who did not hear it.
 """
 
 from config.caching.bus import Bus, listen, stop_listening, subscribe
-from config.caching.epochs import abump, aepoch, aepochs, bump, epoch
+from config.caching.epochs import abump, aepoch, aepochs, announce, bump, epoch
 from config.caching.events import apublish, publish
 from config.caching.flight import MISSING, FetchAbandoned, Flights
 from config.caching.memory import MemoryCache, caches
+from config.caching.response import Body, TtlResponseCache, response_caches
 
 __all__ = [
     "MISSING",
+    "Body",
     "Bus",
     "FetchAbandoned",
     "Flights",
     "MemoryCache",
+    "TtlResponseCache",
     "abump",
     "aepoch",
     "aepochs",
+    "announce",
     "apublish",
     "bump",
     "caches",
     "epoch",
     "listen",
     "publish",
+    "response_caches",
     "stop_listening",
     "subscribe",
 ]

@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from redis import exceptions as redis_errors
+
 from config import redis as redis_clients
 from config import scripts
 from config.caching import events
@@ -22,16 +24,19 @@ KIND = re.compile(r"[a-z][a-z_-]{0,30}")
 SUBJECT = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
 
 # One script, so that whoever hears the bell finds the new epoch. Redis' clock, not ours. A repetition after a
-# lost answer raises it twice, which nobody minds.
+# lost answer raises them twice, which nobody minds.
 BUMP = scripts.Script(
     """
     local time = redis.call('TIME')
     local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-    local before = tonumber(redis.call('GET', KEYS[1]) or '0')
-    local epoch = string.format('%.0f', math.max(now, before + 1))
-    redis.call('SET', KEYS[1], epoch, 'EX', ARGV[1])
+    local raised = {}
+    for i, key in ipairs(KEYS) do
+        local epoch = math.max(now, tonumber(redis.call('GET', key) or '0') + 1)
+        redis.call('SET', key, string.format('%.0f', epoch), 'EX', ARGV[1])
+        raised[i] = epoch
+    end
     redis.call('PUBLISH', ARGV[2], ARGV[3])
-    return tonumber(epoch)
+    return raised
     """
 )
 
@@ -44,11 +49,26 @@ def bump(kind: str, subject: Subject) -> int:
     Raises RedisError: then nobody will find out, unless the caller repeats it.
     """
     with redis_clients.sync() as client:
-        return int(scripts.run(client, _bump(kind, subject)))
+        return int(scripts.run(client, _bump([_key(kind, subject)]))[0])
 
 
 async def abump(kind: str, subject: Subject) -> int:
-    return int(await scripts.arun(redis_clients.hot(), _bump(kind, subject)))
+    return int((await scripts.arun(redis_clients.hot(), _bump([_key(kind, subject)])))[0])
+
+
+def announce(*names: str) -> bool:
+    """Raise epochs by the names of their events, `kind:subject`, all at once. Call it after the commit.
+
+    False: Redis is away and nobody was told. That is no reason to fail: each cache forgets by itself in time.
+    """
+    keys = [_key(*name.split(":", 1)) for name in names]
+    try:
+        with redis_clients.sync() as client:
+            for start in range(0, len(keys), events.EVENTS_IN_MESSAGE):
+                scripts.run(client, _bump(keys[start : start + events.EVENTS_IN_MESSAGE]))
+    except redis_errors.RedisError as error:
+        return events.lost(len(names), error)
+    return True
 
 
 def epoch(kind: str, subject: Subject) -> int:
@@ -69,10 +89,9 @@ async def aepochs(kind: str, subjects: Sequence[Subject]) -> list[int]:
     return [_number(value) for value in values]
 
 
-def _bump(kind: str, subject: Subject) -> scripts.Call:
-    key = _key(kind, subject)
-    (message,) = events.messages([key.removeprefix("epoch:")])
-    return BUMP.call(EPOCH_SECONDS, events.CHANNEL, message, keys=[key])
+def _bump(keys: Sequence[str]) -> scripts.Call:
+    (message,) = events.messages(key.removeprefix("epoch:") for key in keys)
+    return BUMP.call(EPOCH_SECONDS, events.CHANNEL, message, keys=keys)
 
 
 def _key(kind: str, subject: Subject) -> str:

@@ -44,7 +44,7 @@ def publish(*events: str) -> bool:
             for payload in payloads:
                 client.publish(CHANNEL, payload)
     except redis_errors.RedisError as error:
-        return _lost(len(events), error)
+        return lost(len(events), error)
     return True
 
 
@@ -55,7 +55,7 @@ async def apublish(*events: str) -> bool:
         for payload in payloads:
             await redis_clients.hot().publish(CHANNEL, payload)
     except redis_errors.RedisError as error:
-        return _lost(len(events), error)
+        return lost(len(events), error)
     return True
 
 
@@ -78,7 +78,7 @@ def read(payload: bytes) -> Sequence[str]:
     return events
 
 
-def _lost(count: int, error: redis_errors.RedisError) -> bool:
+def lost(count: int, error: redis_errors.RedisError) -> bool:
     LOST.inc(count)
     logger.warning("Caches were not told of %d changes: %s", count, type(error).__name__)
     return False

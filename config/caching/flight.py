@@ -100,6 +100,12 @@ class Flights(Generic[K, V]):
                 if is_first:  # or a fetch that is always cancelled would be repeated for ever
                     raise
 
+    def begin(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
+        """Fetch in a task of its own, for which nobody has to wait. Nothing if that is under way."""
+        flight, is_first = self._join(key)
+        if is_first:
+            self._fetch_in_task(key, flight, fetch)
+
     # --- What a memory adds; the lock is held ----------------------------------------------------------
 
     def _recall(self, key: K) -> V | Missing:

@@ -23,6 +23,7 @@ ENTRY_BYTES = 250  # what an entry takes beside its key and value
 
 LOOKUPS = metrics.counter("cache_lookups", "Look-ups in a memory cache", ["cache", "outcome"])
 REBUILDS = metrics.counter("cache_rebuilds", "Fetches for a memory cache", ["cache"])
+REBUILD_SECONDS = metrics.histogram("cache_rebuild_seconds", "What a fetch for a cache took", ["cache"])
 INVALIDATIONS = metrics.counter("cache_invalidations", "Entries or whole caches forgotten", ["cache"])
 EVICTIONS = metrics.counter("cache_evictions", "Entries that made room", ["cache"])
 BYTES = metrics.gauge("cache_bytes", "Bytes in a memory cache", ["cache"])
@@ -37,7 +38,7 @@ def caches() -> Mapping[str, "MemoryCache[Hashable, object]"]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry(Generic[V]):
+class Entry(Generic[V]):
     value: V
     expires: float
     size: int
@@ -65,10 +66,11 @@ class MemoryCache(Generic[K, V]):
         self._seconds = seconds
         self._lifetime = lifetime
         self._size_of = size_of
-        self._memory: _Memory[K, V] = _Memory(max_bytes, clock, EVICTIONS.labels(name).inc)
+        self._memory: Memory[K, V] = Memory(max_bytes, clock, EVICTIONS.labels(name).inc)
         self._hits = LOOKUPS.labels(name, "hit")
         self._misses = LOOKUPS.labels(name, "miss")
         self._rebuilds = REBUILDS.labels(name)
+        self._rebuild_seconds = REBUILD_SECONDS.labels(name)
         self._invalidations = INVALIDATIONS.labels(name)
         self._bytes = BYTES.labels(name)
         self._entries = ENTRIES.labels(name)
@@ -104,9 +106,11 @@ class MemoryCache(Generic[K, V]):
             return entry.value
         self._misses.inc()
 
-        def make() -> _Entry[V]:
+        def make() -> Entry[V]:
             began = self._begin()
-            return self._entry(key, fetch(), began)
+            with self._rebuild_seconds.time():
+                value = fetch()
+            return self._entry(key, value, began)
 
         entry = self._memory.fetch_once(key, make)
         self._export()
@@ -120,9 +124,11 @@ class MemoryCache(Generic[K, V]):
             return entry.value
         self._misses.inc()
 
-        async def make() -> _Entry[V]:
+        async def make() -> Entry[V]:
             began = self._begin()
-            return self._entry(key, await fetch(), began)
+            with self._rebuild_seconds.time():
+                value = await fetch()
+            return self._entry(key, value, began)
 
         entry = await self._memory.afetch_once(key, make)
         self._export()
@@ -149,30 +155,30 @@ class MemoryCache(Generic[K, V]):
         self._rebuilds.inc()
         return self._memory.clock()
 
-    def _entry(self, key: K, value: V, began: float) -> _Entry[V]:
+    def _entry(self, key: K, value: V, began: float) -> Entry[V]:
         # Counted from the beginning of the fetch: what it read may have changed since.
         expires = began + self._seconds
         if self._lifetime is not None:
             expires = min(expires, self._memory.clock() + self._lifetime(value))
-        return _Entry(value, expires, ENTRY_BYTES + self._size_of(key) + self._size_of(value))
+        return Entry(value, expires, ENTRY_BYTES + self._size_of(key) + self._size_of(value))
 
     def _export(self) -> None:
         self._bytes.set(self._memory.size)
         self._entries.set(len(self._memory.entries))
 
 
-class _Memory(Flights[K, _Entry[V]]):
+class Memory(Flights[K, Entry[V]]):
     """The entries, and the fetches under way: one lock for both."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float], evicted: Callable[[], None]) -> None:
         super().__init__()
-        self.entries: OrderedDict[K, _Entry[V]] = OrderedDict()
+        self.entries: OrderedDict[K, Entry[V]] = OrderedDict()
         self.size = 0
         self._max_bytes = max_bytes
         self.clock = clock
         self._evicted = evicted
 
-    def look(self, key: K) -> _Entry[V] | Missing:
+    def look(self, key: K) -> Entry[V] | Missing:
         with self._lock:
             return self._recall(key)
 
@@ -182,7 +188,7 @@ class _Memory(Flights[K, _Entry[V]]):
                 self._detach(key)
                 self._drop(key)
 
-    def forget_if(self, is_stale: Callable[[K, _Entry[V]], bool]) -> int:
+    def forget_if(self, is_stale: Callable[[K, Entry[V]], bool]) -> int:
         with self._lock:
             self._detach_all()
             stale = [key for key, entry in self.entries.items() if is_stale(key, entry)]
@@ -196,7 +202,7 @@ class _Memory(Flights[K, _Entry[V]]):
             self.entries.clear()
             self.size = 0
 
-    def _recall(self, key: K) -> _Entry[V] | Missing:
+    def _recall(self, key: K) -> Entry[V] | Missing:
         entry = self.entries.get(key)
         if entry is None:
             return MISSING
@@ -206,7 +212,7 @@ class _Memory(Flights[K, _Entry[V]]):
         self.entries.move_to_end(key)
         return entry
 
-    def _keep(self, key: K, entry: _Entry[V]) -> None:
+    def _keep(self, key: K, entry: Entry[V]) -> None:
         self._drop(key)
         if entry.expires <= self.clock() or entry.size > self._max_bytes:
             return

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 
+SECONDS = 0.5  # that a response is fresh
 COMMAND = [sys.executable, "-W", "error", "-m", "tests.config.caching.neighbour"]
 
 
@@ -16,20 +18,26 @@ class Neighbour:
         self.process = process
 
     def ask(self, line):
+        self.tell(line)
+        return self.answer()
+
+    def tell(self, line):
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
+
+    def answer(self):
         return self.process.stdout.readline().strip()
 
 
 @contextmanager
-def neighbour(*options):
+def neighbour(*options, **env):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*COMMAND, *options], **pipes) as process:
+    with subprocess.Popen([*COMMAND, *options], env=os.environ | env, **pipes) as process:
         try:
             assert process.stdout.readline().strip() == "listening"
             yield Neighbour(process)
             process.stdin.close()
-            assert process.wait(10) == 0
+            assert process.wait(10) in (0, -signal.SIGKILL)
         finally:
             process.kill()
 
@@ -39,12 +47,36 @@ def say(answer):
     sys.stdout.flush()
 
 
+async def build():
+    """A response of what `source:1` says; counted, and as slow or as bad as Redis says it is to be."""
+    from config import redis as redis_clients
+
+    client = redis_clients.hot()
+    await client.incr("builds")
+    source, seconds, failing = await client.mget("source:1", "slow", "failing")
+    await asyncio.sleep(float(seconds or 0.05))
+    if failing:
+        raise LookupError
+    return source
+
+
+async def ask_at_once(responses, requests):
+    """The different answers that so many got."""
+    answers = await asyncio.gather(
+        *(responses.get(("1",), build) for _ in range(requests)), return_exceptions=True
+    )
+    return {
+        type(answer).__name__ if isinstance(answer, Exception) else answer.data.decode() for answer in answers
+    }
+
+
 async def _main(forgetful):
     from config import caching
     from config import redis as redis_clients
 
     cache = caching.MemoryCache("source", max_bytes=100_000, seconds=600)
     caching.subscribe("source:*", lambda event: cache.invalidate(event), None if forgetful else cache.flush)
+    responses = caching.TtlResponseCache("neighbours", follows=["source:1"], gate_seconds=1, seconds=SECONDS)
     bus = caching.listen()
     await bus.subscribed()
     say("listening")
@@ -56,6 +88,8 @@ async def _main(forgetful):
             say(value.decode())
         elif verb == "publish":
             say(await caching.apublish(*key.split()))
+        elif verb == "respond":
+            say(" ".join(sorted(await ask_at_once(responses, int(key)))))
         elif verb == "bump":
             say(await caching.abump(*key.split(":")))
     await caching.stop_listening()

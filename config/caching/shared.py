@@ -1,0 +1,178 @@
+"""The level of a response cache that all processes share: values in Redis, and whose turn it is to build.
+
+A value bears the epochs under which its building began. It counts only while they are the same, and is stored
+only if they still are, both inside one script: what was built before a change is never found after it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.cache import caches
+from django_redis import get_redis_connection
+from redis import exceptions as redis_errors
+
+from config import scripts
+
+logger = logging.getLogger(__name__)
+
+BACKEND = "django_redis.cache.RedisCache"
+ALIAS = "default"
+LEAD_SECONDS = 2.0  # how long a leader that died holds up the others
+AWAY_SECONDS = 2.0  # how long Redis is left alone that did not answer, or each build would wait for it again
+OUTAGES = (redis_errors.RedisError, OSError)
+# django-redis blocks. Not the event loop's own threads: those may all be waiting for a database.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="shared-cache")
+
+TAKE = scripts.Script(
+    """
+    local epochs = {}
+    for i = 3, #KEYS do epochs[i - 2] = redis.call('GET', KEYS[i]) or '0' end
+    local generation = table.concat(epochs, '.')
+    local kept = redis.call('HMGET', KEYS[1], 'generation', 'body')
+    local body, left = '', 0
+    if kept[1] == generation then
+        body, left = kept[2], redis.call('PTTL', KEYS[1])
+        if left > tonumber(ARGV[3]) then return {'fresh', generation, body, left} end
+    end
+    local holder = redis.call('GET', KEYS[2])
+    if not holder then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]) end
+    -- A repetition after a lost answer finds itself.
+    if not holder or holder == ARGV[1] then return {'lead', generation, '', 0} end
+    if holder == 'failed' then return {'failed', generation, body, left} end
+    return {'wait', generation, body, left}
+    """
+)
+STORE = scripts.Script(
+    """
+    local epochs = {}
+    for i = 3, #KEYS do epochs[i - 2] = redis.call('GET', KEYS[i]) or '0' end
+    local is_leader = redis.call('GET', KEYS[2]) == ARGV[1]
+    if is_leader then redis.call('DEL', KEYS[2]) end
+    if table.concat(epochs, '.') ~= ARGV[2] then return -1 end
+    if not is_leader then return 0 end
+    redis.call('DEL', KEYS[1])
+    redis.call('HSET', KEYS[1], 'generation', ARGV[2], 'body', ARGV[3])
+    redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    return 1
+    """
+)
+HOLD = scripts.Script(
+    "return redis.call('GET', KEYS[2]) == ARGV[1] and redis.call('PEXPIRE', KEYS[2], ARGV[2]) or 0"
+)
+GIVE_UP = scripts.Script(
+    """
+    if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+    redis.call('DEL', KEYS[2])
+    if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[2], 'failed', 'PX', ARGV[2]) end
+    if ARGV[3] == 'gone' then redis.call('DEL', KEYS[1]) end
+    return 1
+    """
+)
+
+
+class Turn(StrEnum):
+    FRESH = "fresh"  # here it is
+    LEAD = "lead"  # the caller builds
+    WAIT = "wait"  # another process builds
+    FAILED = "failed"  # another process tried just now
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    turn: Turn
+    generation: str
+    body: bytes | None  # also one that is no longer fresh
+    seconds_left: float
+
+
+class Away(Exception):
+    """Redis does not answer, or there is no shared level."""
+
+
+class SharedLevel:
+    """Of one cache. Every method is repeatable, and raises Away within about two seconds."""
+
+    def __init__(self, name: str, *, grace_seconds: float, lead_seconds: float = LEAD_SECONDS) -> None:
+        self._name = name
+        self._grace_ms = round(grace_seconds * 1000)
+        self._lead_ms = round(lead_seconds * 1000)
+        self._away_until = 0.0
+
+    async def take(self, key: Sequence[str], epochs: Sequence[str], token: str) -> Taken:
+        """What there is, and whether it is the caller's turn to build, see `holding`."""
+        answer = await self._run(TAKE, key, epochs, token, self._lead_ms, self._grace_ms)
+        turn, generation, body, left = answer
+        return Taken(Turn(turn.decode()), generation.decode(), body or None, left / 1000)
+
+    async def store(
+        self, key: Sequence[str], epochs: Sequence[str], token: str, taken: Taken, body: bytes, seconds: float
+    ) -> bool:
+        """False: something has changed since the turn was taken. Keeps it for that long."""
+        milliseconds = max(1, round(seconds * 1000))
+        stored = await self._run(STORE, key, epochs, token, taken.generation, body, milliseconds)
+        return int(stored) >= 0
+
+    @contextlib.asynccontextmanager
+    async def holding(self, key: Sequence[str], token: str) -> AsyncIterator[None]:
+        """Keeps the turn for as long as the caller lives and builds, and for little longer."""
+        task = asyncio.create_task(self._hold(key, token))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def give_up(
+        self, key: Sequence[str], token: str, *, gate_seconds: float = 0.0, is_gone: bool = False
+    ) -> None:
+        """Nothing was built, and nobody need try before `gate_seconds` have passed.
+
+        `is_gone`: there is nothing to build any more, and what was kept is worth nothing.
+        """
+        await self._run(GIVE_UP, key, (), token, round(gate_seconds * 1000), "gone" if is_gone else "")
+
+    async def _hold(self, key: Sequence[str], token: str) -> None:
+        while True:
+            await asyncio.sleep(self._lead_ms / 3000)
+            with contextlib.suppress(Away):
+                await self._run(HOLD, key, (), token, self._lead_ms)
+
+    async def _run(
+        self, script: scripts.Script, key: Sequence[str], epochs: Sequence[str], *args: Any
+    ) -> Any:
+        if time.monotonic() < self._away_until or not is_possible():
+            raise Away
+        call = script.call(*args, keys=[*self._keys(key), *(f"epoch:{epoch}" for epoch in epochs)])
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_threads, _call, call)
+        except OUTAGES as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            logger.warning("The shared level of the cache %s is away: %s", self._name, type(error).__name__)
+            raise Away from error
+
+    def _keys(self, key: Sequence[str]) -> tuple[str, str]:
+        # Parts of it come from outside: of any length, with any characters.
+        digest = hashlib.sha256(msgspec.msgpack.encode(tuple(key))).hexdigest()
+        value = str(caches[ALIAS].make_key(f"response:{self._name}:{digest}"))
+        return value, f"{value}:lead"
+
+
+def is_possible() -> bool:
+    """Values and epochs are compared inside one script, so both must be in the one Redis."""
+    where = settings.CACHES[ALIAS]
+    return bool(
+        settings.SHARED_RESPONSES and where["BACKEND"] == BACKEND and where["LOCATION"] == settings.REDIS_URL
+    )
+
+
+def _call(call: scripts.Call) -> Any:
+    return scripts.run(get_redis_connection(ALIAS), call)

@@ -1,0 +1,248 @@
+"""The level that processes share, on a real Redis: one build for all, and nothing older than a change."""
+
+import asyncio
+import contextlib
+
+import pytest
+from django.core.cache import cache as plain_cache
+
+from config import caching
+from config.caching.shared import SharedLevel, Turn
+from tests.config.caching.crowds import Gate, Source
+from tests.config.caching.neighbour import neighbour
+from tests.config.caching.test_response import Clock
+from tests.waiting import async_wait_until, wait_until
+
+KEY, EPOCHS = ("a",), ("thing:a",)
+
+
+@pytest.fixture
+def source(redis):
+    redis.set("source:1", "old")
+    return redis
+
+
+def builds(redis):
+    return int(redis.get("builds") or 0)
+
+
+@contextlib.contextmanager
+def neighbours(count, **env):
+    with contextlib.ExitStack() as street:
+        yield [street.enter_context(neighbour(**env)) for _ in range(count)]
+
+
+def ask_all(processes, line):
+    for process in processes:
+        process.tell(line)
+    return [process.answer() for process in processes]
+
+
+# --- Processes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shared", "expected"), [("1", 1), ("0", 3)])
+def test_three_processes_build_once_unless_they_share_nothing(source, shared, expected):
+    """The second is the control."""
+    with neighbours(3, SHARED_RESPONSES=shared) as processes:
+        assert ask_all(processes, "respond 200") == ["old"] * 3
+
+    assert builds(source) == expected
+
+
+@pytest.mark.slow
+def test_after_a_change_all_have_the_new_one_from_one_build(source):
+    with neighbours(2) as (one, two):
+        assert ask_all((one, two), "respond 1") == ["old", "old"]
+        source.set("source:1", "new")
+        before = builds(source)
+
+        caching.announce("source:1")
+
+        wait_until(lambda: ask_all((one, two), "respond 1") == ["new", "new"])
+        assert builds(source) <= before + 2  # one more if a body grew old just then
+
+
+@pytest.mark.slow
+def test_a_leader_that_dies_holds_up_the_others_no_longer_than_its_turn(source):
+    source.set("slow", "30")
+    with neighbours(2) as (one, two):
+        one.tell("respond 1")
+        wait_until(lambda: builds(source) == 1)
+        two.tell("respond 1")
+        source.set("slow", "0.01")
+        one.process.kill()
+
+        assert two.answer() == "old"
+    assert builds(source) == 2
+
+
+@pytest.mark.slow
+def test_a_builder_that_fails_is_asked_once_in_each_interval_by_all_processes(source):
+    with neighbours(2) as processes:
+        assert ask_all(processes, "respond 1") == ["old", "old"]
+        source.set("failing", "1")
+        before = builds(source)
+        wait_until(lambda: ask_all(processes, "respond 20") and builds(source) > before)
+        began = source.time()
+
+        def failed_three_times():
+            assert ask_all(processes, "respond 20") == ["old", "old"]
+            return builds(source) >= before + 3
+
+        wait_until(failed_three_times, timeout=30)
+        (seconds, micros), (end_seconds, end_micros) = began, source.time()
+        # The gate is a second: two more attempts cannot come sooner.
+        assert end_seconds - seconds + (end_micros - micros) / 1e6 > 1.5
+
+
+# --- Whose turn it is -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def level(redis):
+    return SharedLevel("tested", grace_seconds=60, lead_seconds=0.2)
+
+
+async def test_one_leads_and_the_others_wait(level):
+    turns = [await level.take(KEY, EPOCHS, token) for token in ("one", "two", "one")]
+
+    assert [taken.turn for taken in turns] == [Turn.LEAD, Turn.WAIT, Turn.LEAD]
+
+
+async def test_what_was_stored_is_fresh_then_old_then_gone(level):
+    taken = await level.take(KEY, EPOCHS, "one")
+    assert await level.store(KEY, EPOCHS, "one", taken, b"body", 60.3)
+    fresh = await level.take(KEY, EPOCHS, "two")
+    assert (fresh.turn, fresh.body) == (Turn.FRESH, b"body")
+
+    async def has_a_leader():
+        return (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
+
+    await async_wait_until(has_a_leader)
+    old = await level.take(KEY, EPOCHS, "three")
+    assert (old.turn, old.body) == (Turn.WAIT, b"body")
+
+
+async def test_a_turn_lasts_while_it_is_held_and_little_longer(level):
+    await level.take(KEY, EPOCHS, "one")
+    async with level.holding(KEY, "one"):
+        await asyncio.sleep(0.5)
+        assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.WAIT
+
+    async def is_free():
+        return (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
+
+    await async_wait_until(is_free)
+
+
+async def test_who_lost_the_turn_stores_nothing(level):
+    taken = await level.take(KEY, EPOCHS, "one")
+    await level.give_up(KEY, "one")
+    newer = await level.take(KEY, EPOCHS, "two")
+    assert await level.store(KEY, EPOCHS, "two", newer, b"newer", 100)
+
+    await level.store(KEY, EPOCHS, "one", taken, b"older", 100)
+
+    assert (await level.take(KEY, EPOCHS, "three")).body == b"newer"
+
+
+async def test_what_was_built_before_a_change_is_never_stored_after_it(level):
+    taken = await level.take(KEY, EPOCHS, "one")
+    caching.announce("thing:a")
+
+    assert not await level.store(KEY, EPOCHS, "one", taken, b"old", 100)
+    assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
+
+
+async def test_control_a_plain_cache_keeps_what_was_built_before_a_change(redis):
+    built_before = "old"
+    plain_cache.delete("thing")
+    plain_cache.set("thing", built_before, 100)
+
+    assert plain_cache.get("thing") == "old"
+
+
+async def test_what_was_stored_before_a_change_does_not_count_after_it(level):
+    taken = await level.take(KEY, EPOCHS, "one")
+    await level.store(KEY, EPOCHS, "one", taken, b"old", 100)
+    caching.announce("thing:other")
+    assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.FRESH
+
+    caching.announce("thing:a")
+
+    assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
+
+
+async def test_nothing_of_it_stays_in_redis(level, redis):
+    taken = await level.take(KEY, EPOCHS, "one")
+    await level.store(KEY, EPOCHS, "one", taken, b"old", 100)
+    await level.take(("b",), EPOCHS, "one")
+
+    assert all(redis.ttl(key) > 0 or redis.pttl(key) > 0 for key in redis.keys("*"))
+
+
+# --- With the level of this process ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def cache(redis, clock):
+    return caching.TtlResponseCache("tested", kind="thing", clock=clock)
+
+
+async def test_a_missed_bell_is_noticed_when_the_body_is_built_again(cache, clock):
+    """Nobody listens here. What another process changed is not served because the builder fails."""
+    await cache.get(KEY, Source(b"old").afetch)
+    caching.announce("thing:a")
+    clock.pass_(31)
+    assert (await cache.get(KEY, Source(LookupError()).afetch)).data == b"old"
+    await async_wait_until(lambda: cache._bodies.under_way == 0)
+
+    with pytest.raises(LookupError):
+        await cache.get(KEY, Source(LookupError()).afetch)
+
+
+async def test_what_is_outdated_when_it_is_built_reaches_only_those_who_waited(cache):
+    gate = Gate(b"old")
+    waiting = asyncio.create_task(cache.get(KEY, gate.fetch))
+    await gate.begun.wait()
+
+    caching.announce("thing:a")
+    gate.opened.set()
+
+    assert (await waiting).data == b"old"
+    assert (await cache.get(KEY, Source(b"new").afetch)).data == b"new"
+
+
+async def test_a_restarted_process_takes_over_what_others_built(cache, clock):
+    await cache.get(KEY, Source(b"body").afetch)
+    unwanted = Source(b"unwanted")
+    restarted = caching.TtlResponseCache("tested", kind="thing", clock=clock)
+
+    assert (await restarted.get(KEY, unwanted.afetch)).data == b"body"
+    assert unwanted.fetches == 0
+
+
+async def test_an_emptied_redis_costs_one_build(cache, clock, redis):
+    await cache.get(KEY, Source(b"old").afetch)
+    redis.flushall()
+    clock.pass_(31)
+
+    assert (await cache.get(KEY, Source(b"new").afetch)).data == b"old"
+    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    assert (await cache.get(KEY, Source(b"unwanted").afetch)).data == b"new"
+
+
+async def test_a_redis_that_hangs_holds_up_one_build_and_not_the_next(cache, redis):
+    redis.client_pause(2500)
+
+    assert (await cache.get(KEY, Source(b"body").afetch)).data == b"body"
+    assert (await cache.get(("b",), Source(b"other").afetch)).data == b"other"
+
+    assert cache._shared._away_until > 0
