@@ -146,7 +146,7 @@ CACHES = {
 }
 # One build of a response for all web processes; without, one in each of them.
 SHARED_RESPONSES = env.bool("SHARED_RESPONSES", True)
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_ENGINE = "yapit.sessions"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -211,7 +211,8 @@ DEFAULT_CHARACTER_LIMIT = env.int("DEFAULT_CHARACTER_LIMIT", None, validate=lamb
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 25.0)
 ABANDONED_SECONDS = 15.0  # a lost connection stops waiting after this, unless the same user asks again
 RESYNC_SECONDS = 2.0  # while something is pending; bells may be lost
-IDENTITY_SECONDS = 30.0
+IDENTITY_SECONDS = 30.0  # how long a key, session or account that ended may go unnoticed where no bell told
+TICKET_SECONDS = 30
 
 # --- Pages, logs, metrics -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -18,7 +18,9 @@ from redis.asyncio import Redis
 
 from config import caching, drain, metrics
 from config import redis as redis_clients
-from yapit import changes
+from yapit import changes, identity
+from yapit.errors import CannotCheck
+from yapit.identity import Identity
 from yapit.limits import KEEP_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 HASH_LENGTH = 64
 ANNOUNCED_SECONDS = 300.0
 ANNOUNCED_LIMIT = 100_000
+CHECKED_EARLY = 0.8  # of IDENTITY_SECONDS: a round takes time, and begins at a RESYNC_SECONDS
 
 BELLS = metrics.counter("bells", "Completion bells heard")
 SOCKETS = metrics.gauge("sockets", "Open WebSocket connections")
@@ -45,13 +48,16 @@ class Socket(Protocol):
 
     async def look_again(self) -> None: ...
 
-    def is_concerned(self, event: str) -> bool: ...
-
-    async def check_identity(self) -> None: ...
+    @property
+    def who(self) -> Identity: ...
 
     async def keep_place(self) -> None: ...
 
-    async def shut(self) -> None: ...
+    async def shut(self) -> None:
+        """Ask it to come back."""
+
+    async def shut_out(self) -> None:
+        """What it came in with holds no longer."""
 
 
 class BellTower:
@@ -76,7 +82,7 @@ class BellTower:
             self.spawn(self._look_regularly())
             drain.on_drain(self._shut_all)
             caching.listen()
-            for kind in (changes.ACCOUNT, changes.KEY):
+            for kind in (changes.ACCOUNT, changes.KEY, changes.SESSION):
                 self._endings.append(caching.subscribe(f"{kind}*", self._on_change))
 
     async def close(self) -> None:
@@ -175,15 +181,28 @@ class BellTower:
             if time.monotonic() - kept_at >= KEEP_SECONDS:
                 kept_at = time.monotonic()
                 await _each(socket.keep_place() for socket in tuple(self.sockets))
-            if time.monotonic() - checked_at >= settings.IDENTITY_SECONDS:
+            if time.monotonic() - checked_at >= settings.IDENTITY_SECONDS * CHECKED_EARLY:
                 checked_at = time.monotonic()
-                await _each(socket.check_identity() for socket in tuple(self.sockets))
+                await _each([self.check(tuple(self.sockets))])
+
+    async def check(self, sockets: Sequence[Socket]) -> None:
+        """A revoked key, a log-in that ended, an account that is gone: none of them keeps its sockets."""
+        if not sockets:
+            return
+        try:
+            lost = await identity.lost({socket.who for socket in sockets})
+        except CannotCheck as error:
+            logger.info("Open sockets could not be checked: %s", error.code)
+            return
+        await _each(socket.shut_out() for socket in sockets if socket.who in lost)
 
     def _on_change(self, event: str) -> None:
-        """An account or a key is not what it was. `yapit.identity` subscribed first, and has forgotten it."""
-        concerned = [socket for socket in self.sockets if socket.is_concerned(event)]
-        if concerned:
-            self.spawn(_each(socket.check_identity() for socket in concerned))
+        """An account, a key or a session is not what it was."""
+        concerned = [socket for socket in self.sockets if socket.who.is_concerned(event)]
+        if event.endswith(changes.RENEWED):
+            self.spawn(_each([socket.shut() for socket in concerned]))
+        elif concerned:
+            self.spawn(_each([self.check(concerned)]))
 
     async def _shut_all(self) -> None:
         """This process is ending: its sockets are told to come back, and find another."""

@@ -3,6 +3,7 @@
 The names of the events are known here only, and to those who subscribe to them.
 """
 
+import hashlib
 from functools import partial
 
 from django.db import transaction
@@ -12,6 +13,8 @@ from config import caching
 CATALOG = "catalog"
 ACCOUNT = "account:"  # and its id
 KEY = "key:"  # and its public id
+SESSION = "session:"  # and the hash of its key
+RENEWED = ":renewed"  # at the end of a session's event: it goes on under another key
 
 
 def catalog_changed() -> None:
@@ -26,6 +29,22 @@ def accounts_changed(*user_ids: int) -> None:
 
 def keys_changed(*key_ids: str) -> None:
     _tell(*(f"{KEY}{key_id}" for key_id in key_ids))
+
+
+def session_ended(session_key: str) -> None:
+    _tell(_session(session_key))
+
+
+def session_renewed(session_key: str) -> None:
+    _tell(_session(session_key) + RENEWED)
+
+
+def is_about_session(event: str, session_key: str) -> bool:
+    return event.removesuffix(RENEWED) == _session(session_key)
+
+
+def _session(session_key: str) -> str:
+    return SESSION + hashlib.sha256(session_key.encode()).hexdigest()
 
 
 def _tell(*events: str) -> None:

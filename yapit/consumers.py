@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from redis import exceptions as redis_errors
 
-from yapit import changes, identity, jobs, limits, protocol
+from yapit import identity, jobs, limits, protocol
 from yapit.bells import tower
 from yapit.errors import (
     CannotCheck,
@@ -25,6 +25,8 @@ from yapit.protocol import ProtocolError
 logger = logging.getLogger(__name__)
 
 NOT_AUTHENTICATED = 4401
+NO_CREDENTIALS = 4407
+KEY_IN_ADDRESS = 4400
 ORIGIN_REFUSED = 4403
 CANNOT_CHECK = 1013
 TOO_MANY = 4429
@@ -33,6 +35,7 @@ DRAINING = 1012
 OUTBOX = 1000  # frames that a slow reader may leave unread
 BATCH = 64  # statuses in one frame
 
+REFUSED = {"missing_credentials": NO_CREDENTIALS, "key_in_address": KEY_IN_ADDRESS}
 OUTAGES = (redis_errors.RedisError, OperationalError, InterfaceError)
 
 
@@ -49,6 +52,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         offered = self.scope.get("subprotocols", ())
         # A refusal before this reaches a browser as a bare 403.
         await self.accept(identity.SUBPROTOCOL if identity.SUBPROTOCOL in offered else None)
+        heard = identity.changes_heard()
         who = await self._identify()
         if who is None:
             return
@@ -60,6 +64,8 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.writer = self.tower.spawn(self._write())
         self.listening = Listening(self.connection, who.user_id, self.tower, self._put)
         await self.tower.enter(self)
+        if identity.changes_heard() != heard:  # told before the tower knew this socket
+            await self.tower.check([self])
 
     async def disconnect(self, code: int) -> None:
         self.is_closed = True
@@ -131,22 +137,13 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if self.listening is not None:
             await self.listening.look_again()
 
-    def is_concerned(self, event: str) -> bool:
-        return event in (f"{changes.ACCOUNT}{self.who.user_id}", f"{changes.KEY}{self.who.api_key_id}")
+    async def shut_out(self) -> None:
+        await self.shut(NOT_AUTHENTICATED)
 
-    async def check_identity(self) -> None:
-        """A key that was revoked, or an account that is gone, does not keep its socket."""
-        try:
-            await identity.identify_scope(self.scope)
-        except NotAuthenticated:
-            await self.shut(NOT_AUTHENTICATED)
-        except (OriginRefused, CannotCheck) as error:
-            logger.info("An open socket could not be checked: %s", error.code)
-
-    async def shut(self, code: int = DRAINING) -> None:
+    async def shut(self, code: int = DRAINING, reason: str | None = None) -> None:
         if not self.is_closed:
             self.is_closed = True
-            await self.close(code)
+            await self.close(code, reason)
 
     # --- Frames --------------------------------------------------------
 
@@ -189,8 +186,8 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def _identify(self) -> identity.Identity | None:
         try:
             return await identity.identify_scope(self.scope)
-        except NotAuthenticated:
-            await self.shut(NOT_AUTHENTICATED)
+        except NotAuthenticated as error:
+            await self.shut(REFUSED.get(error.code, NOT_AUTHENTICATED), error.code)
         except OriginRefused:
             await self.shut(ORIGIN_REFUSED)
         except CannotCheck as error:

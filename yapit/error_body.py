@@ -2,12 +2,13 @@
 
 from typing import Any
 
-TYPES = {401: "authentication_error", 403: "permission_error"}
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CODES = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
+    429: "rate_limited",
     500: "server_error",
     503: "unavailable",
 }

@@ -1,5 +1,7 @@
 """What can be the matter, named after it. `code` is API: clients act on it."""
 
+import math
+
 
 class YapitError(Exception):
     """Base of everything that this application raises on purpose."""
@@ -52,3 +54,13 @@ class UnknownModel(YapitError):
 
 class UnknownVoice(YapitError):
     code = "voice_not_found"
+
+
+class RateLimited(YapitError):
+    """More than this account may do; it can go on after `retry_after` seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = max(1, math.ceil(retry_after))
+        super().__init__(f"That was too often. Try again in {self.retry_after} seconds.")

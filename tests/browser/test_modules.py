@@ -168,7 +168,7 @@ def test_a_missing_frame_is_noticed(run):
     assert run("socket", body) == [1, 2, 4, "gap", 5]
 
 
-@pytest.mark.parametrize("code", [4401, 4403])
+@pytest.mark.parametrize("code", [4401, 4403, 4407])
 def test_a_refused_connection_is_not_tried_again(run, code):
     body = f"""
     const sockets = [];

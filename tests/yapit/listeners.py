@@ -17,12 +17,12 @@ QUIET_SECONDS = 0.3
 class Listener:
     """Over asgiref's communicator: the one of Channels keeps connections from being given back."""
 
-    def __init__(self, headers=PAGE, subprotocols=()):
+    def __init__(self, headers=PAGE, subprotocols=(), query=""):
         scope = {
             "type": "websocket",
             "scheme": "ws",
             "path": "/v1/ws/tts",
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": headers,
             "subprotocols": list(subprotocols),
         }

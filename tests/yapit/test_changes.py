@@ -15,7 +15,7 @@ from config.caching.events import CHANNEL
 from tests.waiting import async_wait_until
 from tests.yapit.making import make_model, make_user, make_voice
 from tests.yapit.test_identity import bearer, http
-from yapit import catalog, identity, keys
+from yapit import catalog, identity, keys, proof
 from yapit.errors import NotAuthenticated, UnknownVoice
 from yapit.models import TTSModel
 from yapit.offload import offload
@@ -119,8 +119,8 @@ async def test_a_voice_that_an_operator_takes_away_is_unknown_at_once(listening,
 async def test_500_requests_with_one_key_read_it_once(monkeypatch):
     identity.forget()
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
-    find, found = identity._find_key, []
-    monkeypatch.setattr(identity, "_find_key", lambda token: found.append(token) or find(token))
+    find, found = proof.find_key, []
+    monkeypatch.setattr(proof, "find_key", lambda token: found.append(token) or find(token))
 
     refused = await asyncio.gather(*(is_refused(made.token) for _ in range(500)))
 
@@ -130,7 +130,7 @@ async def test_500_requests_with_one_key_read_it_once(monkeypatch):
 async def test_500_requests_with_one_bad_key_read_it_once(monkeypatch):
     identity.forget()
     found = []
-    monkeypatch.setattr(identity, "_find_key", found.append)
+    monkeypatch.setattr(proof, "find_key", found.append)
 
     refused = await asyncio.gather(*(is_refused("yk_a1b2c3d4e5f6_" + "0" * 48) for _ in range(500)))
 
@@ -195,7 +195,8 @@ def test_accounts_edited_and_deleted_by_an_operator(told, client):
     chosen = {"action": "delete_selected", "_selected_action": [two.pk, three.pk], "post": "yes"}
     client.post("/admin/auth/user/", chosen)
 
-    assert told()[:3] == [f"account:{one.pk}"] * 3
+    accounts = [event for event in told() if event.startswith("account:")]
+    assert accounts[:3] == [f"account:{one.pk}"] * 3
     assert set(User.objects.values_list("username", flat=True)) == {"operator"}
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.waiting import async_wait_until
 from tests.yapit.making import make_user
-from yapit import identity, keys
+from yapit import identity, keys, proof
 from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
 from yapit.identity import identify_request, identify_scope
 from yapit.models import ApiKey
@@ -127,7 +127,7 @@ async def test_a_password_of_a_server_in_front_is_no_key(local):
 
 async def test_the_answer_is_remembered(made, monkeypatch):
     first = await identify_scope(http(**bearer(made.token)))
-    monkeypatch.setattr(identity, "_find_key", None)
+    monkeypatch.setattr(proof, "find_key", None)
 
     assert await identify_scope(http(**bearer(made.token))) is first
 
@@ -135,7 +135,7 @@ async def test_the_answer_is_remembered(made, monkeypatch):
 async def test_a_refusal_is_remembered_too(made, monkeypatch):
     wrong = f"yk_{made.key.pk}_{'0' * 48}"
     await refusal(NotAuthenticated, http(**bearer(wrong)))
-    monkeypatch.setattr(identity, "_find_key", None)
+    monkeypatch.setattr(proof, "find_key", None)
 
     await refusal(NotAuthenticated, http(**bearer(wrong)))
 
@@ -156,7 +156,7 @@ async def test_a_key_is_not_remembered_past_its_end(monkeypatch):
 
     later = identity._known._memory.clock() + 21
     monkeypatch.setattr(identity._known._memory, "clock", lambda: later)
-    monkeypatch.setattr(identity.timezone, "now", lambda: soon + timedelta(seconds=1))
+    monkeypatch.setattr(proof.timezone, "now", lambda: soon + timedelta(seconds=1))
 
     await refusal(NotAuthenticated, http(**bearer(made.token)))
 
@@ -177,7 +177,7 @@ async def test_while_the_database_is_away_nothing_can_be_checked(made, monkeypat
     def away(token):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(identity, "_find_key", away)
+    monkeypatch.setattr(proof, "find_key", away)
 
     assert await refusal(CannotCheck, http(**bearer(made.token))) == "cannot_check"
 

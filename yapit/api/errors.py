@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from redis.exceptions import RedisError
 
 from yapit import errors
 from yapit.error_body import body
@@ -29,6 +30,7 @@ STATUS: Mapping[type[Exception], int] = {
     errors.DocumentMissing: 404,
     errors.UnknownModel: 404,
     errors.UnknownVoice: 404,
+    errors.RateLimited: 429,
 }
 
 
@@ -52,11 +54,15 @@ def register(api: NinjaAPI) -> None:
     api.add_exception_handler(HttpError, _http_error)
     api.add_exception_handler(OperationalError, _unavailable)
     api.add_exception_handler(InterfaceError, _unavailable)
+    api.add_exception_handler(RedisError, _unavailable)
     api.add_exception_handler(Exception, _bug)
 
 
 def _known(request: HttpRequest, exc: Any) -> HttpResponse:
-    return response(STATUS[type(exc)], str(exc), code=exc.code)
+    answer = response(STATUS[type(exc)], str(exc), code=exc.code)
+    if isinstance(exc, errors.RateLimited):
+        answer["Retry-After"] = str(exc.retry_after)
+    return answer
 
 
 def _refused(request: HttpRequest, exc: Any) -> HttpResponse:
@@ -86,7 +92,7 @@ def _http_error(request: HttpRequest, exc: Any) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, exc: Any) -> HttpResponse:
-    logger.warning("the database did not answer: %s", type(exc).__name__)
+    logger.warning("a database did not answer: %s", type(exc).__name__)
     return response(503, "The server cannot answer this right now. Try again.")
 
 

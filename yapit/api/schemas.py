@@ -214,6 +214,12 @@ class Me(Schema):
     via: Literal["key", "session", "local"]
 
 
+class Ticket(Schema):
+    object: Literal["ticket"] = "ticket"
+    ticket: str
+    expires_in: int = Field(description="Seconds.")
+
+
 class PreferencesOut(Schema):
     pinned_voices: list[str]
     default_voice: str | None

@@ -2,7 +2,7 @@
 
 import { Queue } from "./queue.js";
 import { verdict } from "./shelf.js";
-import { NOT_AUTHENTICATED } from "./socket.js";
+import { ORIGIN_REFUSED } from "./socket.js";
 
 const TICK_MS = 500;
 const FETCH_AHEAD = 4;
@@ -176,7 +176,7 @@ export class Player extends EventTarget {
 
   #onRefused(code) {
     this.isOnline = false;
-    this.#stop({ kind: code === NOT_AUTHENTICATED ? "login" : "origin" });
+    this.#stop({ kind: code === ORIGIN_REFUSED ? "origin" : "login" });
   }
 
   #startOver() {

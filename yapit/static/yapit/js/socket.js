@@ -1,7 +1,9 @@
 // The WebSocket: connects, comes back after a loss, and notices frames that went missing.
 
 export const NOT_AUTHENTICATED = 4401;
+export const NO_CREDENTIALS = 4407;
 export const ORIGIN_REFUSED = 4403;
+const REFUSALS = [NOT_AUTHENTICATED, NO_CREDENTIALS, ORIGIN_REFUSED];
 const SHORTEST = 500;
 const LONGEST = 30_000;
 const SETTLED_MS = 5_000; // a connection that lived this long was a good one: start again with short delays
@@ -78,7 +80,7 @@ export class SpeechSocket extends EventTarget {
 
   #onClose({ code }) {
     this.#socket = null;
-    if (code === NOT_AUTHENTICATED || code === ORIGIN_REFUSED) {
+    if (REFUSALS.includes(code)) {
       this.dispatchEvent(new CustomEvent("refused", { detail: { code } }));
       return;
     }

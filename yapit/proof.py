@@ -1,0 +1,99 @@
+"""Whether what somebody shows holds: keys, sessions and the local account, as the database knows them now.
+
+Everything here blocks. `yapit.identity` asks it from a thread, and remembers what it said.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib import import_module
+from typing import Literal
+
+from django.conf import settings
+from django.contrib.auth import get_user, get_user_model
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from yapit import changes, keys
+from yapit.models import ApiKey
+
+LOCAL_USERNAME = "local"
+LAST_USED_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An account that existed and was active when it was looked up, and what it came in with."""
+
+    user_id: int
+    username: str
+    api_key_id: str | None
+    via: Literal["key", "session", "local"]
+    session_key: str | None = field(default=None, repr=False)
+
+    def is_concerned(self, event: str) -> bool:
+        """Whether `yapit.changes` told something that may end this."""
+        if event.startswith(changes.SESSION):
+            return self.session_key is not None and changes.is_about_session(event, self.session_key)
+        return event in (f"{changes.ACCOUNT}{self.user_id}", f"{changes.KEY}{self.api_key_id}")
+
+
+def find_key(token: str) -> ApiKey | None:
+    """With its account; None: it does not hold."""
+    key_id = keys.public_id(token)
+    if key_id is None:
+        return None
+    key = _holding_keys().filter(pk=key_id).select_related("user").first()
+    return key if key and keys.matches(key, token) else None
+
+
+def identity_of(key: ApiKey) -> Identity:
+    return Identity(key.user_id, key.user.get_username(), key.pk, "key")
+
+
+def identify_session(session_key: str) -> Identity | None:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)  # also checks that the password is still the one it was begun with
+    if not user.is_authenticated or user.pk is None:
+        return None
+    return Identity(user.pk, user.get_username(), None, "session", session_key)
+
+
+def identify_local() -> Identity | None:
+    user = get_user_model().objects.filter(username=LOCAL_USERNAME, is_active=True).first()
+    return Identity(user.pk, user.get_username(), None, "local") if user else None
+
+
+def lost(identities: Collection[Identity]) -> frozenset[Identity]:
+    """Those that hold no longer. All keys are read at once."""
+    asked = {identity.api_key_id for identity in identities if identity.api_key_id}
+    held = set(_holding_keys().filter(pk__in=asked).values_list("pk", flat=True)) if asked else set()
+    return frozenset(identity for identity in identities if not _holds(identity, held))
+
+
+def note_used(key_id: str) -> None:
+    """At most once in a minute, however many processes see the key."""
+    now = timezone.now()
+    stale = Q(last_used=None) | Q(last_used__lt=now - timedelta(seconds=LAST_USED_SECONDS))
+    ApiKey.objects.filter(stale, pk=key_id).update(last_used=now)
+
+
+def is_use_noted(key: ApiKey) -> bool:
+    return key.last_used is not None and timezone.now() - key.last_used < timedelta(seconds=LAST_USED_SECONDS)
+
+
+def _holding_keys() -> QuerySet[ApiKey]:
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return ApiKey.objects.filter(unexpired, revoked_at=None, user__is_active=True)
+
+
+def _holds(identity: Identity, held_keys: set[str]) -> bool:
+    if identity.via == "key":
+        return identity.api_key_id in held_keys
+    # What there is no log-in for, and what needs one, each belongs to its own mode.
+    if (identity.via == "session") != settings.MULTI_USER:
+        return False
+    found = identify_session(identity.session_key or "") if settings.MULTI_USER else identify_local()
+    return found is not None and found.user_id == identity.user_id
