@@ -1,0 +1,202 @@
+"""The client package against real processes, which are killed, emptied and turned against it."""
+
+import os
+import re
+import secrets
+import sqlite3
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from tests.stack import ROOT, Stack
+from tests.waiting import wait_until
+from yapit.client import Client, NotAuthenticated, Refused, UsageLimit, speak
+
+pytestmark = pytest.mark.slow
+
+SWITCH_TONE_ON = (
+    "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
+)
+MAKE_KEY = (
+    "from django.contrib.auth.models import User; from yapit.keys import create_key; "
+    "print(create_key(User.objects.get_or_create(username='{}')[0], 'client').token)"
+)
+REVOKE = "from yapit import keys; from yapit.models import ApiKey; keys.revoke(ApiKey.objects.get(pk='{}'))"
+COUNT = 12
+SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stack")
+    folder.chmod(0o711)
+    stack = Stack.launch(folder, LEASE_SECONDS="4", RENEW_SECONDS="1")
+    stack.manage("shell", "-v0", "-c", SWITCH_TONE_ON)
+    stack.start_all("tone", server="uvicorn")
+    yield stack
+    stack.close()
+
+
+def make_key(stack, username="local"):
+    return stack.manage("shell", "-v0", "-c", MAKE_KEY.format(username)).strip()
+
+
+@pytest.fixture(scope="module")
+def key(stack):
+    return make_key(stack)
+
+
+@pytest.fixture
+def document(stack):
+    name = secrets.token_hex(6)
+    paragraphs = (
+        f"Passage {n} of {name}, which is long enough to be a block of its own, and no other text has it."
+        for n in range(COUNT)
+    )
+    document = stack.make_document("\n\n".join(paragraphs), markdown=False)
+    assert document["block_count"] == COUNT
+    return document
+
+
+async def blocks_of(client, document, voice="sine"):
+    return [block async for block in client.speak(document["id"], model="tone", voice=voice)]
+
+
+def charges(stack, document):
+    with psycopg.connect(stack.env["DATABASE_URL"]) as connection:
+        counts = "SELECT count(*) FROM billing_ledgerentry WHERE document = %s"
+        return connection.execute(counts, [str(document["id"])]).fetchone()[0]
+
+
+def check_all_heard(stack, blocks, document):
+    assert [block.index for block in blocks] == list(range(COUNT))
+    assert all(block.audio.startswith(b"OggS") and block.duration_ms and block.words for block in blocks)
+    wait_until(lambda: charges(stack, document) >= COUNT, 30)
+    assert charges(stack, document) == COUNT
+
+
+async def test_a_document_is_heard_in_order(stack, key, document):
+    async with Client(stack.url, key) as client:
+        blocks = await blocks_of(client, document)
+
+    check_all_heard(stack, blocks, document)
+
+
+def test_a_program_that_is_not_asynchronous_hears_it_too(stack, key, document):
+    blocks = list(speak(stack.url, key, document["id"], model="tone", voice="sine", stop=2))
+
+    assert [block.index for block in blocks] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "results"])
+async def test_a_process_killed_in_the_middle_costs_nothing_but_time(stack, key, document, name):
+    blocks = []
+    async with Client(stack.url, key) as client:
+        async for block in client.speak(document["id"], model="tone", voice="slow"):
+            blocks.append(block)
+            if block.index == 2:
+                stack.kill(name)
+                stack.start_web("uvicorn") if name == "web" else stack.start(name)
+
+    check_all_heard(stack, blocks, document)
+
+
+async def test_a_killed_valkey_and_all_bells_lost_cost_nothing_but_time(stack, key, document):
+    blocks = []
+    async with Client(stack.url, key) as client:
+        async for block in client.speak(document["id"], model="tone", voice="slow"):
+            blocks.append(block)
+            if block.index == 2:
+                stack.kill_valkey()
+                stack.start_valkey()
+            with stack.redis as redis:
+                redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+    assert [block.index for block in blocks] == list(range(COUNT))
+    assert all(block.audio for block in blocks)
+
+
+async def test_audio_that_is_gone_everywhere_is_made_again_unbilled(stack, key, document):
+    async with Client(stack.url, key) as client:
+        blocks = await blocks_of(client, document)
+        check_all_heard(stack, blocks, document)
+        again = []
+        async for block in client.speak(document["id"], model="tone", voice="sine"):
+            again.append(block)
+            if block.index == 0:
+                lose_all_audio(stack)
+
+    assert [block.audio for block in again] == [block.audio for block in blocks]
+    assert charges(stack, document) == COUNT
+
+
+def lose_all_audio(stack):
+    """Behind the back of everybody, when all of it is stored."""
+    with stack.redis as redis:
+        wait_until(lambda: not redis.xlen("persist") and not redis.xlen("billing"), 30)
+        redis.delete(*redis.keys("audio:*"))
+    database = sqlite3.connect(stack.folder / "audio/audio.sqlite3", timeout=30)
+    with database:
+        database.execute("DELETE FROM payload")
+        database.execute("DELETE FROM entry")
+    database.close()
+
+
+async def test_a_key_that_is_revoked_meanwhile_ends_the_reading(stack, document):
+    key = make_key(stack)
+    async with Client(stack.url, key) as client:
+        blocks = client.speak(document["id"], model="tone", voice="slow")
+        assert (await anext(blocks)).audio
+        stack.manage("shell", "-v0", "-c", REVOKE.format(key.split("_")[1]))
+
+        with pytest.raises(NotAuthenticated):
+            async for _ in blocks:
+                pass
+
+
+async def test_what_does_not_exist_is_refused_with_its_code(stack, key, document):
+    async with Client(stack.url, key) as client:
+        with pytest.raises(Refused) as refusal:
+            await blocks_of(client, document, voice="nobody")
+        assert refusal.value.code == "voice_not_found"
+        with pytest.raises(Refused) as refusal:
+            await client.document("00000000-0000-0000-0000-000000000000")
+        assert (refusal.value.code, refusal.value.status) == ("document_not_found", 404)
+
+
+async def test_a_spent_allowance_ends_the_reading(stack):
+    key = make_key(stack, "who-has-nothing-left")
+    stack.env["DEFAULT_CHARACTER_LIMIT"] = "1"
+    stack.stop("web")
+    stack.start_web("uvicorn")
+    try:
+        async with Client(stack.url, key) as client:
+            document = await client.create_document("More than one character.")
+            with pytest.raises(UsageLimit) as refusal:
+                await anext(client.speak(document.id, model="tone", voice="sine"))
+        assert refusal.value.usage.available == 1
+    finally:
+        del stack.env["DEFAULT_CHARACTER_LIMIT"]
+        stack.stop("web")
+        stack.start_web("uvicorn")
+
+
+def test_the_program_in_the_readme_speaks(stack, key, tmp_path):
+    stack.start("worker-hibari", "run_worker", "--model", "hibari")
+    [program] = SNIPPET.findall((ROOT / "README.md").read_text())
+
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("http://127.0.0.1:8000", stack.url)],
+        input=b"Good morning.\n\nThis is the second paragraph.",
+        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "YAPIT_KEY": key},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
+    files = sorted(tmp_path.glob("*.ogg"))
+    assert files
+    assert all(file.read_bytes().startswith(b"OggS") for file in files)

@@ -1,0 +1,249 @@
+"""What programs use: documents in, blocks of audio out."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import msgspec
+
+from yapit.client.errors import BlockFailed, Refused, UsageLimit
+from yapit.client.reading import AHEAD, Reading
+from yapit.client.session import AUDIO_URL, Session
+from yapit.client.web import Response, Web, is_whole
+from yapit.protocol import Status
+
+PATIENCE = 120.0  # seconds without an answer that could be used
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    id: UUID
+    title: str
+    block_count: int
+
+
+class Word(msgspec.Struct, frozen=True, rename={"text": "t", "start": "s", "end": "e"}):
+    """Seconds from the beginning of the block."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block as it sounds; with `failure`, one that does not."""
+
+    index: int
+    duration_ms: int = 0
+    words: tuple[Word, ...] = ()
+    model: str | None = None
+    voice: str | None = None
+    failure: BlockFailed | None = None
+    _audio: bytes = field(default=b"", repr=False)
+
+    @property
+    def audio(self) -> bytes:
+        """The file (`audio/ogg`). Raises the `failure`, if there is one."""
+        if self.failure:
+            raise self.failure
+        return self._audio
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One text as it sounds."""
+
+    hash: str
+    duration_ms: int
+    audio: bytes = field(repr=False)
+
+
+class Client:
+    """`async with Client(url, key) as client`. Everything may raise what is in `yapit.client.errors`."""
+
+    def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:
+        self.url, self._key, self._patience = url.rstrip("/"), key, patience
+        self._web = Web(self.url, key, patience=patience)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._web.close()
+
+    async def create_document(
+        self, content: str, *, title: str | None = None, markdown: bool = True
+    ) -> Document:
+        body: dict[str, object] = {"content": content, "markdown": markdown}
+        if title is not None:
+            body["title"] = title
+        return _document(await self._web.post("/v1/documents/text", body))
+
+    async def document(self, document_id: UUID | str) -> Document:
+        return _document(await self._web.get(f"/v1/documents/{_uuid(document_id)}"))
+
+    async def speak(
+        self,
+        document_id: UUID | str,
+        *,
+        model: str | None = None,
+        voice: str | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        ahead: int = AHEAD,
+    ) -> AsyncIterator[Block]:
+        """The blocks in order, each with its audio; what has nothing to say is left out.
+
+        The next `ahead` are made ready meanwhile. Raises UsageLimit when nothing more may be spoken; a
+        block that merely failed is given with its `failure`.
+        """
+        stop = await self._stop(document_id, stop)
+        reading = Reading(stop, start, ahead)
+        async with self._session(document_id, reading, model, voice) as session:
+            for index in range(start, stop):
+                await session.move(index)
+                block = await self._hear(session, index)
+                if block is not None:
+                    yield block
+
+    async def statuses(
+        self,
+        document_id: UUID | str,
+        *,
+        model: str | None = None,
+        voice: str | None = None,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> AsyncIterator[Status]:
+        """What becomes of the blocks, as it is told, without the audio; ends when all have ended."""
+        stop = await self._stop(document_id, stop)
+        reading = Reading(stop, start, ahead=max(0, stop - start))
+        told: asyncio.Queue[Status] = asyncio.Queue()
+        async with self._session(document_id, reading, model, voice, on_status=told.put_nowait) as session:
+            missing = set(range(start, stop))
+            while missing:
+                while told.empty():
+                    await session.changed()
+                status = told.get_nowait()
+                if reading.has_ended(status.block_idx):
+                    missing.discard(status.block_idx)
+                yield status
+
+    async def audio(self, audio_url: str) -> bytes:
+        """Of a status. Raises Refused with `audio_gone` where its block must be asked for again."""
+        if not AUDIO_URL.fullmatch(audio_url):
+            raise ValueError(f"not the address of audio: {audio_url!r}")
+        response = await self._web.get(audio_url)
+        if not is_whole(response):
+            raise Refused("audio_gone", "The audio came damaged.", status=response.status)
+        return response.body
+
+    async def synthesize(self, text: str, *, model: str | None = None, voice: str | None = None) -> Speech:
+        """One text, without a document. Asked again after a loss it joins, and is never billed twice."""
+        body = {"text": text, **({"model": model} if model else {}), **({"voice": voice} if voice else {})}
+        response = await self._web.post("/v1/synthesize", body, is_repeatable=True)
+        duration = response.headers.get("x-duration-ms", "")
+        return Speech(
+            response.headers.get("etag", "").strip('"'),
+            int(duration) if duration.isascii() and duration.isdigit() else 0,
+            response.body,
+        )
+
+    def _session(
+        self,
+        document_id: UUID | str,
+        reading: Reading,
+        model: str | None,
+        voice: str | None,
+        **more: Any,
+    ) -> Session:
+        where = _uuid(document_id)
+        return Session(
+            self.url, self._key, where, reading, model=model, voice=voice, patience=self._patience, **more
+        )
+
+    async def _stop(self, document_id: UUID | str, stop: int | None) -> int:
+        return (await self.document(document_id)).block_count if stop is None else stop
+
+    async def _hear(self, session: Session, index: int) -> Block | None:
+        while True:
+            status = await session.outcome(index)
+            if status.status != "cached":
+                return _without_audio(status)
+            try:
+                return _block(status, await self.audio(str(status.audio_url)))
+            except Refused as refusal:
+                if refusal.status not in (200, 404):
+                    raise
+                failure = BlockFailed(refusal.code, str(refusal), index)
+            if not await session.heal(index):
+                return Block(index, failure=failure)
+
+
+def speak(url: str, key: str, document_id: UUID | str, **options: Any) -> Iterator[Block]:
+    """`Client.speak` for programs that are not asynchronous."""
+    with asyncio.Runner() as runner, contextlib.ExitStack() as ending:
+        client = Client(url, key)
+        ending.callback(lambda: runner.run(client.__aexit__(None, None, None)))
+        blocks = client.speak(document_id, **options)
+        ending.callback(lambda: runner.run(_close(blocks)))
+        while (block := runner.run(_next(blocks))) is not None:
+            yield block
+
+
+async def _next(blocks: AsyncIterator[Block]) -> Block | None:
+    return await anext(blocks, None)
+
+
+async def _close(blocks: AsyncIterator[Block]) -> None:
+    await blocks.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+def _uuid(document_id: UUID | str) -> UUID:
+    try:
+        return UUID(str(document_id))
+    except ValueError:
+        raise Refused("document_not_found", "This is not the id of a document.") from None
+
+
+def _document(response: Response) -> Document:
+    found = response.json()
+    try:
+        return Document(UUID(found["id"]), str(found["title"]), int(found["block_count"]))
+    except (KeyError, TypeError, ValueError):
+        raise Refused("bad_answer", "The server's answer is no document.", status=response.status) from None
+
+
+def _block(status: Status, audio: bytes) -> Block:
+    return Block(
+        status.block_idx,
+        duration_ms=status.duration_ms or 0,
+        words=_words(status.word_timestamps),
+        model=status.model_slug,
+        voice=status.voice_slug,
+        _audio=audio,
+    )
+
+
+def _words(timings: str | None) -> tuple[Word, ...]:
+    try:
+        return msgspec.json.decode(timings or "[]", type=tuple[Word, ...])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ()  # a listener without them still hears
+
+
+def _without_audio(status: Status) -> Block | None:
+    if status.status == "skipped":
+        return None
+    message = status.error or "There is no audio for this block."
+    if status.code == "usage_limit":
+        raise UsageLimit(message, status.block_idx, status.usage)
+    failure = BlockFailed(status.code or "error", message, status.block_idx)
+    return Block(status.block_idx, model=status.model_slug, voice=status.voice_slug, failure=failure)
