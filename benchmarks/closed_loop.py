@@ -40,11 +40,11 @@ class Driven:
 
 class Connection:
     def __init__(
-        self, address: tuple[str, int], request: bytes, length_of: LengthOf, greeting: bytes
+        self, address: tuple[str, int], request: bytes, length_of: LengthOf, greetings: Sequence[bytes]
     ) -> None:
         self.socket = socket.create_connection(address, timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if greeting:
+        for greeting in greetings:
             self.socket.sendall(greeting)
             self.socket.recv(CHUNK)
         self.socket.setblocking(False)
@@ -88,13 +88,18 @@ def drive(
     *,
     seconds: float,
     greeting: bytes = b"",
+    greetings: Sequence[Sequence[bytes]] = (),
 ) -> Driven:
-    """One connection for each request, which it repeats as soon as it has its answer, warm-up first."""
+    """One connection for each request, which it repeats as soon as it has its answer, warm-up first.
+
+    Before that each says its `greetings` (or all of them the one), and waits for an answer to each.
+    """
     driven = Driven()
     with contextlib.ExitStack() as ending:
         selector = ending.enter_context(selectors.DefaultSelector())
-        for request in requests:
-            connection = Connection(address, request, length_of, greeting)
+        said = greetings or [[greeting] if greeting else []] * len(requests)
+        for request, first in zip(requests, said, strict=True):
+            connection = Connection(address, request, length_of, first)
             ending.enter_context(connection.socket)
             _send(selector, connection, is_new=True)
         _turn(selector, Driven(), seconds / 5)

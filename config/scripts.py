@@ -1,5 +1,6 @@
 """Redis scripts by their hash, alone or many in one round trip, also after the server forgot them."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,9 @@ from typing import Any
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
+
+from config.redis_link import Link
 
 Argument = str | bytes | int | float
 
@@ -47,7 +50,7 @@ def run(client: Redis, call: Call) -> Any:
         return call.eval(client)
 
 
-async def arun(client: AsyncRedis, call: Call) -> Any:
+async def arun(client: AsyncRedis | Link, call: Call) -> Any:
     try:
         return await call.evalsha(client)
     except NoScriptError:
@@ -67,17 +70,16 @@ def run_all(client: Redis, calls: Sequence[Call]) -> list[Any]:
     return answers
 
 
-async def arun_all(client: AsyncRedis, calls: Sequence[Call]) -> list[Any]:
+async def arun_all(link: Link, calls: Sequence[Call]) -> list[Any]:
     """As run_all."""
-    if not calls:
-        return []
-    async with client.pipeline(transaction=False) as pipe:
-        for call in calls:
-            call.evalsha(pipe)
-        answers = await pipe.execute(raise_on_error=False)
-    for i in _forgotten(answers):
-        answers[i] = await calls[i].eval(client)
-    return answers
+    return await asyncio.gather(*(_answer(link, call) for call in calls))
+
+
+async def _answer(link: Link, call: Call) -> Any:
+    try:
+        return await arun(link, call)
+    except RedisError as error:
+        return error
 
 
 def _forgotten(answers: Sequence[Any]) -> list[int]:

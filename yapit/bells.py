@@ -9,16 +9,16 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any, Protocol
 
 from django.conf import settings
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
-from config import caching, drain, metrics
+from config import caching, drain, metrics, redis_link
 from config import redis as redis_clients
-from yapit import changes, identity
+from yapit import changes, credits, identity
 from yapit.errors import CannotCheck
 from yapit.identity import Identity
 from yapit.limits import KEEP_SECONDS
@@ -29,6 +29,7 @@ HASH_LENGTH = 64
 ANNOUNCED_SECONDS = 300.0
 ANNOUNCED_LIMIT = 100_000
 CHECKED_EARLY = 0.8  # of IDENTITY_SECONDS: a round takes time, and begins at a RESYNC_SECONDS
+SILENT_SECONDS = 5.0
 
 BELLS = metrics.counter("bells", "Completion bells heard")
 SOCKETS = metrics.gauge("sockets", "Open WebSocket connections")
@@ -51,6 +52,11 @@ class Socket(Protocol):
     @property
     def who(self) -> Identity: ...
 
+    @property
+    def spender(self) -> int | None: ...
+
+    async def check_credit(self) -> None: ...
+
     async def keep_place(self) -> None: ...
 
     async def shut(self) -> None:
@@ -66,12 +72,14 @@ class BellTower:
     def __init__(self) -> None:
         self.process = secrets.token_hex(6)
         self.redis: Redis = redis_clients.hot()
+        self.link = redis_link.Link(settings.REDIS_URL)
         self.sockets: set[Socket] = set()
         self._by_hash: defaultdict[str, set[Hearer]] = defaultdict(set)
         self._announced: OrderedDict[tuple[int, str], float] = OrderedDict()
         self._connections = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscribed = asyncio.Event()
+        self._is_silent = False
         self._started = False
         self._endings: list[Callable[[], None]] = []
 
@@ -84,6 +92,10 @@ class BellTower:
             caching.listen()
             for kind in (changes.ACCOUNT, changes.KEY, changes.SESSION):
                 self._endings.append(caching.subscribe(f"{kind}*", self._on_change))
+            # `yapit.credits` subscribed first, and has forgotten what it knew.
+            self._endings.append(
+                caching.subscribe(f"{changes.CREDIT}*", self._on_credit, missed=self._on_any_credit)
+            )
 
     async def close(self) -> None:
         for unsubscribe in self._endings:
@@ -91,6 +103,7 @@ class BellTower:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.link.close()
         await redis_clients.close_hot()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -146,26 +159,34 @@ class BellTower:
             try:
                 await self._hear()
             except redis_errors.RedisError as error:
+                delay = 0.1 if self._subscribed.is_set() else min(5.0, delay * 2 or 0.1)
                 self._subscribed.clear()
-                delay = min(5.0, delay * 2 or 0.1)
                 logger.warning("Bells: %s; subscribing again in %.1f s", type(error).__name__, delay)
                 await asyncio.sleep(delay)
-            else:
-                delay = 0.0
 
     async def _hear(self) -> None:
-        client = redis_clients.subscriber()
+        connection = await redis_link.connect(settings.REDIS_URL, self._take)
+        self._is_silent = False
         try:
-            async with client.pubsub() as pubsub:
-                await pubsub.subscribe(f"bell:{self.process}")
-                async for message in pubsub.listen():
-                    if message["type"] == "message":
-                        self._ring(message["data"])
-                    elif message["type"] == "subscribe":
-                        self._subscribed.set()
-                        self.spawn(self._all_look_again())
+            connection.tell(("SUBSCRIBE", f"bell:{self.process}"))
+            while not connection.lost.done():
+                await asyncio.wait({connection.lost}, timeout=SILENT_SECONDS)
+                # A connection whose other end vanished looks like one on which nothing happens.
+                if self._is_silent:
+                    raise redis_errors.ConnectionError("Redis is silent.")
+                self._is_silent = True
+                connection.tell(("PING",))
         finally:
-            await client.aclose()
+            connection.close()
+        raise redis_errors.ConnectionError("The connection to Redis is lost.")
+
+    def _take(self, heard: Any) -> None:
+        self._is_silent = False
+        if heard[0] == b"message":
+            self._ring(heard[2])
+        elif heard[0] == b"subscribe":
+            self._subscribed.set()
+            self.spawn(self._all_look_again())
 
     def _ring(self, payload: bytes) -> None:
         BELLS.inc()
@@ -183,7 +204,7 @@ class BellTower:
                 await _each(socket.keep_place() for socket in tuple(self.sockets))
             if time.monotonic() - checked_at >= settings.IDENTITY_SECONDS * CHECKED_EARLY:
                 checked_at = time.monotonic()
-                await _each([self.check(tuple(self.sockets))])
+                await _each([self.check(tuple(self.sockets)), self._compare_epochs()])
 
     async def check(self, sockets: Sequence[Socket]) -> None:
         """A revoked key, a log-in that ended, an account that is gone: none of them keeps its sockets."""
@@ -203,6 +224,25 @@ class BellTower:
             self.spawn(_each([socket.shut() for socket in concerned]))
         elif concerned:
             self.spawn(_each([self.check(concerned)]))
+
+    def _on_credit(self, event: str) -> None:
+        user_id = event.removeprefix(changes.CREDIT)
+        self._check_credit({int(user_id)} if user_id.isdecimal() else set())
+
+    def _on_any_credit(self) -> None:
+        self._check_credit(self._spenders())
+
+    def _check_credit(self, user_ids: Set[int]) -> None:
+        concerned = [socket for socket in self.sockets if socket.spender in user_ids]
+        if concerned:
+            self.spawn(_each(socket.check_credit() for socket in concerned))
+
+    async def _compare_epochs(self) -> None:
+        """What changed, and was not heard of."""
+        self._check_credit(set(await credits.outdated(list(self._spenders()))))
+
+    def _spenders(self) -> set[int]:
+        return {socket.spender for socket in self.sockets if socket.spender is not None}
 
     async def _shut_all(self) -> None:
         """This process is ending: its sockets are told to come back, and find another."""

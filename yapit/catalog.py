@@ -74,6 +74,11 @@ async def aresolve(model_slug: str | None, voice_slug: str | None, user_id: int)
     return await _resolved.aget_or_fetch(choice, partial(offload, _look_up, *choice))
 
 
+def remembered(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs | None:
+    """`resolve`, where nothing has to be asked for it."""
+    return _resolved.get((model_slug, voice_slug, user_id), None)
+
+
 def forget() -> None:
     """Forget every answer, in this process."""
     _resolved.flush()

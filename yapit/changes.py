@@ -5,6 +5,7 @@ The names of the events are known here only, and to those who subscribe to them.
 
 import hashlib
 from functools import partial
+from uuid import UUID
 
 from django.db import transaction
 
@@ -15,6 +16,8 @@ ACCOUNT = "account:"  # and its id
 KEY = "key:"  # and its public id
 SESSION = "session:"  # and the hash of its key
 RENEWED = ":renewed"  # at the end of a session's event: it goes on under another key
+DOCUMENT = "document:"  # and its id
+CREDIT = "credit:"  # and the account's id; raised with an epoch, by `config.caching.bump`
 
 
 def catalog_changed() -> None:
@@ -29,6 +32,11 @@ def accounts_changed(*user_ids: int) -> None:
 
 def keys_changed(*key_ids: str) -> None:
     _tell(*(f"{KEY}{key_id}" for key_id in key_ids))
+
+
+def documents_changed(*document_ids: UUID) -> None:
+    """Who may read them, or whether they are there at all. What they say never changes."""
+    _tell(*(f"{DOCUMENT}{document_id}" for document_id in document_ids))
 
 
 def session_ended(session_key: str) -> None:

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -36,19 +39,39 @@ OUTBOX = 1000  # frames that a slow reader may leave unread
 BATCH = 64  # statuses in one frame
 
 REFUSED = {"missing_credentials": NO_CREDENTIALS, "key_in_address": KEY_IN_ADDRESS}
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 OUTAGES = (redis_errors.RedisError, OperationalError, InterfaceError)
 
 
 class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
-    """One connection. Channels hands it its messages one at a time; answers leave through the outbox."""
+    """One connection. It gets its messages one at a time; answers leave through the outbox."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Past the stock one. It makes tasks for each message, to hear a channel layer besides, and hops to a
+        shared thread, to close database connections that we do not hold."""
+        self.scope, self.base_send = scope, send
+        try:
+            while True:
+                message = await receive()
+                await self._handlers[message["type"]](self, message)
+        except StopConsumer:
+            return
+
+    _handlers = {
+        "websocket.connect": AsyncWebsocketConsumer.websocket_connect,
+        "websocket.receive": AsyncWebsocketConsumer.websocket_receive,
+        "websocket.disconnect": AsyncWebsocketConsumer.websocket_disconnect,
+    }
 
     async def connect(self) -> None:
-        self.outbox: asyncio.Queue[protocol.ServerMessage] = asyncio.Queue(OUTBOX)
+        self.outbox: deque[protocol.ServerMessage] = deque()
         self.listening: Listening | None = None
-        self.writer: asyncio.Task[None] | None = None
         self.is_closed = False
         self.is_batched = False
-        self._left_over: protocol.ServerMessage | None = None
+        self.is_flushing = False
+        self.is_flush_due = False
+        self.seq = 0
         offered = self.scope.get("subprotocols", ())
         # A refusal before this reaches a browser as a bare 403.
         await self.accept(identity.SUBPROTOCOL if identity.SUBPROTOCOL in offered else None)
@@ -61,7 +84,6 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.who = who
         if not await self._find_place():
             return
-        self.writer = self.tower.spawn(self._write())
         self.listening = Listening(self.connection, who.user_id, self.tower, self._put)
         await self.tower.enter(self)
         if identity.changes_heard() != heard:  # told before the tower knew this socket
@@ -72,27 +94,17 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if self.listening is None:
             return
         self.tower.leave(self)
-        if self.writer:
-            self.writer.cancel()
         self.tower.spawn(self._free_place())
         waiting = self.listening.abandon()
         if waiting:
             self.tower.spawn(self._stop_waiting_later(waiting))
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Past the stock one for frames: it hops to a shared thread to close connections we do not hold."""
-        if message["type"] == "websocket.receive":
-            await self.websocket_receive(message)
-        else:
-            await super().dispatch(message)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.listening is None or self.is_closed:
             return
         message: protocol.ClientMessage | None = None
         try:
-            await self._check_rate()
-            message = protocol.decode(text_data)
+            message = await self._decode(text_data, self.listening)
             await self._act_on(message, self.listening)
         except ProtocolError as error:
             self._refuse(error)
@@ -101,6 +113,18 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         except OUTAGES as error:
             logger.warning("A request could not be served: %s", type(error).__name__)
             self._refuse(_about(message, "unavailable", retry_after=settings.RESYNC_SECONDS))
+        await self._flush()
+
+    async def _decode(self, text: str | None, listening: Listening) -> protocol.ClientMessage:
+        """Each message counts against the rate: a request when it looks, with no round trip of its own."""
+        try:
+            message = protocol.decode(text)
+        except ProtocolError:
+            await listening.check_rate()
+            raise
+        if not isinstance(message, protocol.Synthesize):
+            await listening.check_rate()
+        return message
 
     async def _act_on(self, message: protocol.ClientMessage, listening: Listening) -> None:
         match message:
@@ -110,11 +134,6 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
                 await listening.stop_waiting(message.document_id)
             case protocol.Options():
                 self.is_batched = message.batched
-
-    async def _check_rate(self) -> None:
-        wait = await limits.take_message(self.tower.redis, self.who.user_id)
-        if wait:
-            raise ProtocolError("rate_limited", retry_after=wait)
 
     def _refuse(self, error: ProtocolError) -> None:
         self._put(
@@ -140,6 +159,14 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def shut_out(self) -> None:
         await self.shut(NOT_AUTHENTICATED)
 
+    @property
+    def spender(self) -> int | None:
+        return self.who.user_id if self.listening is not None and self.listening.meter.is_used else None
+
+    async def check_credit(self) -> None:
+        if self.listening is not None:
+            await self.listening.check_credit()
+
     async def shut(self, code: int = DRAINING, reason: str | None = None) -> None:
         if not self.is_closed:
             self.is_closed = True
@@ -148,37 +175,45 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     # --- Frames --------------------------------------------------------
 
     def _put(self, message: protocol.ServerMessage) -> None:
-        try:
-            self.outbox.put_nowait(message)
-        except asyncio.QueueFull:
-            if not self.is_closed:
-                self.tower.spawn(self.shut(TOO_SLOW))
+        if self.is_closed:
+            return
+        if len(self.outbox) >= OUTBOX:
+            self.tower.spawn(self.shut(TOO_SLOW))
+            return
+        self.outbox.append(message)
+        if not (self.is_flush_due or self.is_flushing):
+            # What is put within one turn of the loop leaves together.
+            self.is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush_beside)
 
-    async def _write(self) -> None:
+    def _flush_beside(self) -> None:
+        self.is_flush_due = False
+        if self.outbox and not self.is_flushing:
+            self.tower.spawn(self._flush())
+
+    async def _flush(self) -> None:
         """Frames leave in the order in which they were put, numbered from 1: a gap shows a loss."""
-        seq = 0
-        while True:
-            message = await self._next_frame()
-            if self.is_closed:
-                return
-            seq += 1
-            await self.send(protocol.encode(_numbered(message, seq)))
+        if self.is_flushing:
+            return
+        self.is_flushing = True
+        try:
+            while self.outbox and not self.is_closed:
+                self.seq += 1
+                frame = protocol.encode(_numbered(self._next_frame(), self.seq))
+                await self.base_send({"type": "websocket.send", "text": frame})
+        except OSError:  # by the specification: the client is gone, and the server will say so
+            self.outbox.clear()
+        finally:
+            self.is_flushing = False
 
-    async def _next_frame(self) -> protocol.ServerMessage:
+    def _next_frame(self) -> protocol.ServerMessage:
         """The oldest message, for who wants batches with all statuses that follow it so far."""
-        if self._left_over is not None:
-            message, self._left_over = self._left_over, None
-        else:
-            message = await self.outbox.get()
+        message = self.outbox.popleft()
         if not (self.is_batched and isinstance(message, protocol.Status)):
             return message
         batch = [message]
-        while len(batch) < BATCH and not self.outbox.empty():
-            follower = self.outbox.get_nowait()
-            if not isinstance(follower, protocol.Status):
-                self._left_over = follower
-                break
-            batch.append(follower)
+        while len(batch) < BATCH and self.outbox and isinstance(self.outbox[0], protocol.Status):
+            batch.append(cast(protocol.Status, self.outbox.popleft()))
         return protocol.Statuses(statuses=batch)
 
     # --- Coming and going --------------------------------------------------------
@@ -197,7 +232,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     async def _find_place(self) -> bool:
         try:
-            if await limits.enter(self.tower.redis, self.who.user_id, self.connection):
+            if await limits.enter(self.tower.link, self.who.user_id, self.connection):
                 return True
             await self.shut(TOO_MANY)
         except redis_errors.RedisError as error:
@@ -206,11 +241,11 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         return False
 
     async def keep_place(self) -> None:
-        await limits.enter(self.tower.redis, self.who.user_id, self.connection)
+        await limits.enter(self.tower.link, self.who.user_id, self.connection)
 
     async def _free_place(self) -> None:
         try:
-            await limits.leave(self.tower.redis, self.who.user_id, self.connection)
+            await limits.leave(self.tower.link, self.who.user_id, self.connection)
         except redis_errors.RedisError as error:
             logger.info("A connection's place frees itself later: %s", type(error).__name__)
 
@@ -218,7 +253,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         """A connection lost for a moment is no reason to drop work: its listener asks again, and joins."""
         await asyncio.sleep(settings.ABANDONED_SECONDS)
         try:
-            await jobs.cancel(self.tower.redis, waiting)
+            await jobs.cancel(self.tower.link, waiting)
         except redis_errors.RedisError as error:
             logger.warning("Abandoned work was not dropped: %s", type(error).__name__)
 

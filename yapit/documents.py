@@ -15,7 +15,7 @@ from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from yapit import text
+from yapit import changes, text
 from yapit.errors import DocumentMissing, DocumentRefused
 from yapit.models import Block, Document, Playback, Section
 from yapit.models.documents import MAX_TITLE
@@ -115,6 +115,28 @@ def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[
     return {index: spoken for index, spoken in rows if index is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """That an account may read a document, and whose it is."""
+
+    owner_id: int
+    block_count: int
+
+
+def readable(document_id: UUID, user_id: int) -> Readable:
+    """Raises DocumentMissing when there is none that this account may read."""
+    row = _readable(user_id).filter(pk=document_id).values_list("owner_id", "block_count").first()
+    if row is None:
+        raise _missing()
+    return Readable(*row)
+
+
+def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
+    """For those who know that they may: what the blocks from the first to the last say."""
+    rows = Block.objects.filter(document=document_id, index__gte=first, index__lte=last).order_by()
+    return dict(rows.values_list("index", "text"))
+
+
 def find(document_id: UUID, user_id: int) -> Seen:
     """Raises DocumentMissing, also for what is private to another account."""
     document = _as_seen_by(user_id, _readable(user_id)).filter(pk=document_id).first()
@@ -190,6 +212,7 @@ def change(
         fields["updated"] = timezone.now()
         if not Document.objects.filter(pk=document_id, owner_id=user_id).update(**fields):
             raise _missing()
+        changes.documents_changed(document_id)
     return find(document_id, user_id)
 
 
@@ -197,6 +220,7 @@ def delete(document_id: UUID, user_id: int) -> None:
     deleted, _ = Document.objects.filter(pk=document_id, owner_id=user_id).delete()
     if not deleted:
         raise _missing()
+    changes.documents_changed(document_id)
 
 
 def set_position(document_id: UUID, user_id: int, block_idx: int) -> None:

@@ -6,7 +6,7 @@ consumer finalizes; the scheduler reaps. Every call may be repeated after a lost
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 from uuid import uuid4
@@ -14,11 +14,11 @@ from uuid import uuid4
 import msgspec
 from django.conf import settings
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import OutOfMemoryError
 
 from config import metrics
-from config.scripts import Argument, Call, arun_all, run, run_all
+from config.redis_link import Link
+from config.scripts import Call, arun, arun_all, run
 from yapit.lua import script
 
 FINISHED_SECONDS = 8 * 86400
@@ -27,7 +27,7 @@ REAP_BATCH = 200
 REAPED = metrics.counter("jobs_reaped", "Jobs whose worker went silent")
 
 
-LOOK, ENQUEUE, CANCEL = script("look"), script("enqueue", "limits"), script("cancel")
+LOOK, ENQUEUE, CANCEL = script("look", "limits"), script("enqueue", "limits"), script("cancel")
 CLAIM, RENEW, RELEASE, SUBMIT = script("claim"), script("renew"), script("release"), script("submit")
 FINALIZE, REAP, REPLAY = script("finalize"), script("reap"), script("replay")
 
@@ -39,7 +39,7 @@ class Priority:
 
 
 class State(StrEnum):
-    """What a hash can be, as the scripts say it."""
+    """What a hash can be; the scripts say its first letter."""
 
     CACHED = "cached"
     WAITING = "waiting"
@@ -49,6 +49,9 @@ class State(StrEnum):
     QUEUED = "queued"
     JOINED = "joined"
     REFUSED = "refused"
+
+
+STATES = {ord(state.value[0]): state for state in State}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,12 @@ class Answer:
     figure: int = 0
 
     @classmethod
-    def read(cls, raw: Sequence[Any]) -> Self:
-        return cls(State(raw[0].decode()), raw[1], int(raw[2]) if len(raw) > 2 else 0)
+    def read(cls, raw: bytes) -> Self:
+        state = STATES[raw[0]]
+        if state is State.REFUSED:
+            code, _, figure = raw[1:].partition(b" ")
+            return cls(state, code, int(figure))
+        return cls(state, raw[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Work:
     text: str
     model: str
     voice: str
-    params: bytes  # JSON of the voice's parameters
+    params: str  # JSON of the voice's parameters
     revision: str
     codec: str
     chars: int
@@ -107,72 +114,82 @@ def member(user_id: int, document_id: object, index: int, connection: str) -> st
     return f"{user_id}:{document_id}:{index}:{connection}"
 
 
-def look_call(variant: str) -> Call:
-    return LOOK.call(variant, settings.HOT_AUDIO_SECONDS)
-
-
-def enqueue_call(
-    work: Work,
-    *,
-    user_id: int | str,
-    document_id: object = "",
-    waiting: str = "",
-    balance: int | None = None,
-    priority: int = Priority.PREFETCH,
-    billable: bool = True,
-    is_limited: bool = False,
-) -> Call:
-    """`waiting` is the member that waits, if anybody does; `balance` None means unlimited.
-
-    `is_limited`: counts against the blocks per minute of the account.
-    """
-    job: dict[str, Argument] = {
-        "text": work.text,
-        "chars": work.chars,
-        "cost": work.cost,
-        "model": work.model,
-        "voice": work.voice,
-        "params": work.params,
-        "revision": work.revision,
-        "codec": work.codec,
-        "multiplier_bp": work.multiplier_bp,
-        "usage_type": work.usage_type,
-        "document": str(document_id),
-        "billable": int(billable),
-    }
-    pairs = [part for pair in job.items() for part in pair]
-    return ENQUEUE.call(
-        work.hash,
-        uuid4().hex,
-        str(user_id),
-        waiting,
-        "" if balance is None else balance,
-        priority,
+def look_call(variants: Sequence[str], bucket: str = "") -> Call:
+    """`bucket`: that of messages, of which this is one."""
+    return LOOK.call(
+        settings.MESSAGES_BURST,
+        settings.MESSAGES_PER_SECOND,
         settings.HOT_AUDIO_SECONDS,
-        settings.UNPERSISTED_LIMIT,
-        settings.WAITING_JOBS_LIMIT,
-        settings.BLOCKS_PER_MINUTE if is_limited else "",
-        *pairs,
+        *variants,
+        keys=[bucket] if bucket else (),
     )
 
 
-async def ask(redis: AsyncRedis, calls: Sequence[Call]) -> list[Answer]:
-    """Send look and enqueue calls in one round trip. A Redis without room refuses with `busy`."""
-    answers = await arun_all(redis, calls)
-    return [_answer(raw) for raw in answers]
+class Asked(msgspec.Struct):
+    """One block, as somebody asks for it. `member` is who waits, if anybody does."""
+
+    work: Work
+    member: str = ""
+    document: str = ""
+    priority: int = Priority.PREFETCH
+    billable: bool = True
+    is_limited: bool = False  # counts against the blocks per minute of the account
+    id: str = msgspec.field(default_factory=lambda: uuid4().hex)
 
 
-def _answer(raw: Any) -> Answer:
-    if isinstance(raw, OutOfMemoryError):
-        return Answer(State.REFUSED, b"busy")
-    if isinstance(raw, Exception):
-        raise raw
-    return Answer.read(raw)
+class _ForAll(msgspec.Struct):
+    user: str
+    ceilings: Mapping[str, int]
+    seconds: int
+    unpersisted: int
+    waiting: int
+    per_minute: int
 
 
-async def cancel(redis: AsyncRedis, waiting: Sequence[tuple[str, str]]) -> None:
+def enqueue_call(user_id: int | str, asked: Sequence[Asked], ceilings: Mapping[str, int]) -> Call:
+    """`ceilings`: how far the account's `asked` may go, by usage type; one that is missing is unlimited."""
+    common = _ForAll(
+        user=str(user_id),
+        ceilings=ceilings,
+        seconds=settings.HOT_AUDIO_SECONDS,
+        unpersisted=settings.UNPERSISTED_LIMIT,
+        waiting=settings.WAITING_JOBS_LIMIT,
+        per_minute=settings.BLOCKS_PER_MINUTE,
+    )
+    return ENQUEUE.call(msgspec.msgpack.encode(common), msgspec.msgpack.encode(asked))
+
+
+async def look(link: Link, variants: Sequence[str], bucket: str = "") -> tuple[float, list[Answer]]:
+    """One round trip. With a bucket of messages that is empty: the seconds to wait, and no answers."""
+    wait, *answers = await arun(link, look_call(variants, bucket))
+    return wait / 1000, [Answer.read(raw) for raw in answers]
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """An answer for each block, and what is left now below each ceiling."""
+
+    answers: list[Answer]
+    left: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, raw: Sequence[Any]) -> Self:
+        below, *answers = raw
+        left = {below[i].decode(): int(below[i + 1]) for i in range(0, len(below), 2)}
+        return cls([Answer.read(answer) for answer in answers], left)
+
+
+async def enqueue(link: Link, user_id: int, asked: Sequence[Asked], ceilings: Mapping[str, int]) -> Enqueued:
+    """One round trip. A Redis without room refuses with `busy`."""
+    try:
+        return Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings)))
+    except OutOfMemoryError:
+        return Enqueued([Answer(State.REFUSED, b"busy")] * len(asked))
+
+
+async def cancel(link: Link, waiting: Sequence[tuple[str, str]]) -> None:
     """Each (hash, member) stops waiting."""
-    for answer in await arun_all(redis, [CANCEL.call(*pair) for pair in waiting]):
+    for answer in await arun_all(link, [CANCEL.call(*pair) for pair in waiting]):
         if isinstance(answer, Exception):
             raise answer
 
@@ -253,7 +270,7 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
         text=lost.text,
         model=lost.model,
         voice=lost.voice,
-        params=lost.params.encode(),
+        params=lost.params,
         revision=lost.revision,
         codec=lost.codec,
         chars=int(lost.chars),
@@ -261,12 +278,8 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
         multiplier_bp=int(lost.multiplier_bp),
         usage_type=lost.usage_type,
     )
-    call = enqueue_call(
-        work, user_id=lost.user, document_id=lost.document, billable=False, priority=Priority.PREFETCH
-    )
-    for answer in run_all(redis, [call]):
-        if isinstance(answer, Exception):
-            raise answer
+    asked = Asked(work, document=lost.document, billable=False)
+    run(redis, enqueue_call(lost.user, [asked], {}))
 
 
 class LostJob(msgspec.Struct, frozen=True):

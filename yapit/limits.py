@@ -1,8 +1,8 @@
 """What one account may do at once, counted in Redis for all web processes, by atomic scripts."""
 
 from django.conf import settings
-from redis.asyncio import Redis
 
+from config.redis_link import Link
 from config.scripts import arun
 from yapit.lua import script
 
@@ -13,22 +13,26 @@ TAKE = script("take", "limits")
 ENTER = script("enter")
 
 
-async def take_message(redis: Redis, user_id: int) -> float:
+def message_bucket(user_id: int) -> str:
+    return f"limit:messages:{user_id}"
+
+
+async def take_message(link: Link, user_id: int) -> float:
     """Seconds that this account has to wait before its next message; 0: none."""
-    bucket = f"limit:messages:{user_id}"
+    bucket = message_bucket(user_id)
     call = TAKE.call(settings.MESSAGES_BURST, settings.MESSAGES_PER_SECOND, 1, keys=[bucket])
-    return int(await arun(redis, call)) / 1000
+    return int(await arun(link, call)) / 1000
 
 
-async def enter(redis: Redis, user_id: int, connection: str) -> bool:
+async def enter(link: Link, user_id: int, connection: str) -> bool:
     """A place for one more connection of this account; False: all are taken. Repeatable."""
     places = settings.CONNECTIONS_PER_USER
     call = ENTER.call(connection, places, PLACE_SECONDS, keys=[_places(user_id)])
-    return bool(await arun(redis, call))
+    return bool(await arun(link, call))
 
 
-async def leave(redis: Redis, user_id: int, connection: str) -> None:
-    await redis.zrem(_places(user_id), connection)
+async def leave(link: Link, user_id: int, connection: str) -> None:
+    await link.execute("ZREM", _places(user_id), connection)
 
 
 def _places(user_id: int) -> str:

@@ -9,11 +9,11 @@ from uuid import UUID
 from django.conf import settings
 
 from audiocache import blob
-from config.scripts import Call
-from yapit import jobs, protocol, synthesis
+from yapit import credits, jobs, limits, protocol, synthesis
 from yapit.bells import BellTower
 from yapit.catalog import SpokenAs
-from yapit.jobs import Answer, State, Work
+from yapit.credits import Credit, Limited
+from yapit.jobs import Answer, Asked, State, Work
 from yapit.protocol import ProtocolError, Status, Usage
 
 MAX_TRIES = 5  # of a job that vanishes again and again
@@ -51,23 +51,53 @@ class Listening:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _is_over: bool = False
 
+    def __post_init__(self) -> None:
+        self.meter = credits.Meter(self.tower.link, self.user_id)
+
     @property
     def is_waiting(self) -> bool:
         return bool(self._wanted)
 
     async def request(self, message: protocol.Synthesize) -> None:
         """Answer each block of a message, in its order, or wait for it."""
-        spoken, texts = await synthesis.resolve(message, self.user_id)
+        resolved = synthesis.remembered(message, self.user_id)
+        bucket = limits.message_bucket(self.user_id)
+        if resolved is None:
+            # PostgreSQL is not asked anything by messages that are too many.
+            await self.check_rate()
+            resolved, bucket = await synthesis.resolve(message, self.user_id), ""
         self._check_documents(message)
+        spoken, works = resolved
         async with self._turn:
             found: list[Wanted] = []
+            missing: list[int] = []
             for index in dict.fromkeys(message.block_indices):
-                if index in texts:
-                    work = synthesis.work_of(texts[index], spoken)
-                    found.append(Wanted(message.document_id, index, work, PRIORITIES[message.priority]))
+                if index in works:
+                    found.append(
+                        Wanted(message.document_id, index, works[index], PRIORITIES[message.priority])
+                    )
                 else:
-                    self._send_out_of_range(message.document_id, index, spoken)
-            await self._ask(found)
+                    missing.append(index)
+            looks = await self._look(found, bucket)
+            for index in missing:
+                self._send_out_of_range(message.document_id, index, spoken)
+            await self._ask(found, looks)
+
+    async def check_rate(self) -> None:
+        wait = await limits.take_message(self.tower.link, self.user_id)
+        if wait:
+            raise ProtocolError("rate_limited", retry_after=wait)
+
+    async def _look(self, found: Sequence[Wanted], bucket: str = "") -> list[Answer]:
+        wait, looks = await jobs.look(self.tower.link, [wanted.work.hash for wanted in found], bucket)
+        if wait:
+            raise ProtocolError("rate_limited", retry_after=wait)
+        return looks
+
+    async def check_credit(self) -> None:
+        """The balance is not what it was."""
+        for message in await self.meter.check():
+            self.send(message)
 
     async def stop_waiting(self, document_id: UUID) -> None:
         """The listener went elsewhere. Only this connection's own waiting ends."""
@@ -81,7 +111,7 @@ class Listening:
                         document_id=document_id, block_indices=sorted({w.index for w in dropped})
                     )
                 )
-                await jobs.cancel(self.tower.redis, self._members(dropped))
+                await jobs.cancel(self.tower.link, self._members(dropped))
 
     def abandon(self) -> list[tuple[str, str]]:
         """The connection is gone. What it waited for as (hash, member), for `jobs.cancel` after a grace."""
@@ -106,7 +136,7 @@ class Listening:
         """A bell may have been lost: what became of all that is pending?"""
         async with self._turn:
             pending = list(self._all())
-            answers = await jobs.ask(self.tower.redis, [jobs.look_call(w.work.hash) for w in pending])
+            answers = await self._look(pending)
             vanished = []
             for wanted, answer in zip(pending, answers, strict=True):
                 if not self._is_pending(wanted) or answer.state is State.WAITING:
@@ -125,13 +155,11 @@ class Listening:
                 self._finish(wanted, Answer(State.ERROR, b"lost"))
             else:
                 again.append(wanted)
-        await self._ask(again)
+        if again:
+            await self._ask(again, await self._look(again))
 
-    async def _ask(self, found: Sequence[Wanted]) -> None:
+    async def _ask(self, found: Sequence[Wanted], looks: Sequence[Answer]) -> None:
         """From Redis, then from SQLite, then from the workers: two round trips, whatever the number."""
-        if not found:
-            return
-        looks = await jobs.ask(self.tower.redis, [jobs.look_call(w.work.hash) for w in found])
         kept = await synthesis.kept_headers(
             [
                 w.work.hash
@@ -156,22 +184,44 @@ class Listening:
         for wanted in missing:  # before the job exists, so that its bell finds somebody
             self._wanted[wanted.work.hash][(wanted.document_id, wanted.index)] = wanted
             self.tower.wait_for(wanted.work.hash, self)
-        allowance = await synthesis.allowance_of(self.user_id, missing[0].work.usage_type)
-        answers = await jobs.ask(
-            self.tower.redis, [self._enqueue_call(wanted, allowance.characters) for wanted in missing]
-        )
+        known = await self._credits(missing)
+        enqueued = await self._enqueue_all(missing, known)
         limited, retry_after = [], 0.0
-        for wanted, answer in zip(missing, answers, strict=True):
+        for wanted, answer in zip(missing, enqueued.answers, strict=True):
             if answer.state in (State.QUEUED, State.JOINED):
                 self._send_queued(wanted)
             elif answer.detail == b"rate_limited":
                 limited.append(wanted)
                 retry_after = max(retry_after, answer.figure / 1000)
             elif answer.detail == b"usage_limit":
-                self._finish(wanted, answer, synthesis.usage_of(allowance, answer.figure, wanted.work.cost))
+                credit = known[wanted.work.usage_type]
+                self._finish(wanted, answer, credits.usage_of(credit, answer.figure, wanted.work.cost))
             else:
                 self._finish(wanted, answer)
         self._turn_away(limited, retry_after)
+        for usage_type, left in enqueued.left.items():
+            for warning in self.meter.warnings(usage_type, known[usage_type], left):
+                self.send(warning)
+
+    async def _credits(self, missing: Sequence[Wanted]) -> dict[str, Credit]:
+        kinds = {wanted.work.usage_type for wanted in missing}
+        return {kind: await self.meter.credit(kind) for kind in kinds}
+
+    async def _enqueue_all(self, missing: Sequence[Wanted], known: dict[str, Credit]) -> jobs.Enqueued:
+        """Nobody is refused by a reading that may be stale: `known` is read anew, and all is asked again."""
+        asked = [self._asked(wanted) for wanted in missing]
+        enqueued = await jobs.enqueue(self.tower.link, self.user_id, asked, credits.ceilings(known))
+        doubtful = {
+            wanted.work.usage_type
+            for wanted, answer in zip(missing, enqueued.answers, strict=True)
+            if answer.detail == b"unread"
+            or (answer.detail == b"usage_limit" and _may_be_stale(known[wanted.work.usage_type]))
+        }
+        if not doubtful:
+            return enqueued
+        credits.forget(self.user_id)
+        known.update(await self._credits(missing))
+        return await jobs.enqueue(self.tower.link, self.user_id, asked, credits.ceilings(known))
 
     def _turn_away(self, limited: Sequence[Wanted], retry_after: float) -> None:
         """More than may be asked for in a minute: these blocks are not accepted."""
@@ -196,13 +246,11 @@ class Listening:
                 "too_many_documents", document_id=message.document_id, block_indices=message.block_indices
             )
 
-    def _enqueue_call(self, wanted: Wanted, balance: int | None) -> Call:
-        return jobs.enqueue_call(
+    def _asked(self, wanted: Wanted) -> Asked:
+        return Asked(
             wanted.work,
-            user_id=self.user_id,
-            document_id=wanted.document_id,
-            waiting=self._member(wanted),
-            balance=balance,
+            member=self._member(wanted),
+            document=str(wanted.document_id),
             priority=wanted.priority,
             # We said that it is there; that it is not is our fault.
             billable=not self.tower.was_announced(self.user_id, wanted.work.hash),
@@ -296,3 +344,7 @@ class Listening:
 
 def _url(wanted: Wanted) -> str:
     return f"/v1/audio/{wanted.work.hash}"
+
+
+def _may_be_stale(credit: Credit) -> bool:
+    return isinstance(credit, Limited) and credit.may_be_stale

@@ -119,6 +119,17 @@ class Statuses(msgspec.Struct, tag="statuses", kw_only=True):
     statuses: list[Status]
 
 
+class UsageThreshold(msgspec.Struct, tag="usage_threshold", kw_only=True):
+    """So many percent of the characters are spent. Sent once, and again when the account had recovered."""
+
+    seq: int = 0
+    usage_type: str
+    threshold: int
+    available: int
+    limit: int
+    period_end: str | None = None
+
+
 class Evicted(msgspec.Struct, tag="evicted", kw_only=True):
     """These blocks, in order, are not waited for any more; none of them gets another status."""
 
@@ -138,7 +149,7 @@ class Error(msgspec.Struct, tag="error", kw_only=True):
     retry_after: float | None = None
 
 
-ServerMessage = Status | Statuses | Evicted | Error
+ServerMessage = Status | Statuses | UsageThreshold | Evicted | Error
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _encoder = msgspec.json.Encoder()

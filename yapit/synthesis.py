@@ -1,63 +1,39 @@
 """What a request for audio needs from PostgreSQL and SQLite, each off the event loop."""
 
 import asyncio
-import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 from redis.asyncio import Redis
 
 from audiocache import orders
 from audiocache.store import store_for
-from billing.allowance import Allowance, allowance
-from billing.cost import cost
-from yapit import catalog, documents, protocol
+from yapit import catalog, protocol, spoken_blocks
 from yapit.catalog import SpokenAs
 from yapit.jobs import Work
-from yapit.offload import offload
-from yapit.protocol import Usage
-from yapit.variant_hash import variant_hash
 
-LARGEST_INDEX = 2**31 - 1  # what the column holds
-
-_encoder = msgspec.json.Encoder(order="deterministic")
 # SQLite reads only: nothing that waits for PostgreSQL may sit in front of them.
 _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kept-headers")
 
+Resolved = tuple[SpokenAs, Mapping[int, Work]]
 
-async def resolve(message: protocol.Synthesize, user_id: int) -> tuple[SpokenAs, Mapping[int, str]]:
-    """The voice, and the texts of the blocks that exist: one statement, however long the document.
+
+def remembered(message: protocol.Synthesize, user_id: int) -> Resolved | None:
+    """The voice and the work for the blocks that exist; None where PostgreSQL has to be asked for it."""
+    spoken = catalog.remembered(message.model, message.voice, user_id)
+    if spoken is None:
+        return None
+    works = spoken_blocks.remembered(message.document_id, user_id, message.block_indices, spoken)
+    return None if works is None else (spoken, works)
+
+
+async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
+    """The same, asking for what is not remembered.
 
     Raises DocumentMissing, UnknownModel or UnknownVoice.
     """
     spoken = await catalog.aresolve(message.model, message.voice, user_id)
-    indices = [index for index in message.block_indices if 0 <= index <= LARGEST_INDEX]
-    return spoken, await offload(documents.blocks_for, message.document_id, user_id, indices)
-
-
-def work_of(text: str, spoken: SpokenAs) -> Work:
-    text = unicodedata.normalize("NFC", text)
-    return Work(
-        hash=variant_hash(
-            text,
-            model=spoken.model_slug,
-            voice=spoken.voice_slug,
-            parameters=spoken.parameters,
-            revision=spoken.revision,
-            codec=spoken.codec,
-        ),
-        text=text,
-        model=spoken.model_slug,
-        voice=spoken.voice_slug,
-        params=_encoder.encode(spoken.parameters),
-        revision=spoken.revision,
-        codec=spoken.codec,
-        chars=len(text),
-        cost=cost(len(text), spoken.multiplier_bp),
-        multiplier_bp=spoken.multiplier_bp,
-        usage_type=spoken.usage_type,
-    )
+    return spoken, await spoken_blocks.find(message.document_id, user_id, message.block_indices, spoken)
 
 
 async def kept_headers(variants: Sequence[str]) -> Mapping[str, bytes]:
@@ -72,17 +48,3 @@ async def touch(redis: Redis, variants: Mapping[str, bytes]) -> None:
     """What is announced must stay until it can have been fetched."""
     if variants:
         await orders.touch(redis, "audio", list(variants))
-
-
-async def allowance_of(user_id: int, usage_type: str) -> Allowance:
-    return await offload(allowance, user_id, usage_type)
-
-
-def usage_of(allowed: Allowance, available: int, requested: int) -> Usage:
-    return Usage(
-        available=available,
-        limit=allowed.limit or 0,
-        used=allowed.used,
-        requested=requested,
-        period_end=allowed.period_end.isoformat() if allowed.period_end else None,
-    )

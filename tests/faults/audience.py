@@ -21,7 +21,7 @@ from config import scripts
 from yapit import jobs
 from yapit.engines import opus
 from yapit.engines.tone import ToneEngine
-from yapit.jobs import Answer, State, Work
+from yapit.jobs import Answer, Asked, Enqueued, State, Work
 from yapit.variant_hash import variant_hash
 
 PROCESS = "drill"
@@ -44,6 +44,7 @@ class Wish:
     index: int
     work: Work
     kind: str
+    asked_id: str = ""
     job_id: str = ""
     state: str = ""  # how it ended
     asked: int = 0  # times
@@ -153,15 +154,16 @@ class Audience(threading.Thread):
     def _speak(self) -> None:
         asking = [wish for wish in self.notes.wishes[-5000:] if wish.unanswered and not wish.state]
         calls = [self._ask(wish) for wish in asking]
-        for wish, call, raw in zip(asking, calls, scripts.run_all(self._redis, calls), strict=True):
+        for wish, raw in zip(asking, scripts.run_all(self._redis, calls), strict=True):
             wish.unanswered = isinstance(raw, OUTAGE)
             if wish.unanswered:
                 continue
             if isinstance(raw, Exception):
                 raise raw
-            self._heard(wish, Answer.read(raw))
-            if raw[0] == b"queued":
-                wish.job_id = str(call.args[1])
+            [answer] = Enqueued.read(raw).answers
+            self._heard(wish, answer)
+            if answer.state is State.QUEUED:
+                wish.job_id = wish.asked_id
             if not wish.state and self._random.random() < SOUGHT_AWAY:
                 wish.leaving = True
         self._cancel([wish for wish in self._pending() if wish.leaving])
@@ -169,9 +171,9 @@ class Audience(threading.Thread):
     def _ask(self, wish: Wish) -> scripts.Call:
         wish.asked += 1
         wish.looked_at = time.monotonic()
-        return jobs.enqueue_call(
-            wish.work, user_id=wish.user, document_id=wish.document, waiting=wish.member, balance=10**9
-        )
+        asked = Asked(wish.work, member=wish.member, document=str(wish.document))
+        wish.asked_id = asked.id
+        return jobs.enqueue_call(wish.user, [asked], {})
 
     def _cancel(self, leaving: list[Wish]) -> None:
         calls = [jobs.CANCEL.call(wish.work.hash, wish.member) for wish in leaving]
@@ -209,13 +211,13 @@ class Audience(threading.Thread):
         patient = [w for w in self._pending() if not w.unanswered and now - w.looked_at > LOOK_SECONDS]
         for wish in patient:
             wish.looked_at = now
-        calls = [jobs.look_call(wish.work.hash) for wish in patient]
+        calls = [jobs.look_call([wish.work.hash]) for wish in patient]
         for wish, raw in zip(patient, scripts.run_all(self._redis, calls), strict=True):
             if isinstance(raw, OUTAGE):
                 continue
             if isinstance(raw, Exception):
                 raise raw
-            self._heard(wish, Answer.read(raw))
+            self._heard(wish, Answer.read(raw[1]))
 
     def _heard(self, wish: Wish, answer: Answer) -> None:
         if wish.state or answer.state in (State.QUEUED, State.JOINED, State.WAITING):
@@ -268,7 +270,7 @@ def make_work(text: str, kind: str, *, premium: bool) -> Work:
     return Work(
         hash=variant_hash(text, parameters=parameters, **spoken),
         text=text,
-        params=json.dumps(parameters).encode(),
+        params=json.dumps(parameters),
         chars=len(text),
         cost=cost(len(text), multiplier_bp),
         multiplier_bp=multiplier_bp,

@@ -6,7 +6,7 @@ from hashlib import sha256
 from audiocache import blob
 from config import scripts
 from yapit import jobs
-from yapit.jobs import Answer, Work
+from yapit.jobs import Answer, Asked, Enqueued, Work
 from yapit.results import ResultConsumer
 
 
@@ -16,7 +16,7 @@ def make_work(text="Hello there.", **changes):
         text=text,
         model="tone",
         voice="sine",
-        params=b"{}",
+        params="{}",
         revision="1",
         codec="opus",
         chars=len(text),
@@ -27,14 +27,19 @@ def make_work(text="Hello there.", **changes):
     return replace(work, **changes)
 
 
-def enqueue(redis, work, *, user=1, document="d", index=0, connection="web.1", **options):
+def enqueue(redis, work, *, user=1, document="d", index=0, connection="web.1", ceiling=None, **options):
+    """`ceiling`: how many characters may be asked for in all, since the first of them; None: any number."""
     member = jobs.member(user, document, index, connection)
-    call = jobs.enqueue_call(work, user_id=user, document_id=document, waiting=member, **options)
-    return Answer.read(scripts.run(redis, call))
+    asked = Asked(work, member=member, document=document, **options)
+    ceilings = {}
+    if ceiling is not None:
+        redis.hsetnx(f"asked:{user}", work.usage_type, 0)
+        ceilings = {work.usage_type: ceiling}
+    return Enqueued.read(scripts.run(redis, jobs.enqueue_call(user, [asked], ceilings))).answers[0]
 
 
 def look(redis, work):
-    return Answer.read(scripts.run(redis, jobs.look_call(work.hash)))
+    return Answer.read(scripts.run(redis, jobs.look_call([work.hash]))[1])
 
 
 def cancel(redis, work, *, user=1, document="d", index=0, connection="web.1"):

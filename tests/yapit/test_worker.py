@@ -22,7 +22,7 @@ REVISION = ToneEngine.revision
 
 
 def tone_work(text="A tone, please.", **parameters):
-    return make_work(text, revision=REVISION, params=msgspec.json.encode(parameters))
+    return make_work(text, revision=REVISION, params=msgspec.json.encode(parameters).decode())
 
 
 @pytest.fixture

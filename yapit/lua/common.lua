@@ -14,9 +14,13 @@ local function is_last_holder(hash, id)
   return redis.call('GET', 'inflight:' .. hash) == id
 end
 
+-- `due` is what is queued or not charged yet; billing takes from it what it charged. `asked` is never taken
+-- from when something is charged: a balance that was read is compared with how much was asked for since.
 local function owe(user, usage_type, characters)
-  local key = 'due:' .. user
-  if redis.call('HINCRBY', key, usage_type, characters) <= 0 then redis.call('HDEL', key, usage_type) end
+  if characters == 0 then return end
+  local due, asked = 'due:' .. user, 'asked:' .. user
+  if redis.call('HINCRBY', due, usage_type, characters) <= 0 then redis.call('HDEL', due, usage_type) end
+  if redis.call('HEXISTS', asked, usage_type) == 1 then redis.call('HINCRBY', asked, usage_type, characters) end
 end
 
 -- Fair between users: who comes back starts where the service stands now, or where their own last job ended.
@@ -79,10 +83,24 @@ local function load(id, ...)
 end
 
 -- The header in front of audio, as audiocache.blob writes it: its length in four bytes, big-endian, and itself.
+-- Empty: there is no audio.
 local function header_of(key)
-  local size = redis.call('GETRANGE', key, 0, 3)
-  if #size < 4 then return '' end
-  return redis.call('GETRANGE', key, 0, 3 + struct.unpack('>I4', size))
+  local head = redis.call('GETRANGE', key, 0, 511)
+  if #head < 4 then return '' end
+  local size = 4 + struct.unpack('>I4', head)
+  if size <= #head then return string.sub(head, 1, size) end
+  return redis.call('GETRANGE', key, 0, size - 1)
+end
+
+-- Audio that is announced stays readable for so long; empty when there is none. Not written each time that
+-- many ask for the same.
+local function announce(hash, seconds)
+  local key = 'audio:' .. hash
+  local header = header_of(key)
+  if header == '' then return nil end
+  local left = redis.call('TTL', key)
+  if left >= 0 and left < seconds then redis.call('EXPIRE', key, seconds + 10) end
+  return 'c' .. header
 end
 
 -- Another attempt for a job whose worker is gone, or the end of it.

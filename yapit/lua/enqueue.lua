@@ -1,75 +1,115 @@
--- Ask for audio: answered from what is there, joined to work under way, queued, or refused. Repeatable:
--- asking again joins.
--- ARGV: hash, id, owner's user, member ('' when nobody waits), balance ('' = unlimited), priority,
---       hot seconds, unpersisted limit, waiting limit, blocks per minute ('' = any number), then name/value
---       pairs of the job
-local hash, id, user, member, balance, priority = unpack(ARGV, 1, 6)
-local hot_seconds, unpersisted_limit, waiting_limit, per_minute = unpack(ARGV, 7, 10)
-local job = {}
-for i = 11, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
+-- Ask for audio, all blocks of a message in one step. Each is answered from what is there (c, s), joined to work
+-- under way (j), queued (q), or refused (r, with the reason and a figure). Repeatable: asking again joins.
+-- In front of the answers: usage types with a ceiling, each followed by what is left below it.
+-- ARGV: what holds for all (user, ceilings, seconds, unpersisted, waiting, per_minute), the jobs (id, work,
+--       member, document, priority, billable, is_limited), both in msgpack as `yapit.jobs` packs them
+local all, wanted = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
+local user, at = all.user, now_ms()
+local number = redis.call('INCRBY', 'job-number', #wanted) - #wanted -- a full Redis refuses this, before anything is there
+-- The last: the audio file is far over its limit, and nothing in it may leave.
+local is_full = tonumber(redis.call('GET', 'unpersisted') or 0) > all.unpersisted
+  or redis.call('EXISTS', 'storage-full') == 1
 
-local audio = 'audio:' .. hash
-if redis.call('EXISTS', audio) == 1 then
-  if redis.call('TTL', audio) >= 0 then redis.call('EXPIRE', audio, hot_seconds) end
-  return {'cached', header_of(audio)}
+-- What may still be asked for. A ceiling was read together with `asked`, which no Redis that lost its data has.
+local left = {}
+for usage_type, ceiling in pairs(all.ceilings) do
+  local asked = redis.call('HGET', 'asked:' .. user, usage_type)
+  left[usage_type] = asked and ceiling - tonumber(asked) or 'unread'
 end
-if redis.call('GET', 'outcome:' .. hash) == 's' then return {'skipped', ''} end
 
-local due = tonumber(redis.call('HGET', 'due:' .. user, job.usage_type) or 0)
-if job.billable == '1' and balance ~= '' and tonumber(balance) - due < tonumber(job.cost) then
-  return {'refused', 'usage_limit', math.max(0, tonumber(balance) - due)}
+local bucket, tokens = 'limit:blocks:' .. user, nil
+local taken = 0
+
+local function refused(reason, figure) return 'r' .. reason .. ' ' .. string.format('%.0f', figure or 0) end
+
+local function cannot_pay(job)
+  local available = left[job.work.usage_type]
+  if not job.billable or available == nil then return nil end
+  if available == 'unread' then return refused('unread') end
+  if available < job.work.cost then return refused('usage_limit', math.max(0, available)) end
 end
 
 -- Asking again for what one waits for already is free.
-local bucket, tokens, at = 'limit:blocks:' .. user, nil, nil
-if per_minute ~= '' and redis.call('SISMEMBER', 'subs:' .. hash, member) == 0 then
-  local wait
-  wait, tokens, at = bucket_of(bucket, tonumber(per_minute), tonumber(per_minute) / 60, 1)
-  if wait > 0 then return {'refused', 'rate_limited', wait} end
-end
-local function count_block()
-  if tokens then keep_bucket(bucket, tonumber(per_minute), tonumber(per_minute) / 60, tokens, at) end
+local function is_too_much(job)
+  if not job.is_limited or redis.call('SISMEMBER', 'subs:' .. job.work.hash, job.member) == 1 then return nil end
+  if not tokens then
+    local wait
+    wait, tokens = bucket_of(bucket, all.per_minute, all.per_minute / 60, 0)
+  end
+  if tokens - taken < 1 then
+    return refused('rate_limited', math.ceil((1 - tokens + taken) * 60000 / all.per_minute))
+  end
+  return nil, 1
 end
 
-local rank_base = tonumber(priority) * 1e14
-local running = redis.call('GET', 'inflight:' .. hash)
-if running then
-  local other = load(running, 'model', 'owner', 'rank')
-  if other then
-    if member ~= '' then redis.call('SADD', 'subs:' .. hash, member) end
-    count_block()
-    local waiting = redis.call('ZSCORE', 'queue:' .. other.model .. ':' .. other.owner, running)
-    if waiting and tonumber(waiting) >= rank_base + 1e14 then -- somebody needs it sooner than it was asked for
-      local sooner = string.format('%.0f', rank_base + tonumber(waiting) % 1e14)
-      redis.call('HSET', 'job:' .. running, 'rank', sooner)
-      if other.owner == WARM then
-        unqueue(running, other.model, WARM)
-        redis.call('HSET', 'job:' .. running, 'owner', user)
-        push(running, other.model, user, sooner)
-      else
-        redis.call('ZADD', 'queue:' .. other.model .. ':' .. other.owner, sooner, running)
-      end
-    end
-    return {'joined', ''}
+-- Somebody needs it sooner than it was asked for.
+local function move_up(id, job, rank_base)
+  local waiting = redis.call('ZSCORE', 'queue:' .. job.model .. ':' .. job.owner, id)
+  if not waiting or tonumber(waiting) < rank_base + 1e14 then return end
+  local sooner = string.format('%.0f', rank_base + tonumber(waiting) % 1e14)
+  redis.call('HSET', 'job:' .. id, 'rank', sooner)
+  if job.owner == WARM then
+    unqueue(id, job.model, WARM)
+    redis.call('HSET', 'job:' .. id, 'owner', user)
+    push(id, job.model, user, sooner)
+  else
+    redis.call('ZADD', 'queue:' .. job.model .. ':' .. job.owner, sooner, id)
   end
 end
 
-local owner = tonumber(priority) >= 2 and WARM or user
-if tonumber(redis.call('GET', 'unpersisted') or 0) > tonumber(unpersisted_limit) then return {'refused', 'busy', 0} end
--- The audio file is far over its limit, and nothing in it may leave.
-if redis.call('EXISTS', 'storage-full') == 1 then return {'refused', 'busy', 0} end
-if redis.call('ZCARD', 'queue:' .. job.model .. ':' .. owner) >= tonumber(waiting_limit) then
-  return {'refused', 'busy', 0}
+local function queue(job, owner, rank)
+  local work = job.work
+  redis.call('HSET', 'job:' .. job.id, 'hash', work.hash, 'user', user, 'owner', owner, 'rank', rank, 'attempts', 0,
+    'created', at, 'text', work.text, 'chars', work.chars, 'cost', work.cost, 'model', work.model,
+    'voice', work.voice, 'params', work.params, 'revision', work.revision, 'codec', work.codec,
+    'multiplier_bp', work.multiplier_bp, 'usage_type', work.usage_type, 'document', job.document,
+    'billable', job.billable and 1 or 0)
+  if job.member ~= '' then redis.call('SADD', 'subs:' .. work.hash, job.member) end
+  redis.call('SET', 'inflight:' .. work.hash, job.id)
+  redis.call('DEL', 'outcome:' .. work.hash)
+  if job.billable then
+    owe(user, work.usage_type, work.cost)
+    if left[work.usage_type] then left[work.usage_type] = left[work.usage_type] - work.cost end
+  end
+  push(job.id, work.model, owner, rank)
 end
 
--- The first write is one that a full Redis refuses, so that a refusal leaves nothing behind.
-local rank = string.format('%.0f', rank_base + redis.call('INCR', 'job-number'))
-redis.call('HSET', 'job:' .. id, 'hash', hash, 'user', user, 'owner', owner, 'rank', rank, 'attempts', 0,
-  'created', now_ms(), unpack(ARGV, 11))
-if member ~= '' then redis.call('SADD', 'subs:' .. hash, member) end
-count_block()
-redis.call('SET', 'inflight:' .. hash, id)
-redis.call('DEL', 'outcome:' .. hash)
-if job.billable == '1' then owe(user, job.usage_type, tonumber(job.cost)) end
-push(id, job.model, owner, rank)
-return {'queued', ''}
+local function answer(job, place)
+  local work = job.work
+  local cached = announce(work.hash, all.seconds)
+  if cached then return cached end
+  if redis.call('GET', 'outcome:' .. work.hash) == 's' then return 's' end
+  local no = cannot_pay(job)
+  if no then return no end
+  local no, one = is_too_much(job)
+  if no then return no end
+
+  local rank_base = job.priority * 1e14
+  local running = redis.call('GET', 'inflight:' .. work.hash)
+  local other = running and load(running, 'model', 'owner')
+  if other then
+    if job.member ~= '' then redis.call('SADD', 'subs:' .. work.hash, job.member) end
+    taken = taken + (one or 0)
+    move_up(running, other, rank_base)
+    return 'j'
+  end
+
+  local owner = job.priority >= 2 and WARM or user
+  if is_full then return refused('busy') end
+  if redis.call('ZCARD', 'queue:' .. work.model .. ':' .. owner) >= all.waiting then return refused('busy') end
+  taken = taken + (one or 0)
+  queue(job, owner, string.format('%.0f', rank_base + number + place))
+  return 'q'
+end
+
+local answers, below = {{}}, {}
+for place, job in ipairs(wanted) do answers[place + 1] = answer(job, place) end
+for usage_type, available in pairs(left) do
+  if available ~= 'unread' then
+    table.insert(below, usage_type)
+    table.insert(below, string.format('%.0f', available))
+  end
+end
+answers[1] = below
+if taken > 0 then keep_bucket(bucket, all.per_minute, all.per_minute / 60, tokens - taken, at) end
+return answers

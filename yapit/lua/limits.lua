@@ -14,3 +14,9 @@ local function keep_bucket(key, capacity, per_second, tokens, at)
   redis.call('HSET', key, 'tokens', string.format('%.3f', tokens), 'at', string.format('%.0f', at))
   redis.call('PEXPIRE', key, math.ceil(capacity / per_second * 1000) + 1000)
 end
+
+local function take(key, capacity, per_second, n)
+  local wait, tokens, at = bucket_of(key, capacity, per_second, n)
+  if wait == 0 then keep_bucket(key, capacity, per_second, tokens, at) end
+  return wait
+end

@@ -1,12 +1,21 @@
--- What became of a hash: exactly one of cached, waiting, skipped, error, none. Repeatable.
--- ARGV: hash, seconds that announced audio stays readable
-local key = 'audio:' .. ARGV[1]
-if redis.call('EXISTS', key) == 1 then
-  if redis.call('TTL', key) >= 0 then redis.call('EXPIRE', key, ARGV[2]) end
-  return {'cached', header_of(key)}
+-- What became of hashes: of each exactly one of c (cached, and its header), w (waiting), s (skipped), e (error,
+-- and its code), n (none). In front the milliseconds to wait when the message's token was not there; then that is
+-- all. Repeatable.
+-- KEYS: [bucket of messages]   ARGV: capacity, tokens per second, seconds that announced audio stays, hashes
+if KEYS[1] then
+  local wait = take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), 1)
+  if wait > 0 then return {wait} end
 end
-local id = redis.call('GET', 'inflight:' .. ARGV[1])
-if id and redis.call('EXISTS', 'job:' .. id) == 1 then return {'waiting', ''} end
-local outcome = redis.call('GET', 'outcome:' .. ARGV[1])
-if outcome then return {string.sub(outcome, 1, 1) == 's' and 'skipped' or 'error', string.sub(outcome, 2)} end
-return {'none', ''}
+local seconds = tonumber(ARGV[3])
+
+local function state_of(hash)
+  local cached = announce(hash, seconds)
+  if cached then return cached end
+  local id = redis.call('GET', 'inflight:' .. hash)
+  if id and redis.call('EXISTS', 'job:' .. id) == 1 then return 'w' end
+  return redis.call('GET', 'outcome:' .. hash) or 'n'
+end
+
+local answers = {0}
+for i = 4, #ARGV do answers[i - 2] = state_of(ARGV[i]) end
+return answers
