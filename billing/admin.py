@@ -10,10 +10,13 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from billing.models import LedgerEntry, Subscription
+from billing import balances
+from billing.events import UsageType
+from billing.models import LedgerEntry, Plan, Subscription
 
 COUNTED_ROWS = 10_000
 LARGEST_ACCOUNT = 2**63 - 1
+POOLS = [f"{kind.value}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
@@ -25,26 +28,43 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the s
         return rows[:COUNTED_ROWS].count()
 
 
+@admin.register(Plan)
+class PlanAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    list_display = ["name", "slug", "standard_limit", "premium_limit", "ocr_limit", "is_active"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> list[str]:
+        return ["slug"] if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        return False  # accounts have it; what is no longer offered is made inactive
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    list_display = ["user", "standard_limit", "standard_used", "premium_limit", "premium_used"]
-    list_select_related = ["user"]
-    search_fields = ["user__username", "user__email"]
-    raw_id_fields = ["user"]
-    # A form holds these for as long as the page is open, and would save them back stale.
-    readonly_fields = ["standard_used", "premium_used"]
+    """Plan and limits are set here; balances change by gifts and corrections only."""
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Subscription | None = None) -> list[str]:
-        return [*self.readonly_fields, *(["user"] if obj else [])]
+    list_display = ["user", "plan", "standard_limit", "premium_limit", *POOLS]
+    list_filter = ["plan"]
+    list_select_related = ["user", "plan"]
+    search_fields = ["user__username", "user__email"]
+    # A form holds these for as long as the page is open, and would save them back stale.
+    readonly_fields = ["user", *POOLS]
 
     def save_model(
         self, request: HttpRequest, obj: Subscription, form: "ModelForm[Subscription]", change: bool
     ) -> None:
-        """Only what was edited: the row was read before, and a charge may have raised its counters since."""
-        obj.save(update_fields=form.changed_data if change else None)
+        """Only what was edited: the row was read before, and may have changed since."""
+        before = Subscription.objects.get(pk=obj.pk)
+        if obj.plan and obj.plan_id != before.plan_id:
+            balances.assign(obj.user_id, obj.plan)
+        if any(obj.limit(kind) != before.limit(kind) for kind in UsageType):
+            balances.set_limits(obj.user_id, standard=obj.standard_limit, premium=obj.premium_limit)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # every account has one
 
     def has_delete_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
-        return False  # goes with the account; alone, it would come back with its counters at 0
+        return False  # goes with the account
 
 
 @admin.register(LedgerEntry)
@@ -62,7 +82,7 @@ class LedgerEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         "event_id",
     ]
     list_filter = ["usage_type", "occurred_at"]
-    ordering = ["-id"]
+    ordering = ["-occurred_at", "-id"]
     sortable_by: ClassVar = []  # by a column without an index, the whole ledger would be sorted
     search_fields = ["event_id"]
     search_help_text = "An event id, an account's number or its username, in full."

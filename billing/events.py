@@ -19,7 +19,7 @@ USAGE_STREAM = "billing"
 # Characters times multiplier must fit a BIGINT, or the ledger's own check would overflow.
 LARGEST_COUNT = 2**31 - 1
 LARGEST_USER = 2**63 - 1
-LATEST_MS = 253_402_300_799_999  # the last millisecond that a datetime can hold
+LATEST_MS = 253_370_764_799_999  # the end of 9998: the month of an event must have one that follows
 LONGEST_SLUG = 200
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

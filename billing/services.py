@@ -1,37 +1,61 @@
-"""The only code that charges.
+"""What doors may ask of billing: charge usage, give accounts their row, let an account go."""
 
-Lock order, here and wherever balances change: subscription rows by primary key, then the ledger.
-"""
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from collections.abc import Iterable, Mapping, Sequence
-
+from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError
 
+from billing.allowance import new_limit
+from billing.balances import tell
+from billing.charging import Charged, NoRow, charge
 from billing.events import UsageEvent
-from billing.models import LedgerEntry, Subscription
+from billing.models import Plan, Subscription
 
-LOCK_TIMEOUT = "2s"
+REFUSALS = (DataError, IntegrityError)
+# lock_not_available, deadlock_detected, serialization_failure, query_canceled: others are in the way.
+IN_THE_WAY = frozenset({"55P03", "40P01", "40001", "57014"})
+
+Events = Mapping[str, UsageEvent]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of a batch: how many events were new, whose accounts must wait, which events are refused and why."""
+
+    charged: int = 0
+    waiting: set[int] = field(default_factory=set)
+    refused: dict[str, Exception] = field(default_factory=dict)
 
 
 def record_usage(events: Iterable[UsageEvent]) -> int:
     """Charge the billable events that are not in the ledger yet; return how many that were.
 
     One transaction: all or nothing. Repeatable: what was charged before is recognised by its event id. What
-    an account that is gone has used is written down as well; it has no counter left to raise.
+    an account that is gone has used is written down as well; nobody's balance goes down.
     """
-    once: dict[str, UsageEvent] = {}
-    for event in events:
-        if event.billable:
-            once.setdefault(event.id, event)
+    once = _billable(events)
     if not once:
         return 0
     try:
-        return _charge(once)
+        return _charge(once, wait=True).count
     except IntegrityError:
         # An account was deleted meanwhile, or it has no row to lock and another process charged the same
         # event just now: both look different at the second try. What is refused again is refused for good.
-        return _charge(once)
+        return _charge(once, wait=True).count
+
+
+def charge_batch(events: Iterable[UsageEvent], *, wait: bool = False) -> Outcome:
+    """As record_usage, and no account delays another: all in one transaction, and where that is refused,
+    account by account, then event by event. Raises OperationalError only for an outage.
+    """
+    once = _billable(events)
+    outcome = Outcome()
+    if once:
+        _charge_or_split(once, outcome, wait=wait)
+    return outcome
 
 
 def ensure_subscriptions(user_ids: Iterable[int] | None = None) -> None:
@@ -39,72 +63,103 @@ def ensure_subscriptions(user_ids: Iterable[int] | None = None) -> None:
     lacking = get_user_model().objects.filter(subscription__isnull=True).order_by("pk")
     if user_ids is not None:
         lacking = lacking.filter(pk__in=list(user_ids))
-    Subscription.objects.bulk_create(
-        [Subscription(user_id=pk) for pk in lacking.values_list("pk", flat=True)], ignore_conflicts=True
-    )
-
-
-def _charge(events: Mapping[str, UsageEvent]) -> int:
-    user_ids = {event.user_id for event in events.values()}
-    # Before the transaction: an insert locks too, and in its own order.
-    ensure_subscriptions(user_ids)
-    with transaction.atomic():
-        subscriptions = _lock(user_ids)
-        new = _without_recorded(events)
-        LedgerEntry.objects.bulk_create([_entry(event) for event in new])
-        _count(subscriptions, new)
-    return len(new)
-
-
-def _lock(user_ids: Iterable[int]) -> dict[int, Subscription]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-    rows = (
-        Subscription.objects.select_for_update(no_key=True).filter(user_id__in=list(user_ids)).order_by("pk")
-    )
-    return {row.user_id: row for row in rows}
-
-
-def _without_recorded(events: Mapping[str, UsageEvent]) -> list[UsageEvent]:
-    recorded = set(LedgerEntry.objects.filter(event_id__in=list(events)).values_list("event_id", flat=True))
-    return [event for event_id, event in events.items() if event_id not in recorded]
-
-
-def _entry(event: UsageEvent) -> LedgerEntry:
-    return LedgerEntry(
-        event_id=event.id,
-        user_id=event.user_id,
-        characters=event.characters,
-        multiplier_bp=event.multiplier_bp,
-        cost=event.cost,
-        usage_type=event.usage_type.value,
-        model=event.model,
-        voice=event.voice,
-        document=event.document,
-        duration_ms=event.duration_ms,
-        hash=event.hash,
-        occurred_at=event.occurred_at,
-    )
-
-
-def _count(subscriptions: Mapping[int, Subscription], events: Sequence[UsageEvent]) -> None:
-    for event in events:
-        if subscription := subscriptions.get(event.user_id):
-            subscription.charge(event.usage_type, event.cost)
-    _write_counters([subscriptions[pk] for pk in {event.user_id for event in events} & subscriptions.keys()])
-
-
-def _write_counters(subscriptions: Sequence[Subscription]) -> None:
-    """One statement for all. Not bulk_update: its CASE grows with rows times columns."""
-    table = Subscription._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {table} SET standard_used = new.standard, premium_used = new.premium"  # noqa: S608  # our own table
-            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS new (id, standard, premium)"
-            f" WHERE {table}.id = new.id",
-            [
-                [subscription.pk for subscription in subscriptions],
-                [subscription.standard_used for subscription in subscriptions],
-                [subscription.premium_used for subscription in subscriptions],
-            ],
+    wanting = list(lacking.values_list("pk", flat=True))
+    if wanting:
+        fields = _default_subscription()
+        Subscription.objects.bulk_create(
+            [Subscription(user_id=pk, **fields) for pk in wanting], ignore_conflicts=True
         )
+
+
+def _default_subscription() -> dict[str, object]:
+    """What a new account has: the default plan, with limits of its own if the settings say so."""
+    plan = Plan.objects.filter(slug=settings.DEFAULT_PLAN).first()
+    return {
+        "plan": plan,
+        "standard_limit": new_limit(plan is not None, plan.standard_limit if plan else None),
+        "premium_limit": new_limit(plan is not None, plan.premium_limit if plan else None),
+    }
+
+
+def anonymise(user_id: int) -> None:
+    """Before an account is deleted, in the same transaction: takes its balance and its plan away.
+
+    Ledger, periods and sums stay under the account's number. That is no key, was never shown with a name
+    here, and is never given again, so that without the account it names nobody; usage that is still on its
+    way is booked under it, too.
+    """
+    Subscription.objects.filter(user_id=user_id).delete()
+    tell(user_id)
+
+
+def _billable(events: Iterable[UsageEvent]) -> dict[str, UsageEvent]:
+    once: dict[str, UsageEvent] = {}
+    for event in events:
+        if event.billable:
+            once.setdefault(event.id, event)
+    return once
+
+
+def _charge(events: Events, *, wait: bool) -> Charged:
+    try:
+        return charge(events, wait=wait)
+    except NoRow as lacking:
+        # Outside of the transaction: an insert locks too, and in its own order.
+        ensure_subscriptions(lacking.user_ids)
+        gone = set(lacking.user_ids) - set(_known(lacking.user_ids))
+        return charge(events, gone=gone, wait=wait)
+
+
+def _known(user_ids: Iterable[int]) -> Iterable[int]:
+    return Subscription.objects.filter(user_id__in=list(user_ids)).values_list("user_id", flat=True)
+
+
+def _charge_or_split(events: Events, outcome: Outcome, *, wait: bool) -> None:
+    try:
+        _settle(events, outcome, wait=wait)
+    except (*REFUSALS, OperationalError) as error:
+        if not _is_of_an_account(error):
+            raise
+        for of_account in _by_account(events):
+            _charge_account(of_account, outcome, wait=wait)
+
+
+def _charge_account(events: Events, outcome: Outcome, *, wait: bool) -> None:
+    try:
+        _settle(events, outcome, wait=wait)
+    except REFUSALS:
+        for event in events.values():
+            _charge_event(event, outcome, wait=wait)
+    except OperationalError as error:
+        if not _is_of_an_account(error):
+            raise
+        outcome.waiting.update(event.user_id for event in events.values())
+
+
+def _charge_event(event: UsageEvent, outcome: Outcome, *, wait: bool) -> None:
+    try:
+        _settle({event.id: event}, outcome, wait=wait)
+    except REFUSALS as error:
+        outcome.refused[event.id] = error
+    except OperationalError as error:
+        if not _is_of_an_account(error):
+            raise
+        outcome.waiting.add(event.user_id)
+
+
+def _settle(events: Events, outcome: Outcome, *, wait: bool) -> None:
+    charged = _charge(events, wait=wait)
+    outcome.charged += charged.count
+    outcome.waiting |= charged.locked
+
+
+def _by_account(events: Events) -> Iterable[Events]:
+    accounts: dict[int, dict[str, UsageEvent]] = defaultdict(dict)
+    for event in events.values():
+        accounts[event.user_id][event.id] = event
+    return [accounts[user_id] for user_id in sorted(accounts)]
+
+
+def _is_of_an_account(error: Exception) -> bool:
+    """Whether others can be charged in spite of it, which in an outage they cannot."""
+    return isinstance(error, REFUSALS) or getattr(error.__cause__, "sqlstate", None) in IN_THE_WAY

@@ -203,7 +203,9 @@ AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 
 # --- Money ------------------------------------------------------------------------------------------------
 
-# Characters of each usage type that an account may spend while nobody says otherwise; unset: unlimited.
+# Of new accounts: self-hosted (unlimited), free, voice, basic, or another slug of a plan.
+DEFAULT_PLAN = env.str("DEFAULT_PLAN", "self-hosted")
+# Characters of each usage type that a new account may spend in a month; unset: what its plan says.
 DEFAULT_CHARACTER_LIMIT = env.int("DEFAULT_CHARACTER_LIMIT", None, validate=lambda v: v is None or v >= 0)
 
 # --- Sockets ------------------------------------------------------------------------------------------------

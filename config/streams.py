@@ -158,8 +158,7 @@ class StreamConsumer(Generic[Event]):
             self.held = self._take(wait=wait)
         if self.held:
             with BATCH_SECONDS.labels(self.held[0].stream).time():
-                self._handle(self.held)
-                self.settle(self.held)
+                self.settle(self._handle(self.held))
             TAKEN.labels(self.held[0].stream).inc(len(self.held))
         self.held = []
         return self._taken
@@ -174,20 +173,20 @@ class StreamConsumer(Generic[Event]):
             if isinstance(answer, Exception):
                 raise answer
 
-    def _handle(self, entries: Sequence[Entry[Event]]) -> None:
-        """Handle all, or halve until what is refused stands alone, and bury that."""
+    def _handle(self, entries: Sequence[Entry[Event]]) -> Sequence[Entry[Event]]:
+        """Handle all, or halve until what is refused stands alone, and bury that. Return what is done."""
         try:
             self.handle([entry.event for entry in entries])
         except self.refusals as error:
             if len(entries) == 1:
                 entry = entries[0]
                 self._bury(
-                    entry.stream, entry.id, entry.fields, _reason(error), self.settle_args(entry.event)
+                    entry.stream, entry.id, entry.fields, reason_of(error), self.settle_args(entry.event)
                 )
-                return
+                return []
             middle = len(entries) // 2
-            self._handle(entries[:middle])
-            self._handle(entries[middle:])
+            return [*self._handle(entries[:middle]), *self._handle(entries[middle:])]
+        return entries
 
     def _take(self, *, wait: bool) -> list[Entry[Event]]:
         self._claim_stale()
@@ -300,7 +299,7 @@ def _flat(batch: Any) -> Any:
     return batch[0] if batch and isinstance(batch[0], list) else batch
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The kind and, of a database's refusal, its code: messages quote values."""
     code = getattr(error.__cause__, "sqlstate", None)
     return f"{type(error).__name__} {code}" if code else type(error).__name__

@@ -14,6 +14,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from billing.services import ensure_subscriptions
 from yapit import documents, engines, keys
 from yapit.changes import catalog_changed
 from yapit.engines import Engine, VoiceSpec
@@ -52,7 +53,9 @@ def seed(credentials_file: Path | None = None) -> Credentials | None:
     _wait_for_the_others()
     for slug, dotted_path in settings.ENGINES.items():
         _seed_model(slug, engines.engine_class(dotted_path), engines.engine_identity(dotted_path))
-    return _seed_accounts(credentials_file)
+    made = _seed_accounts(credentials_file)
+    ensure_subscriptions()
+    return made
 
 
 def _wait_for_the_others() -> None:

@@ -5,7 +5,8 @@ from django.contrib import admin
 from django.urls import path, reverse
 
 from billing.admin import COUNTED_ROWS, BoundedPaginator
-from billing.models import LedgerEntry, Subscription
+from billing.allowance import allowance
+from billing.models import LedgerEntry, Plan, Subscription
 from billing.services import record_usage
 from tests.billing.usage import make_account, make_event
 
@@ -58,19 +59,27 @@ def test_pages_are_counted_so_far_and_no_farther(django_assert_num_queries):
     assert f"LIMIT {COUNTED_ROWS}" in statements[0]["sql"]
 
 
-def test_a_limit_is_set_without_touching_what_was_charged_meanwhile(admin_client, monkeypatch):
-    user_id = make_account(standard_used=5)
+def test_limits_are_set_without_touching_what_changed_meanwhile(admin_client):
+    user_id = make_account(standard_used=5, premium_purchased=7)
     subscription = Subscription.objects.get(user_id=user_id)
     page = reverse("admin:billing_subscription_change", args=[subscription.pk])
-    save = Subscription.save
 
-    def charged_just_before(self, **kwargs):
-        record_usage([make_event(user_id, 10)])
-        save(self, **kwargs)
-
-    monkeypatch.setattr(Subscription, "save", charged_just_before)
-    response = admin_client.post(page, {"standard_limit": 100, "premium_limit": "", "standard_used": 0})
+    response = admin_client.post(
+        page, {"plan": "", "standard_limit": 100, "premium_limit": "", "premium_purchased": 0}
+    )
 
     assert response.status_code == 302
     subscription.refresh_from_db()
-    assert (subscription.standard_limit, subscription.standard_used) == (100, 15)
+    assert (subscription.standard_limit, subscription.premium_purchased) == (100, 7)
+    assert allowance(user_id, "standard").characters == 95
+
+
+def test_a_plan_brings_its_limits(admin_client):
+    subscription = Subscription.objects.get(user_id=make_account(standard_limit=5))
+    plan, _ = Plan.objects.get_or_create(slug="voice", defaults={"name": "Voice", "premium_limit": 0})
+    page = reverse("admin:billing_subscription_change", args=[subscription.pk])
+
+    admin_client.post(page, {"plan": plan.pk, "standard_limit": 5, "premium_limit": ""})
+
+    subscription.refresh_from_db()
+    assert (subscription.plan, subscription.standard_limit, subscription.premium_limit) == (plan, None, 0)

@@ -48,7 +48,9 @@ REFUSED = [
 
 def test_an_entry_is_read_as_it_was_written():
     event = UsageEvent.from_fields(
-        make_fields(7, 101, id="job-1", multiplier_bp=15_000, usage_type="premium")
+        make_fields(
+            7, 101, id="job-1", multiplier_bp=15_000, usage_type="premium", created_ms=1_767_225_600_000
+        )
     )
 
     assert (event.id, event.user_id, event.characters, event.cost) == ("job-1", 7, 101, 152)

@@ -39,10 +39,37 @@ def test_an_entry_costs_what_the_formula_says(entry, cost):
         entry.save(force_insert=True)
 
 
-@pytest.mark.parametrize("name", ["standard_limit", "premium_limit", "standard_used", "premium_used"])
-def test_limits_and_counters_are_not_negative(name):
+@pytest.mark.parametrize(
+    "name", ["standard_limit", "premium_limit", "standard_purchased", "premium_purchased"]
+)
+def test_limits_and_what_was_purchased_are_not_negative(name):
     with pytest.raises(IntegrityError, match=f"subscription_{name}_not_negative"), transaction.atomic():
         make_account(**{name: -1})
+
+
+def test_nobody_has_purchased_characters_and_debt():
+    with pytest.raises(IntegrityError, match="premium_debt_is_paid_first"), transaction.atomic():
+        make_account(premium_rollover=-1, premium_purchased=1)
+
+
+def test_a_counter_is_not_negative():
+    with pytest.raises(IntegrityError, match=r"period_(used|total)_not_negative"), transaction.atomic():
+        make_account(standard_used=-1)
+
+
+def test_the_parts_of_an_entry_add_up(entry):
+    entry.pk, entry.event_id, entry.from_purchased = None, "another", 1
+    with pytest.raises(IntegrityError, match="ledger_parts_add_up"):
+        entry.save(force_insert=True)
+
+
+@pytest.mark.parametrize("lacking", ["reason", "operator"])
+def test_a_gift_has_a_reason_and_an_operator(entry, lacking):
+    entry.pk, entry.event_id, entry.kind = None, "another", "grant"
+    entry.reason = entry.operator = "said"
+    setattr(entry, lacking, "")
+    with pytest.raises(IntegrityError, match="changes_have_reason_and_operator"):
+        entry.save(force_insert=True)
 
 
 def test_the_ledger_outlives_the_account(entry):

@@ -196,7 +196,7 @@ def test_a_batch_leaves_one_line_with_counts_and_no_names(redis, consumer, caplo
         drain(consumer)
 
     [line] = [record for record in caplog.records if record.message == "billing_processed"]
-    assert (line.events, line.charged, line.users, line.characters) == (3, 3, 2, 30)
+    assert (line.events_count, line.charged_count, line.users_count, line.text_length) == (3, 3, 2, 30)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -29,7 +29,7 @@ import django
 django.setup()
 from django.conf import settings
 from django.core.management import call_command
-from billing import services
+from billing import ledger, locks
 from billing.management.commands import run_billing
 settings.BILLING_BATCH_HOOKS = []
 def kill(*args, **kwargs):
@@ -37,11 +37,22 @@ def kill(*args, **kwargs):
 {change}
 call_command("run_billing", *sys.argv[1:])
 """
-EXIT_SECONDS = 10
+EXIT_SECONDS = 30
 
+STOPPED_IN_HAND = """
+write = ledger.insert
+def wait_for_the_signal(rows):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    print("in hand", file=sys.stderr, flush=True)
+    signal.sigwait([signal.SIGTERM])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    os.kill(os.getpid(), signal.SIGTERM)
+    write(rows)
+ledger.insert = wait_for_the_signal
+"""
 KILLED = {
-    "before the charge": "run_billing.record_usage = kill",
-    "within the transaction": "services._write_counters = kill",
+    "before the charge": "run_billing.charge_batch = kill",
+    "within the transaction": "ledger.write_counters = kill",
     "between commit and acknowledgement": "run_billing.BillingConsumer.settle = kill",
 }
 
@@ -95,15 +106,29 @@ def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
 
 def test_told_to_stop_it_finishes_the_batch_in_hand(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
-    with billing_process() as billing:
-        with row_held(user_id):
-            wait_until(someone_waits_for_a_row)
-            billing.terminate()
+    with billing_process(change=STOPPED_IN_HAND) as billing:
+        assert b"in hand" in billing.stderr.readline()
+        billing.terminate()
 
         assert billing.wait(EXIT_SECONDS) == 0
 
     assert used(user_id) == 10
     assert redis.xlen("billing") == 0
+
+
+def test_told_to_stop_it_leaves_locked_accounts_to_its_successor(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    publish(redis, other := make_account(standard_used=0), 10)
+    with row_held(user_id), billing_process() as billing:
+        wait_until(lambda: used(other) == 10, 30)
+        billing.terminate()
+
+        assert billing.wait(EXIT_SECONDS) == 0
+    assert used(user_id) == 0
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 10
 
 
 def test_told_to_stop_while_nothing_comes_it_ends(redis):
@@ -117,8 +142,8 @@ def test_told_to_stop_while_nothing_comes_it_ends(redis):
 def test_its_database_connection_killed_it_resumes(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     with billing_process("--drain") as billing:
-        with row_held(user_id):
-            wait_until(someone_waits_for_a_row)
+        with ledger_held():
+            wait_until(someone_waits_for_a_lock, 30)
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {WAITING}")
 
@@ -128,13 +153,30 @@ def test_its_database_connection_killed_it_resumes(redis):
     assert LedgerEntry.objects.count() == 1
 
 
-def test_a_row_locked_for_longer_than_the_timeout_is_waited_out(redis):
+def test_a_locked_account_delays_nobody_else_and_is_charged_once_it_is_free(redis):
+    locked, other = make_account(standard_used=0), make_account(standard_used=0)
+    for _ in range(3):
+        publish(redis, locked, 10)
+        publish(redis, other, 10)
+    with billing_process("--drain") as billing:
+        with row_held(locked):
+            wait_until(lambda: used(other) == 30, 30)
+            publish(redis, other, 10)
+            wait_until(lambda: used(other) == 40, 30)
+            assert used(locked) == 0
+
+        assert billing.wait(EXIT_SECONDS) == 0
+
+    assert used(locked) == 30
+    assert redis.xlen("billing") == 0
+
+
+def test_while_the_ledger_is_locked_everybody_waits_and_nothing_is_lost(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
-    with billing_process("--drain", change="services.LOCK_TIMEOUT = '50ms'") as billing:
-        with row_held(user_id):
-            for line in billing.stderr:
-                if b"OperationalError" in line:
-                    break
+    with billing_process("--drain", change="locks.LOCK_TIMEOUT = '50ms'") as billing:
+        with ledger_held():
+            wait_until(someone_waits_for_a_lock, 30)
+            wait_until(lambda: not someone_waits_for_a_lock(), 30)
 
         assert billing.wait(EXIT_SECONDS) == 0
 
@@ -163,7 +205,7 @@ def drain_as_successor(redis) -> None:
         BillingConsumer(redis).run(StopFlag(), drain=True)
 
 
-def someone_waits_for_a_row() -> bool:
+def someone_waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {WAITING}")
         return cursor.fetchone()[0] > 0
@@ -173,6 +215,14 @@ def someone_waits_for_a_row() -> bool:
 def row_held(user_id: int):
     with transaction.atomic():
         Subscription.objects.select_for_update().get(user_id=user_id)
+        yield
+
+
+@contextlib.contextmanager
+def ledger_held():
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE billing_ledgerentry IN EXCLUSIVE MODE")
         yield
 
 

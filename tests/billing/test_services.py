@@ -7,8 +7,8 @@ from unittest import mock
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
 
-from billing import services
-from billing.models import LedgerEntry, Subscription
+from billing import charging, ledger, locks
+from billing.models import LedgerEntry, Subscription, UsagePeriod
 from billing.services import ensure_subscriptions, record_usage
 from tests.billing.usage import make_account, make_event, used
 
@@ -34,8 +34,7 @@ def test_each_usage_type_has_its_own_counter():
         [make_event(user_id, 10), make_event(user_id, 7, usage_type="premium", multiplier_bp=20_000)]
     )
 
-    subscription = Subscription.objects.get(user_id=user_id)
-    assert (subscription.standard_used, subscription.premium_used) == (10, 14)
+    assert (used(user_id, "standard"), used(user_id, "premium")) == (10, 14)
 
 
 @pytest.mark.django_db
@@ -101,7 +100,7 @@ def test_the_number_of_statements_does_not_grow_with_the_batch(django_assert_max
     user_ids = [make_account(standard_used=1) for _ in range(accounts)]
     events = [make_event(user_id) for user_id in user_ids for _ in range(10)]
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(13):
         record_usage(events)
 
 
@@ -119,8 +118,7 @@ def test_without_the_row_lock_a_charge_is_lost():
     """Shows that the test above can fail: without it, its passing would prove nothing."""
     user_id = make_account(standard_used=0)
 
-    unlocked = Subscription.objects.all()
-    with mock.patch.object(Subscription.objects, "select_for_update", return_value=unlocked):
+    with unlocked(Subscription), unlocked(UsagePeriod):
         charge_twice_at_once(user_id, 30)
 
     assert used(user_id) == 30
@@ -146,7 +144,7 @@ def test_one_event_of_an_account_that_is_gone_is_written_once_by_two_processes()
 
 @pytest.mark.django_db(transaction=True)
 def test_a_row_locked_elsewhere_is_given_up_after_the_timeout(monkeypatch):
-    monkeypatch.setattr(services, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", "50ms")
     user_id = make_account(standard_used=0)
 
     with transaction.atomic():
@@ -156,6 +154,10 @@ def test_a_row_locked_elsewhere_is_given_up_after_the_timeout(monkeypatch):
     assert [type(failure) for failure in failures] == [OperationalError]
 
 
+def unlocked(model):
+    return mock.patch.object(model.objects, "select_for_update", return_value=model.objects.all())
+
+
 def charge_twice_at_once(user_id: int, chars: int) -> None:
     run_twice_at_once([[make_event(user_id, chars)], [make_event(user_id, chars)]])
 
@@ -163,15 +165,15 @@ def charge_twice_at_once(user_id: int, chars: int) -> None:
 def run_twice_at_once(batches) -> list[int]:
     """Both have read before either writes, unless a lock keeps one of them from reading."""
     both_have_read = threading.Barrier(2)
-    look_up, charged = services._without_recorded, []
+    look_up, charged = ledger.recorded, []
 
-    def look_up_and_wait(events):
-        new = look_up(events)
+    def look_up_and_wait(event_ids):
+        known = look_up(event_ids)
         with contextlib.suppress(threading.BrokenBarrierError):  # then the other waits for our lock
             both_have_read.wait(0.5)
-        return new
+        return known
 
-    with mock.patch.object(services, "_without_recorded", look_up_and_wait):
+    with mock.patch.object(charging.ledger, "recorded", look_up_and_wait):
         threads = [threading.Thread(target=_charge, args=(batch, charged)) for batch in batches]
         for thread in threads:
             thread.start()

@@ -68,8 +68,9 @@ def failures_are_not_charged(scene: Scene) -> Iterator[str]:
 
 def counters_are_sums_of_the_ledger(scene: Scene) -> Iterator[str]:
     counted = scene.database.execute(
-        "SELECT user_id, standard_used, premium_used FROM billing_subscription"
-        " WHERE standard_used + premium_used > 0"
+        "SELECT user_id, coalesce(sum(total) FILTER (WHERE usage_type = 'standard'), 0)::bigint,"
+        " coalesce(sum(total) FILTER (WHERE usage_type = 'premium'), 0)::bigint"
+        " FROM billing_usageperiod WHERE total > 0 GROUP BY user_id"
     ).fetchall()
     summed = scene.database.execute(
         "SELECT user_id, coalesce(sum(cost) FILTER (WHERE usage_type = 'standard'), 0)::bigint,"

@@ -10,6 +10,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from billing.services import ensure_subscriptions
 from yapit import changes, keys
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
 from yapit.models import ApiKey, Preferences, Profile
@@ -26,6 +27,11 @@ class PreferencesInline(admin.StackedInline):  # type: ignore[type-arg]
 class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
     inlines = (ProfileInline, PreferencesInline)
     tell = staticmethod(changes.accounts_changed)
+
+    def save_model(self, request: HttpRequest, obj: User, form: "ModelForm[User]", change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            ensure_subscriptions([obj.pk])
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()  # a new account is made first, as Django does it
