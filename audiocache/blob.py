@@ -11,7 +11,7 @@ there because the audio's checksum does not cover it: a flipped bit in a duratio
 import hashlib
 import zlib
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -37,8 +37,19 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     words: tuple[tuple[str, Count, Count], ...] = ()  # text, start and end in ms
 
 
+class Front(msgspec.Struct, frozen=True, array_like=True):
+    """The first fields of a Header: all that it takes to send the audio. The words are passed over."""
+
+    duration_ms: Count
+    media_type: str
+    sha256: Digest
+    length: Count
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
+_front_decoder = msgspec.msgpack.Decoder(Front)
+AnyHeader = TypeVar("AnyHeader", Header, Front)
 
 
 def header_for(
@@ -64,13 +75,26 @@ def pack(header: Header, audio: bytes) -> bytes:
 
 def header_of(prefix: bytes | memoryview) -> Header:
     """The header at the beginning of a blob; what follows it may be missing."""
-    return _parse(memoryview(prefix))[0]
+    return _parse(memoryview(prefix), _decoder)[0]
+
+
+def front_of(prefix: bytes | memoryview) -> Front:
+    """The same, for whoever does not want the words."""
+    return _parse(memoryview(prefix), _front_decoder)[0]
 
 
 def split(blob: bytes | memoryview) -> tuple[Header, memoryview]:
     """Header and audio (a view, not a copy). The audio's checksum is not looked at: see verify."""
-    view = memoryview(blob)
-    header, end = _parse(view)
+    return _split(memoryview(blob), _decoder)
+
+
+def split_front(blob: bytes | memoryview) -> tuple[Front, memoryview]:
+    """The same, for whoever does not want the words."""
+    return _split(memoryview(blob), _front_decoder)
+
+
+def _split(view: memoryview, decoder: "msgspec.msgpack.Decoder[AnyHeader]") -> tuple[AnyHeader, memoryview]:
+    header, end = _parse(view, decoder)
     audio = view[end:]
     if len(audio) != header.length:
         raise BadBlob("the audio is not as long as its header says")
@@ -81,7 +105,7 @@ def verify(header: Header, audio: bytes | memoryview) -> bool:
     return len(audio) == header.length and hashlib.sha256(audio).digest() == header.sha256
 
 
-def _parse(view: memoryview) -> tuple[Header, int]:
+def _parse(view: memoryview, decoder: "msgspec.msgpack.Decoder[AnyHeader]") -> tuple[AnyHeader, int]:
     end = LENGTH_BYTES + int.from_bytes(view[:LENGTH_BYTES])
     if not LENGTH_BYTES + CRC_BYTES < end <= min(len(view), LENGTH_BYTES + MAX_HEADER_BYTES):
         raise BadBlob("the header is not all there")
@@ -89,6 +113,6 @@ def _parse(view: memoryview) -> tuple[Header, int]:
     if zlib.crc32(body) != int.from_bytes(view[end - CRC_BYTES : end]):
         raise BadBlob("the header is damaged")
     try:
-        return _decoder.decode(body), end
+        return decoder.decode(body), end
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise BadBlob("the header is not one of ours") from exc

@@ -8,7 +8,7 @@ from audiocache import blob
 def header_fits(meta: bytes, sha256: bytes) -> bool:
     """Whether a header is whole and speaks of this audio."""
     try:
-        return blob.header_of(meta).sha256 == sha256
+        return blob.front_of(meta).sha256 == sha256
     except blob.BadBlob:
         return False
 

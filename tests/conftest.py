@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import config.caching
+import config.hot_values
 import config.redis
 
 
@@ -37,6 +38,7 @@ def audio_dir(tmp_path, settings):
 async def _closed_pool():
     yield
     await config.caching.stop_listening()
+    await config.hot_values.close_hot_values()
     await config.redis.close_hot()
 
 

@@ -3,13 +3,16 @@ block passes here. Redis first, SQLite second; no middleware, and the ORM never 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from queue import SimpleQueue
 from typing import Any
 
 from django.conf import settings
@@ -19,10 +22,11 @@ from audiocache import blob
 from audiocache.errors import StoreUnavailable
 from audiocache.store import Found, store_for
 from config import metrics
-from config import redis as redis_clients
+from config.hot_values import hot_values
 from yapit import conditional, error_body
 from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
 from yapit.identity import identify_scope
+from yapit.touches import touches
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +34,12 @@ AUDIO_PATH = re.compile(r"/v1/audio/([0-9a-f]{64})")
 MEDIA_TYPE = re.compile(r"audio/[a-z0-9.+-]+(; ?codecs=[a-z0-9.,+-]+)?")
 LOOKED_AT = frozenset({b"if-none-match", b"if-range", b"range"})
 FOR_EVER = "max-age=31536000, immutable"
-COLD_THREADS = 4
+COLD_THREADS = 2
 COLD_WAITING = 256  # reads of SQLite under way or waiting; more are refused
 RETRY_SECONDS = 1
 
 REQUESTS = metrics.counter("audio_requests", "Requests for audio by how they ended", ["outcome"])
+HOT, COLD, KNOWN = (REQUESTS.labels(outcome) for outcome in ("hot", "cold", "known"))
 
 Scope = Mapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,24 +68,60 @@ class Audio:
 
 
 class ColdReads:
-    """Reads SQLite in a few threads of its own, so that no disk ever holds the event loop."""
+    """Reads SQLite in a few threads of its own, so that no disk ever holds the event loop.
+
+    An executor takes longer to pass a piece of work there and back than most reads take.
+    """
 
     def __init__(self, read: Callable[[str], Found | None]) -> None:
         self._read = read
-        self._pool = ThreadPoolExecutor(COLD_THREADS, thread_name_prefix="audio")
-        self._room = threading.BoundedSemaphore(COLD_WAITING)
+        self._asked: SimpleQueue[tuple[str, asyncio.Future[Found | None]]] = SimpleQueue()
+        self._done: deque[tuple[asyncio.Future[Found | None], Found | Exception | None]] = deque()
+        self._waiting = 0
+        self._threads: list[threading.Thread] = []
 
     async def get(self, hash_hex: str) -> Found | None:
-        if not self._room.acquire(blocking=False):
+        if self._waiting >= COLD_WAITING:
             raise Unavailable
-        reading = self._pool.submit(self._read, hash_hex)
-        # Not in a `finally` here: a listener who hangs up does not take the read out of the queue.
-        reading.add_done_callback(lambda _: self._room.release())
+        if len(self._threads) < min(COLD_THREADS, self._waiting + 1):
+            self._start_thread()
+        self._waiting += 1
+        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        self._asked.put((hash_hex, answer))
         try:
-            return await asyncio.wrap_future(reading)
+            return await answer
         except StoreUnavailable as exc:
             logger.warning("audio cannot be read: %s", exc)
             raise Unavailable from exc
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"audio-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            hash_hex, answer = self._asked.get()
+            outcome: Found | Exception | None
+            try:
+                outcome = self._read(hash_hex)
+            except Exception as exc:  # it is its asker's to handle
+                outcome = exc
+            self._done.append((answer, outcome))
+            with contextlib.suppress(RuntimeError):  # its event loop has ended
+                answer.get_loop().call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        """All that is there, in the event loop; a listener who hung up has cancelled what was for them."""
+        while self._done:
+            answer, outcome = self._done.popleft()
+            self._waiting -= 1
+            if answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
 
 
 class AudioApplication:
@@ -124,7 +165,7 @@ class AudioApplication:
     async def _represent(self, hash_hex: str, scope: Scope) -> Answer:
         asked = _looked_at(scope["headers"])
         if conditional.is_known(asked.get(b"if-none-match"), hash_hex):
-            REQUESTS.labels("known").inc()
+            KNOWN.inc()
             return Answer(304, _lasting(hash_hex))
         try:
             audio = await self._find(hash_hex)
@@ -134,6 +175,7 @@ class AudioApplication:
         if audio is None:
             REQUESTS.labels("gone").inc()
             return _error(404, "audio_gone", "This audio is not here (any longer): ask for its block again.")
+        touches().note(hash_hex)
         wanted = asked.get(b"range") if scope["method"] == "GET" else None  # HEAD has no ranges
         if wanted and not conditional.may_be_partial(asked.get(b"if-range"), audio.checksum):
             wanted = None
@@ -142,7 +184,7 @@ class AudioApplication:
     async def _find(self, hash_hex: str) -> Audio | None:
         """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
         try:
-            hot: Any = await redis_clients.hot().get(f"audio:{hash_hex}")
+            hot = await hot_values().get(f"audio:{hash_hex}")
         except RedisError as exc:
             logger.warning("no hot audio: %s", type(exc).__name__)
             cold = await self._cold.get(hash_hex)
@@ -156,21 +198,21 @@ class AudioApplication:
         return audio
 
 
-def _hot_audio(value: bytes | None) -> Audio | None:
+def _hot_audio(value: memoryview | None) -> Audio | None:
     if value is None:
         return None
     try:
-        header, data = blob.split(value)
+        front, data = blob.split_front(value)
     except blob.BadBlob:  # the persister finds it, too, and has it made again
         return None
-    REQUESTS.labels("hot").inc()
-    return Audio(data, header.media_type, header.sha256.hex())
+    HOT.inc()
+    return Audio(data, front.media_type, front.sha256.hex())
 
 
 def _cold_audio(found: Found) -> Audio:
-    header = blob.header_of(found.header)  # whole, or the store would not have given it
-    REQUESTS.labels("cold").inc()
-    return Audio(found.audio, header.media_type, header.sha256.hex())
+    front = blob.front_of(found.header)  # whole, or the store would not have given it
+    COLD.inc()
+    return Audio(found.audio, front.media_type, front.sha256.hex())
 
 
 def _looked_at(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
@@ -195,18 +237,22 @@ def _with_body(audio: Audio, hash_hex: str, wanted: str | None) -> Answer:
             ((b"content-range", b"bytes */%d" % length),),
         )
     start, stop = span or (0, length)
-    media_type = audio.media_type if MEDIA_TYPE.fullmatch(audio.media_type) else "application/octet-stream"
     headers: Headers = (
-        (b"content-type", media_type.encode()),
+        (b"content-type", _content_type(audio.media_type)),
         (b"content-length", b"%d" % (stop - start)),
         (b"accept-ranges", b"bytes"),
         (b"x-audio-sum", audio.checksum.encode()),
         *_lasting(hash_hex),
     )
     if span is None:
-        return Answer(200, headers, bytes(audio.data))
+        return Answer(200, headers, bytes(audio.data))  # Daphne takes nothing else
     partial = (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, length))
     return Answer(206, (*headers, partial), bytes(audio.data[start:stop]))
+
+
+@lru_cache
+def _content_type(media_type: str) -> bytes:
+    return media_type.encode() if MEDIA_TYPE.fullmatch(media_type) else b"application/octet-stream"
 
 
 def _lasting(hash_hex: str) -> Headers:

@@ -1,5 +1,6 @@
 """What a single connection may ask of us, whichever server it meets."""
 
+HEAD_BYTES = 65536  # of one request: its line and its headers
 MESSAGE_BYTES = 65536  # our largest message is a request for 32 blocks
 PING_SECONDS = 10
 PONG_SECONDS = 10

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from config.drain import drain
@@ -54,6 +55,29 @@ class DrainedServer(uvicorn.Server):
         return not self.server_state.connections and not self.server_state.tasks
 
 
+class GuardedHttp(HttpToolsProtocol):
+    """Bounds what comes before a body: the parser would keep whatever is sent."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head_bytes = 0
+        self._is_in_body = False
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._is_in_body and self._head_bytes > limits.HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's head is too long.")
+
+    def on_headers_complete(self) -> None:
+        self._is_in_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_body, self._head_bytes = False, 0
+        super().on_message_complete()
+
+
 class GuardedWebSocket(WebSocketsSansIOProtocol):
     """Bounds the wait for the answer to a closing handshake."""
 
@@ -65,7 +89,8 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 def run(application: Callable[..., Any], listening: socket.socket, drain_seconds: float) -> None:
     configuration = uvicorn.Config(
         application,
-        http="h11",
+        http=GuardedHttp,
+        loop="uvloop",
         ws=GuardedWebSocket,
         ws_max_size=limits.MESSAGE_BYTES,
         ws_ping_interval=limits.PING_SECONDS,

@@ -79,6 +79,17 @@ def start(server):
         yield begin
 
 
+def test_a_request_whose_head_has_no_end_is_cut_off(web):
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                connection.sendall(b"X-Padding: " + b"x" * 1000 + b"\r\n")
+            connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            assert not connection.recv(100).startswith(b"HTTP/1.1 2")
+
+
 def test_health_is_told_without_naming_the_server(web):
     with web.get("/health") as response:
         assert response.status == 200

@@ -6,9 +6,7 @@ import threading
 from dataclasses import dataclass
 
 import pytest
-import redis.asyncio
 
-import config.redis
 from audiocache import blob
 from audiocache.errors import StoreUnavailable
 from audiocache.store import AudioStore
@@ -85,10 +83,9 @@ async def cold(async_redis, store):
 
 
 @pytest.fixture
-def no_redis(monkeypatch):
+def no_redis(settings):
     """Nobody listens where Redis should be."""
-    client = redis.asyncio.Redis(port=1)
-    monkeypatch.setattr(config.redis, "hot", lambda: client)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture(params=["hot", "cold"])
