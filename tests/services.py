@@ -58,6 +58,7 @@ def start(services: contextlib.ExitStack) -> dict[str, str]:
         "AUDIO_DIR": str(folder / "audio"),
         "SECRET_KEY": secrets.token_hex(32),
         "API_KEY_PEPPER": secrets.token_hex(32),
+        "SHARED_RESPONSES": "0",  # one test would be served what another one built
     }
 
 

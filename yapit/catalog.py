@@ -1,27 +1,19 @@
-"""Which models and voices an account may use, and what choosing one means for a job."""
+"""What choosing a model and a voice means for a job, decided from what is kept in memory."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
+import msgspec
 from django.conf import settings
-from django.db.models import Q, QuerySet
 
-from config import caching
-from yapit import changes
+from yapit import voices
 from yapit.errors import UnknownModel, UnknownVoice
-from yapit.models import Profile, TTSModel, Voice
-from yapit.models.speech import SLUG
-from yapit.offload import offload
-
-CACHED_SECONDS = 30.0
-CACHED_BYTES = 8 * 1024 * 1024
+from yapit.voices import Offer, Slice, Speaker
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenAs:
-    """All that a job and its hash need to know of a model and a voice."""
+    """All that a job and its hash need to know of a model and a voice. The caller's own."""
 
     model_slug: str
     voice_slug: str
@@ -32,98 +24,64 @@ class SpokenAs:
     usage_type: str
 
 
-_Choice = tuple[str | None, str | None, int]
-_resolved: caching.MemoryCache[_Choice, SpokenAs] = caching.MemoryCache(
-    "choices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
-)
-
-
-def active_models() -> QuerySet[TTSModel]:
-    return TTSModel.objects.filter(is_active=True)
-
-
-def visible_voices(user_id: int | None) -> QuerySet[Voice]:
-    """Active voices of active models that this account may use; None: those that anybody may."""
-    voices = Voice.objects.filter(is_active=True, model__is_active=True).select_related("model")
-    return voices.filter(_allowed(user_id)).distinct().order_by("model_id", "id")
-
-
-def _allowed(user_id: int | None) -> Q:
-    everyones = Q(owner=None, approved=True)
-    if user_id is None:
-        return everyones
-    shared = Voice.testers.through.objects.filter(user_id=user_id, user__profile__is_tester=True)
-    allowed = everyones | Q(owner=user_id) | Q(pk__in=shared.values("voice_id"))
-    if Profile.objects.filter(user_id=user_id, is_reviewer=True).exists():
-        allowed |= Q(approved=False)
-    return allowed
-
-
 def resolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
-    """What a request means by a model and a voice; a missing one is the default. Remembered for 30 s.
+    """What a request means by a model and a voice; a missing one is the default.
 
     Raises UnknownModel or UnknownVoice, also for what this account may not use.
     """
-    choice = (model_slug, voice_slug, user_id)
-    return _resolved.get_or_fetch(choice, partial(_look_up, *choice))
+    found = _find(model_slug, voice_slug, voices.slices(user_id))
+    if found is None:
+        raise _missing(model_slug, voice_slug, voices.models())
+    return _spoken_as(found)
 
 
 async def aresolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
-    """`resolve` without leaving the event loop while the answer is remembered."""
-    choice = (model_slug, voice_slug, user_id)
-    return await _resolved.aget_or_fetch(choice, partial(offload, _look_up, *choice))
+    """`resolve` without leaving the event loop while the voices are remembered."""
+    found = _find(model_slug, voice_slug, await voices.aslices(user_id))
+    if found is None:
+        raise _missing(model_slug, voice_slug, await voices.amodels())
+    return _spoken_as(found)
 
 
 def remembered(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs | None:
     """`resolve`, where nothing has to be asked for it."""
-    return _resolved.get((model_slug, voice_slug, user_id), None)
+    slices = voices.remembered(user_id)
+    found = _find(model_slug, voice_slug, slices) if slices else None
+    return _spoken_as(found) if found else None
 
 
 def forget() -> None:
     """Forget every answer, in this process."""
-    _resolved.flush()
+    voices.forget()
 
 
-def _forget_account(event: str) -> None:
-    user_id = event.removeprefix(changes.ACCOUNT)
-    _resolved.invalidate_if(lambda choice, _: str(choice[2]) == user_id)
-
-
-caching.subscribe(changes.CATALOG, lambda _: forget(), missed=forget)
-caching.subscribe(f"{changes.ACCOUNT}*", _forget_account)
-
-
-def _look_up(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
-    for slug, unknown in ((model_slug, UnknownModel), (voice_slug, UnknownVoice)):
-        if slug and not re.fullmatch(SLUG, slug):
-            raise unknown("This is not the name of any model or voice.")
-    voices = visible_voices(user_id)
+def _find(model_slug: str | None, voice_slug: str | None, slices: tuple[Slice, Slice]) -> Offer | None:
     if voice_slug:
-        voices = voices.filter(slug=voice_slug)
-    if model_slug or not voice_slug:
-        voices = voices.filter(model__slug=model_slug or settings.DEFAULT_MODEL)
-    voice = voices.first()
-    if voice is None:
-        raise _missing(model_slug, voice_slug)
-    return _spoken_as(voice)
+        named = [part.by_slug[voice_slug] for part in slices if voice_slug in part.by_slug]
+        return next((offer for offer in named if model_slug in (None, "", offer.model.slug)), None)
+    model = model_slug or settings.DEFAULT_MODEL
+    firsts = [first for part in slices if (first := part.first_of(model))]
+    return min(firsts, key=lambda offer: offer.rank, default=None)
 
 
-def _missing(model_slug: str | None, voice_slug: str | None) -> UnknownModel | UnknownVoice:
-    if model_slug and not active_models().filter(slug=model_slug).exists():
+def _missing(
+    model_slug: str | None, voice_slug: str | None, models: tuple[Speaker, ...]
+) -> UnknownModel | UnknownVoice:
+    if model_slug and all(model.slug != model_slug for model in models):
         return UnknownModel("There is no such model.")
     if voice_slug:
         return UnknownVoice("There is no such voice, or not for this model and account.")
     return UnknownVoice("This model has no voice for this account.")
 
 
-def _spoken_as(voice: Voice) -> SpokenAs:
-    model = voice.model
+def _spoken_as(offer: Offer) -> SpokenAs:
+    model = offer.model
     return SpokenAs(
         model_slug=model.slug,
-        voice_slug=voice.slug,
-        parameters=voice.parameters,
+        voice_slug=offer.slug,
+        parameters=msgspec.json.decode(offer.parameters, type=dict[str, object]),
         revision=model.revision,
         codec=model.codec,
-        multiplier_bp=model.usage_multiplier_bp,
+        multiplier_bp=model.multiplier_bp,
         usage_type=model.usage_type,
     )

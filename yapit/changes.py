@@ -11,18 +11,21 @@ from django.db import transaction
 
 from config import caching
 
-CATALOG = "catalog"
+CATALOG = "catalog:all"
 ACCOUNT = "account:"  # and its id
+ACCESS = "access:"  # and the account's id
+PREFERENCES = "preferences:"  # and the account's id
 KEY = "key:"  # and its public id
 SESSION = "session:"  # and the hash of its key
 RENEWED = ":renewed"  # at the end of a session's event: it goes on under another key
 DOCUMENT = "document:"  # and its id
 CREDIT = "credit:"  # and the account's id; raised with an epoch, by `config.caching.bump`
+LEADERBOARD = "leaderboard:all"
 
 
 def catalog_changed() -> None:
     """A model or a voice, or who may use it."""
-    _tell(CATALOG)
+    _announce(CATALOG)
 
 
 def accounts_changed(*user_ids: int) -> None:
@@ -30,13 +33,25 @@ def accounts_changed(*user_ids: int) -> None:
     _tell(*(f"{ACCOUNT}{user_id}" for user_id in user_ids))
 
 
+def access_changed(*user_ids: int) -> None:
+    """Which voices they may use. Nobody is sent away for it."""
+    _tell(*(f"{ACCESS}{user_id}" for user_id in user_ids))
+
+
+def preferences_changed(user_id: int) -> None:
+    _tell(f"{PREFERENCES}{user_id}")
+
+
+def documents_changed(*document_ids: UUID, is_public: bool = True) -> None:
+    """Who may read them, what they are called, or whether they are there. What they say never changes.
+
+    `is_public`: one of them is, or was; others are on no list.
+    """
+    _announce(*(f"{DOCUMENT}{document_id}" for document_id in document_ids), *([LEADERBOARD] * is_public))
+
+
 def keys_changed(*key_ids: str) -> None:
     _tell(*(f"{KEY}{key_id}" for key_id in key_ids))
-
-
-def documents_changed(*document_ids: UUID) -> None:
-    """Who may read them, or whether they are there at all. What they say never changes."""
-    _tell(*(f"{DOCUMENT}{document_id}" for document_id in document_ids))
 
 
 def session_ended(session_key: str) -> None:
@@ -53,6 +68,11 @@ def is_about_session(event: str, session_key: str) -> bool:
 
 def _session(session_key: str) -> str:
     return SESSION + hashlib.sha256(session_key.encode()).hexdigest()
+
+
+def _announce(*events: str) -> None:
+    """What responses were built of, which are kept in Redis as well."""
+    transaction.on_commit(partial(caching.announce, *events))
 
 
 def _tell(*events: str) -> None:

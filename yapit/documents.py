@@ -25,6 +25,7 @@ MAX_CONTENT = 500_000  # characters
 UNTITLED = "Untitled"
 ROWS_AT_ONCE = 1000
 LARGEST_INDEX = 2**31 - 1  # of the column
+NOBODY = 0  # the number of no account: sees what is public
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,11 @@ def find(document_id: UUID, user_id: int) -> Seen:
     return _seen(document, user_id)
 
 
+def is_public(document_id: UUID) -> bool:
+    """False also for what does not exist."""
+    return Document.objects.filter(pk=document_id, is_public=True).exists()
+
+
 def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[Seen], int]:
     """An account's documents, last heard or made first, and how many there are in all."""
     own = Document.objects.filter(owner_id=user_id)
@@ -212,8 +218,10 @@ def change(
         fields["updated"] = timezone.now()
         if not Document.objects.filter(pk=document_id, owner_id=user_id).update(**fields):
             raise _missing()
-        changes.documents_changed(document_id)
-    return find(document_id, user_id)
+    seen = find(document_id, user_id)
+    if fields:
+        changes.documents_changed(document_id, is_public=seen.document.is_public or is_public is False)
+    return seen
 
 
 def delete(document_id: UUID, user_id: int) -> None:

@@ -6,6 +6,7 @@ served, built once for all processes. `subscribe` and `listen` hear what `publis
 """
 
 from config.caching.bus import Bus, listen, stop_listening, subscribe
+from config.caching.clearing import all_caches, clear, flush_all
 from config.caching.epochs import abump, aepoch, aepochs, announce, bump, epoch
 from config.caching.events import apublish, publish
 from config.caching.flight import MISSING, FetchAbandoned, Flights
@@ -23,11 +24,14 @@ __all__ = [
     "abump",
     "aepoch",
     "aepochs",
+    "all_caches",
     "announce",
     "apublish",
     "bump",
     "caches",
+    "clear",
     "epoch",
+    "flush_all",
     "listen",
     "publish",
     "response_caches",

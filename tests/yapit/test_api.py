@@ -8,9 +8,10 @@ from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
 from django.db import IntegrityError, OperationalError
 
+from config import caching
 from tests.yapit.browsing import Client, own_page, with_key
 from tests.yapit.making import make_model, make_user, make_voice
-from yapit import catalog, documents, identity, keys
+from yapit import documents, keys
 from yapit.api.app import api
 from yapit.models import Voice
 from yapit.offload import offload
@@ -40,8 +41,7 @@ def filled(path):
 
 @pytest.fixture(autouse=True)
 def _nobody_remembered():
-    identity.forget()
-    catalog.forget()
+    caching.flush_all()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.yapit.making import make_model, make_user, make_voice
-from yapit import catalog
+from yapit import catalog, roles, voices
 from yapit.errors import UnknownModel, UnknownVoice
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +17,10 @@ def _nothing_remembered():
 
 
 def slugs(user=None):
-    return {voice.slug for voice in catalog.visible_voices(user and user.pk)}
+    """What an account may use."""
+    if user is None:
+        return {offer.slug for offer in voices.read_everyones()}
+    return {slug for part in voices.slices(user.pk) for slug in part.by_slug}
 
 
 def test_a_choice_carries_all_that_a_job_needs():
@@ -103,9 +106,11 @@ def test_a_tester_sees_what_is_shared_with_that_tester():
 def test_who_is_no_tester_any_longer_sees_nothing_shared():
     former = make_user(tester=True)
     make_voice("shared", owner=make_user()).testers.add(former)
+    assert slugs(former) == {"shared"}
 
     former.profile.is_tester = False
     former.profile.save(update_fields=["is_tester"])
+    roles.forget()
 
     assert slugs(former) == set()
 
@@ -133,10 +138,21 @@ def test_a_choice_is_remembered_and_never_for_another_account():
 async def test_a_socket_asks_without_leaving_the_event_loop():
     user, voice = await make("aria")
 
+    assert catalog.remembered(None, voice, user) is None
     first = await catalog.aresolve(None, voice, user)
 
     assert first.voice_slug == "aria"
-    assert await catalog.aresolve(None, voice, user) is first
+    assert await catalog.aresolve(None, voice, user) == first == catalog.remembered(None, voice, user)
+
+
+def test_what_one_caller_does_to_its_copy_nobody_else_sees():
+    user = make_user()
+    make_voice("aria", parameters={"pitch": {"low": 2}})
+    first = catalog.resolve(None, "aria", user.pk)
+
+    first.parameters["pitch"]["low"] = 3
+
+    assert catalog.resolve(None, "aria", user.pk).parameters == {"pitch": {"low": 2}}
 
 
 async def make(slug):

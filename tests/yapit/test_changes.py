@@ -15,7 +15,7 @@ from config.caching.events import CHANNEL
 from tests.waiting import async_wait_until
 from tests.yapit.making import make_model, make_user, make_voice
 from tests.yapit.test_identity import bearer, http
-from yapit import catalog, identity, keys, proof
+from yapit import catalog, identity, keys, proof, voices
 from yapit.errors import NotAuthenticated, UnknownVoice
 from yapit.models import TTSModel
 from yapit.offload import offload
@@ -140,12 +140,13 @@ async def test_500_requests_with_one_bad_key_read_it_once(monkeypatch):
 async def test_500_choices_of_one_voice_look_it_up_once(monkeypatch):
     catalog.forget()
     await offload(make_voice, "aria")
-    user, look_up, asked = await offload(make_user), catalog._look_up, []
-    monkeypatch.setattr(catalog, "_look_up", lambda *choice: asked.append(choice) or look_up(*choice))
+    user, read, asked = await offload(make_user), voices._read, []
+    monkeypatch.setattr(voices, "_read", lambda whose: asked.append(whose) or read(whose))
 
     chosen = await asyncio.gather(*(catalog.aresolve(None, "aria", user.pk) for _ in range(500)))
 
-    assert ({spoken.voice_slug for spoken in chosen}, len(asked)) == ({"aria"}, 1)
+    assert {spoken.voice_slug for spoken in chosen} == {"aria"}
+    assert asked == [voices.EVERYONES, (user.pk, False, False)]
 
 
 # --- Doors ----------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def test_models_and_voices_edited_by_an_operator(told, client):
     edit(client, "yapit/ttsmodel", voice.model_id, usage_multiplier_bp=20_000)
     client.post(f"/admin/yapit/voice/{voice.pk}/delete/", {"post": "yes"})
 
-    assert told() == ["catalog"] * 3
+    assert told() == ["catalog:all"] * 3
 
 
 def test_accounts_edited_and_deleted_by_an_operator(told, client):
@@ -223,5 +224,5 @@ def test_seeding_tells_of_an_engine_that_has_changed_and_of_nothing_else(told):
     call_command("seed")
     call_command("seed")
 
-    assert told() == ["catalog"]
+    assert told() == ["catalog:all"]
     assert TTSModel.objects.get(slug="tone").revision != "an older one"

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from billing.services import ensure_subscriptions
-from yapit import changes, keys
+from yapit import changes, keys, roles
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
 from yapit.models import ApiKey, Preferences, Profile
 
@@ -27,6 +27,17 @@ class PreferencesInline(admin.StackedInline):  # type: ignore[type-arg]
 class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
     inlines = (ProfileInline, PreferencesInline)
     tell = staticmethod(changes.accounts_changed)
+    actions = ("add_testers", "remove_testers")
+
+    @admin.action(description="Make the selected accounts testers", permissions=["change"])
+    def add_testers(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        roles.add_testers(queryset.values_list("pk", flat=True))
+        self.message_user(request, "They are testers now.", messages.SUCCESS)
+
+    @admin.action(description="Make the selected accounts testers no longer", permissions=["change"])
+    def remove_testers(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        roles.remove_testers(queryset.values_list("pk", flat=True))
+        self.message_user(request, "They are testers no longer.", messages.SUCCESS)
 
     def save_model(self, request: HttpRequest, obj: User, form: "ModelForm[User]", change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -1,13 +1,33 @@
 """Models and voices: what is offered, under which name and at what price."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
-from yapit import changes
+from yapit import changes, granting
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
 from yapit.models import TTSModel, Voice
+
+Change = Callable[[Iterable[int], Iterable[int]], None]
+
+
+class Accounts(forms.Form):
+    accounts = forms.CharField(help_text="Usernames, with commas between them.")
+
+    def clean_accounts(self) -> list[User]:
+        names = {name.strip() for name in self.cleaned_data["accounts"].split(",")} - {""}
+        found = list(User.objects.filter(username__in=names))
+        if missing := names - {user.get_username() for user in found}:
+            raise forms.ValidationError(f"There is no account {', '.join(sorted(missing))}.")
+        if not found:
+            raise forms.ValidationError("Name at least one account.")
+        return found
 
 
 @admin.register(TTSModel)
@@ -32,9 +52,42 @@ class VoiceAdmin(TellsOfChanges, SavesWhatWasEdited):
     list_select_related = ["model", "owner"]
     search_fields = ["slug", "name", "=language", "=owner__username"]
     raw_id_fields = ["owner", "testers"]
+    actions = ("approve", "grant", "withdraw")
 
     def tell(self, *ids: Any) -> None:
         changes.catalog_changed()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("slug", "model") if obj else ()
+
+    @admin.action(description="Approve the selected voices", permissions=["change"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[Voice]) -> None:
+        granting.approve(queryset.values_list("pk", flat=True))
+        self.message_user(request, "Approved.", messages.SUCCESS)
+
+    @admin.action(description="Share the selected voices with testers", permissions=["change"])
+    def grant(self, request: HttpRequest, queryset: QuerySet[Voice]) -> HttpResponse | None:
+        return self._with_accounts(request, queryset, granting.grant, "Share with")
+
+    @admin.action(description="Share the selected voices no longer", permissions=["change"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Voice]) -> HttpResponse | None:
+        return self._with_accounts(request, queryset, granting.withdraw, "Share no longer with")
+
+    def _with_accounts(
+        self, request: HttpRequest, queryset: QuerySet[Voice], change: Change, title: str
+    ) -> HttpResponse | None:
+        """Asks which accounts are meant, on a page of its own, and then does it."""
+        form = Accounts(request.POST if "accounts" in request.POST else None)
+        if form.is_valid():
+            change(queryset.values_list("pk", flat=True), [user.pk for user in form.cleaned_data["accounts"]])
+            self.message_user(request, "Done.", messages.SUCCESS)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "form": form,
+            "voices": queryset,
+            "action": request.POST["action"],
+        }
+        return TemplateResponse(request, "admin/yapit/voice/accounts.html", context)

@@ -9,7 +9,8 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
-from yapit.admin.common import LargeTable, MachineWritten, SavesWhatWasEdited
+from yapit import changes
+from yapit.admin.common import LargeTable, MachineWritten, SavesWhatWasEdited, TellsOfChanges
 from yapit.models import Block, Document, Playback, Section
 
 
@@ -21,7 +22,8 @@ def _as_id(term: str) -> UUID | None:
 
 
 @admin.register(Document)
-class DocumentAdmin(LargeTable, SavesWhatWasEdited):
+class DocumentAdmin(TellsOfChanges, LargeTable, SavesWhatWasEdited):
+    tell = staticmethod(changes.documents_changed)
     list_display = ["title", "owner", "is_public", "block_count", "characters", "created"]
     list_select_related = ["owner"]
     search_fields = ["id"]

@@ -1,14 +1,12 @@
 """/v1/me: who one is here, and what one prefers."""
 
-from typing import Any
-
 from django.http import HttpRequest
 from ninja import Router
 
+from yapit import preferences
 from yapit.api import schemas
 from yapit.api.auth import identity_of
 from yapit.api.responses import answers
-from yapit.models import Preferences
 from yapit.offload import offload
 
 router = Router(tags=["account"])
@@ -23,7 +21,7 @@ async def me(request: HttpRequest) -> schemas.Me:
 
 @router.get("/preferences", response=answers(schemas.PreferencesOut), summary="Read your preferences")
 async def get_preferences(request: HttpRequest) -> schemas.PreferencesOut:
-    return schemas.PreferencesOut.of(await offload(_preferences, identity_of(request).user_id))
+    return schemas.PreferencesOut.of(await preferences.aof(identity_of(request).user_id))
 
 
 @router.patch(
@@ -35,12 +33,4 @@ async def change_preferences(
     fields = change.model_dump(include=change.model_fields_set)
     if "default_voice" in fields:
         fields["default_voice"] = fields["default_voice"] or ""
-    return schemas.PreferencesOut.of(await offload(_change, identity_of(request).user_id, fields))
-
-
-def _preferences(user_id: int) -> Preferences:
-    return Preferences.objects.filter(user_id=user_id).first() or Preferences(user_id=user_id)
-
-
-def _change(user_id: int, fields: dict[str, Any]) -> Preferences:
-    return Preferences.objects.update_or_create(user_id=user_id, defaults=fields)[0]
+    return schemas.PreferencesOut.of(await offload(preferences.change, identity_of(request).user_id, fields))

@@ -1,44 +1,52 @@
 """/v1/models and /v1/audio/...: what there is to choose from, in the shapes that other clients know.
 
-Public: some of them ask without a key. An account sees its own voices, too.
+Public: some of them ask without a key. An account sees its own voices, too. The lists that everybody gets are
+built once in half a minute; what is filtered or an account's own is made of what is kept in memory.
 """
 
-from django.http import HttpRequest
-from ninja import Router
+from collections.abc import Callable
+from functools import partial
 
-from yapit import catalog
-from yapit.api import schemas
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from pydantic import BaseModel
+
+from config.caching import Body, TtlResponseCache
+from yapit import changes, voices
+from yapit.api import schemas, served
 from yapit.api.auth import AccountOrAnybody, user_id_or_none
-from yapit.api.responses import answers
+from yapit.api.responses import answers, conditional_answers
 from yapit.errors import UnknownModel
-from yapit.models import TTSModel, Voice
 from yapit.offload import offload
+from yapit.voices import Offer
 
 router = Router(tags=["models and voices"], auth=AccountOrAnybody())
+lists = TtlResponseCache("discovery", follows=[changes.CATALOG])
 
 
-@router.get("/models", response=answers(schemas.ModelList), summary="List the models")
-async def list_models(request: HttpRequest) -> schemas.ModelList:
-    return schemas.ModelList(data=[schemas.ModelOut.of(model) for model in await offload(_models)])
+@router.get("/models", response=conditional_answers(schemas.ModelList), summary="List the models")
+async def list_models(request: HttpRequest) -> HttpResponse:
+    return served.public(request, await _kept("models", _list_of_models))
 
 
 @router.get("/models/{path:model_id}", response=answers(schemas.ModelOut, 404), summary="Look at a model")
 async def get_model(request: HttpRequest, model_id: str) -> schemas.ModelOut:
-    found = [model for model in await offload(_models) if model.slug == model_id]
+    found = [model for model in await voices.amodels() if model.slug == model_id]
     if not found:
         raise UnknownModel("There is no such model.")
     return schemas.ModelOut.of(found[0])
 
 
-@router.get("/audio/models", response=answers(schemas.AudioModelList), summary="List the models, ids only")
-async def list_audio_models(request: HttpRequest) -> schemas.AudioModelList:
-    models = [schemas.AudioModel(id=model.slug) for model in await offload(_models)]
-    return schemas.AudioModelList(models=models)
+@router.get(
+    "/audio/models", response=conditional_answers(schemas.AudioModelList), summary="List the models, ids only"
+)
+async def list_audio_models(request: HttpRequest) -> HttpResponse:
+    return served.public(request, await _kept("audio models", _list_of_audio_models))
 
 
 @router.get(
     "/audio/voices",
-    response=answers(schemas.VoiceList | schemas.VoiceNames, 400),
+    response=conditional_answers(schemas.VoiceList | schemas.VoiceNames, 400),
     summary="List the voices",
 )
 async def list_voices(
@@ -46,30 +54,53 @@ async def list_voices(
     model: str | None = None,
     language: str | None = None,
     legacy: bool = False,
-) -> schemas.VoiceList | schemas.VoiceNames:
+) -> HttpResponse:
     """Of one `model`; in one `language`, of which `en` means every kind. `legacy`: ids only."""
     user_id = user_id_or_none(request)
-    voices = [
-        voice
-        for voice in await offload(_voices, user_id)
-        if model in (None, voice.model.slug) and _speaks(voice, language)
+    if user_id is None and model is None and not language:
+        everyones = partial(_list_of_voices, legacy=legacy)
+        return served.anybodys(request, await _kept(f"voices {legacy}", everyones))
+    offers = [
+        offer
+        for offer in await voices.aoffers(user_id)
+        if model in (None, offer.model.slug) and _speaks(offer, language)
     ]
+    body = Body.of(served.serialized(_voices(offers, user_id, legacy=legacy)))
+    return (served.anybodys if user_id is None else served.private)(request, body)
+
+
+async def _kept(name: str, read: Callable[[], BaseModel]) -> Body:
+    return await lists.get((name,), partial(offload, _serialized, read))
+
+
+def _serialized(read: Callable[[], BaseModel]) -> bytes:
+    return served.serialized(read())
+
+
+def _list_of_models() -> schemas.ModelList:
+    return schemas.ModelList(data=[schemas.ModelOut.of(model) for model in voices.read_models()])
+
+
+def _list_of_audio_models() -> schemas.AudioModelList:
+    models = [schemas.AudioModel(id=model.slug) for model in voices.read_models()]
+    return schemas.AudioModelList(models=models)
+
+
+def _list_of_voices(*, legacy: bool) -> schemas.VoiceList | schemas.VoiceNames:
+    return _voices(voices.read_everyones(), None, legacy=legacy)
+
+
+def _voices(
+    offers: list[Offer], user_id: int | None, *, legacy: bool
+) -> schemas.VoiceList | schemas.VoiceNames:
     if legacy:
-        return schemas.VoiceNames(voices=[voice.slug for voice in voices])
-    listed = [schemas.VoiceOut.of(voice, user_id) for voice in voices]
+        return schemas.VoiceNames(voices=[offer.slug for offer in offers])
+    listed = [schemas.VoiceOut.of(offer, user_id) for offer in offers]
     return schemas.VoiceList(voices=listed, data=listed)
 
 
-def _models() -> list[TTSModel]:
-    return list(catalog.active_models())
-
-
-def _voices(user_id: int | None) -> list[Voice]:
-    return list(catalog.visible_voices(user_id))
-
-
-def _speaks(voice: Voice, language: str | None) -> bool:
+def _speaks(offer: Offer, language: str | None) -> bool:
     if not language:
         return True
-    spoken, asked = (tag.lower().replace("_", "-") for tag in (voice.language, language))
+    spoken, asked = (tag.lower().replace("_", "-") for tag in (offer.language, language))
     return spoken == asked or spoken.startswith(f"{asked}-")

@@ -3,14 +3,16 @@
 from http import HTTPStatus
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
 from ninja.params.functions import Query
 
+from config.caching import Body
 from yapit import documents
-from yapit.api import schemas
+from yapit.api import schemas, served
 from yapit.api.auth import identity_of
-from yapit.api.responses import answers
+from yapit.api.public_pages import Read, public_page
+from yapit.api.responses import answers, conditional_answers
 from yapit.documents import LARGEST_INDEX
 from yapit.offload import offload
 
@@ -75,31 +77,53 @@ async def delete_document(request: HttpRequest, document_id: UUID) -> Status[Non
     return Status(HTTPStatus.NO_CONTENT, None)
 
 
-@router.get("/{document_id}/blocks", response=answers(schemas.BlockList, 400, 404), summary="Read its blocks")
+@router.get(
+    "/{document_id}/blocks",
+    response=conditional_answers(schemas.BlockList, 400, 404),
+    summary="Read its blocks",
+)
 async def list_blocks(
     request: HttpRequest,
     document_id: UUID,
     offset: int = Query(0, ge=0, le=LARGEST_INDEX),
     limit: int = Query(100, ge=1, le=500),
-) -> schemas.BlockList:
+) -> HttpResponse:
     """The texts as they are spoken; `idx` is what a socket asks for."""
-    user_id = identity_of(request).user_id
-    rows, total = await offload(documents.page_of_blocks, document_id, user_id, offset, limit)
-    return schemas.BlockList(data=[schemas.BlockOut.of(block) for block in rows], total=total)
+    return await _page(request, document_id, "blocks", offset, limit, _blocks)
 
 
 @router.get(
-    "/{document_id}/sections", response=answers(schemas.SectionList, 400, 404), summary="Read it to show it"
+    "/{document_id}/sections",
+    response=conditional_answers(schemas.SectionList, 400, 404),
+    summary="Read it to show it",
 )
 async def list_sections(
     request: HttpRequest,
     document_id: UUID,
     offset: int = Query(0, ge=0, le=LARGEST_INDEX),
     limit: int = Query(50, ge=1, le=200),
-) -> schemas.SectionList:
+) -> HttpResponse:
     """HTML, piece by piece, and which blocks speak each piece."""
-    user_id = identity_of(request).user_id
-    rows, total = await offload(documents.page_of_sections, document_id, user_id, offset, limit)
+    return await _page(request, document_id, "sections", offset, limit, _sections)
+
+
+async def _page(
+    request: HttpRequest, document_id: UUID, part: str, offset: int, limit: int, read: Read
+) -> HttpResponse:
+    body = await public_page(document_id, part, offset, limit, read)
+    if body is not None:
+        return served.public(request, body)
+    page = await offload(read, document_id, identity_of(request).user_id, offset, limit)
+    return served.private(request, Body.of(served.serialized(page)))
+
+
+def _blocks(document_id: UUID, user_id: int, offset: int, limit: int) -> schemas.BlockList:
+    rows, total = documents.page_of_blocks(document_id, user_id, offset, limit)
+    return schemas.BlockList(data=[schemas.BlockOut.of(block) for block in rows], total=total)
+
+
+def _sections(document_id: UUID, user_id: int, offset: int, limit: int) -> schemas.SectionList:
+    rows, total = documents.page_of_sections(document_id, user_id, offset, limit)
     return schemas.SectionList(data=[schemas.SectionOut.of(section) for section in rows], total=total)
 
 

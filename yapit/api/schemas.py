@@ -8,10 +8,12 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from yapit.documents import LARGEST_INDEX, MAX_CONTENT, Seen
-from yapit.models import Block, Preferences, Section, TTSModel, Voice
+from yapit.models import Block, Section
 from yapit.models.accounts import MAX_SPEED, MIN_SPEED
 from yapit.models.documents import MAX_TITLE
+from yapit.preferences import Chosen
 from yapit.text import estimate_ms
+from yapit.voices import Offer, Speaker
 
 Slug = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9._/-]*$")]
 
@@ -149,13 +151,13 @@ class ModelOut(Schema):
     usage_multiplier: float = Field(description="What one character counts for.")
 
     @classmethod
-    def of(cls, model: TTSModel) -> "ModelOut":
+    def of(cls, model: Speaker) -> "ModelOut":
         return cls(
             id=model.slug,
             created=int(model.created.timestamp()),
             name=model.name,
             usage_type=model.usage_type,
-            usage_multiplier=model.usage_multiplier_bp / 10_000,
+            usage_multiplier=model.multiplier_bp / 10_000,
         )
 
 
@@ -183,7 +185,7 @@ class VoiceOut(Schema):
     is_owner: bool
 
     @classmethod
-    def of(cls, voice: Voice, user_id: int | None) -> "VoiceOut":
+    def of(cls, voice: Offer, user_id: int | None) -> "VoiceOut":
         return cls(
             id=voice.slug,
             name=voice.name,
@@ -227,9 +229,9 @@ class PreferencesOut(Schema):
     usage_threshold: int | None
 
     @classmethod
-    def of(cls, preferences: Preferences) -> "PreferencesOut":
+    def of(cls, preferences: Chosen) -> "PreferencesOut":
         return cls(
-            pinned_voices=preferences.pinned_voices,
+            pinned_voices=list(preferences.pinned_voices),
             default_voice=preferences.default_voice or None,
             default_speed=preferences.default_speed,
             usage_threshold=preferences.usage_threshold,

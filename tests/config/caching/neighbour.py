@@ -32,7 +32,9 @@ class Neighbour:
 @contextmanager
 def neighbour(*options, **env):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*COMMAND, *options], env=os.environ | env, **pipes) as process:
+    with subprocess.Popen(
+        [*COMMAND, *options], env=os.environ | {"SHARED_RESPONSES": "1"} | env, **pipes
+    ) as process:
         try:
             assert process.stdout.readline().strip() == "listening"
             yield Neighbour(process)

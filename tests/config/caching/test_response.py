@@ -33,13 +33,7 @@ def clock():
 
 
 @pytest.fixture
-def local(settings):
-    """No level in Redis."""
-    settings.SHARED_RESPONSES = False
-
-
-@pytest.fixture
-def cache(local, clock):
+def cache(clock):
     return caching.TtlResponseCache("tested", kind="thing", clock=clock)
 
 
@@ -179,14 +173,14 @@ async def test_without_an_older_body_a_failure_reaches_all_and_is_not_repeated_a
     assert await data(cache, Source(b"back")) == b"back"
 
 
-async def test_a_builder_that_never_ends_is_given_up(local):
+async def test_a_builder_that_never_ends_is_given_up():
     cache = caching.TtlResponseCache("tested", build_seconds=0.05)
 
     with pytest.raises(TimeoutError):
         await cache.get(KEY, Gate(b"").fetch)
 
 
-async def test_that_there_is_nothing_any_more_is_no_failure(local, clock):
+async def test_that_there_is_nothing_any_more_is_no_failure(clock):
     class Gone(Exception):
         pass
 
@@ -258,7 +252,7 @@ async def test_only_what_has_changed_is_forgotten(cache):
     assert await data(cache, Source(b"new"), ("b", "1")) == b"b"
 
 
-async def test_it_is_bounded_in_bytes(local):
+async def test_it_is_bounded_in_bytes():
     cache = caching.TtlResponseCache("tested", max_bytes=10_000)
     for number in range(100):
         await cache.get((str(number),), Source(b"x" * 1000, seconds=0).afetch)
@@ -285,6 +279,7 @@ async def test_everything_is_counted(cache, clock):
 
 
 async def test_while_redis_is_away_each_process_builds_for_itself(settings, clock):
+    settings.SHARED_RESPONSES = True
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.REDIS_URL}}
     cache = caching.TtlResponseCache("tested", clock=clock)

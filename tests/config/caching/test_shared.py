@@ -101,8 +101,9 @@ def test_a_builder_that_fails_is_asked_once_in_each_interval_by_all_processes(so
 
 
 @pytest.fixture
-def level(redis):
-    return SharedLevel("tested", grace_seconds=60, lead_seconds=0.2)
+def level(redis, settings):
+    settings.SHARED_RESPONSES = True
+    return SharedLevel("tested", grace_seconds=60, lead_seconds=1.5)
 
 
 async def test_one_leads_and_the_others_wait(level):
@@ -111,30 +112,28 @@ async def test_one_leads_and_the_others_wait(level):
     assert [taken.turn for taken in turns] == [Turn.LEAD, Turn.WAIT, Turn.LEAD]
 
 
-async def test_what_was_stored_is_fresh_then_old_then_gone(level):
+async def test_what_was_stored_is_fresh_and_then_old(level, redis):
     taken = await level.take(KEY, EPOCHS, "one")
-    assert await level.store(KEY, EPOCHS, "one", taken, b"body", 60.3)
+    assert await level.store(KEY, EPOCHS, "one", taken, b"body", 100)
     fresh = await level.take(KEY, EPOCHS, "two")
     assert (fresh.turn, fresh.body) == (Turn.FRESH, b"body")
 
-    async def has_a_leader():
-        return (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
+    redis.expire(level._keys(KEY)[0], 59)
 
-    await async_wait_until(has_a_leader)
+    assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
     old = await level.take(KEY, EPOCHS, "three")
     assert (old.turn, old.body) == (Turn.WAIT, b"body")
 
 
-async def test_a_turn_lasts_while_it_is_held_and_little_longer(level):
+async def test_a_turn_lasts_while_it_is_held(level, redis):
+    lock = level._keys(KEY)[1]
     await level.take(KEY, EPOCHS, "one")
     async with level.holding(KEY, "one"):
-        await asyncio.sleep(0.5)
-        assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.WAIT
+        redis.expire(lock, 60)
+        await async_wait_until(lambda: 0 < redis.pttl(lock) <= 1500)
 
-    async def is_free():
-        return (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
-
-    await async_wait_until(is_free)
+    redis.expire(lock, 0)
+    assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
 
 
 async def test_who_lost_the_turn_stores_nothing(level):
@@ -192,7 +191,8 @@ def clock():
 
 
 @pytest.fixture
-def cache(redis, clock):
+def cache(redis, clock, settings):
+    settings.SHARED_RESPONSES = True
     return caching.TtlResponseCache("tested", kind="thing", clock=clock)
 
 
