@@ -34,6 +34,9 @@ class UsageType(StrEnum):
     PREMIUM = "premium"
 
 
+_USAGE_TYPES = {usage_type.value.encode(): usage_type for usage_type in UsageType}
+
+
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
     """One finished job. `id` is the job's, made before any work: it is what makes a charge happen once."""
@@ -115,8 +118,8 @@ def _slug(fields: Mapping[bytes, bytes], name: bytes) -> str:
 
 def _usage_type(fields: Mapping[bytes, bytes]) -> UsageType:
     try:
-        return UsageType(_text(fields, b"usage_type"))
-    except ValueError:
+        return _USAGE_TYPES[_raw(fields, b"usage_type")]
+    except KeyError:
         raise Unreadable("usage_type: unknown") from None
 
 
