@@ -187,8 +187,9 @@ GROUP BY p.id HAVING p.used <> coalesce(sum(l.from_subscription), 0) OR p.total 
 WITHOUT_PERIOD = f"""
 SELECT l.event_id, NULL, NULL FROM {LEDGER} l
 WHERE (%(users)s::bigint[] IS NULL OR l.user_id = ANY(%(users)s)) AND l.occurred_at >= %(since)s
-    AND l.kind = 'usage' AND NOT EXISTS (SELECT FROM {UsagePeriod._meta.db_table} p WHERE p.user_id = l.user_id
-        AND p.usage_type = l.usage_type AND p.start <= l.occurred_at AND p."end" > l.occurred_at)
+    AND l.kind = 'usage' AND NOT EXISTS (SELECT FROM {UsagePeriod._meta.db_table} p
+        WHERE p.user_id = l.user_id AND p.usage_type = l.usage_type
+            AND p.start <= l.occurred_at AND p."end" > l.occurred_at)
 """  # noqa: S608
 OF_SUMS = """
 SELECT concat_ws(' ', {key}), s.sums, l.sums FROM

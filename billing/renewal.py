@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from redis import Redis
 
 from billing import ledger, waterfall
 from billing.balances import tell
@@ -27,6 +28,11 @@ def close_ended(now: datetime | None = None) -> int:
         closed += _renew(user_ids, at)
         after = user_ids[-1]
     return closed
+
+
+def renew(redis: Redis) -> None:
+    """Called periodically."""
+    close_ended()
 
 
 def _due(now: datetime, after: int) -> list[int]:

@@ -184,6 +184,10 @@ PERIODIC = [  # (dotted callable that takes a Redis client, seconds between call
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.dead_letters.trim", 3600.0),
 ]
+PERIODIC_COLD = [  # the same, of what may wait for PostgreSQL, which jobs must not
+    ("billing.renewal.renew", 60.0),
+    ("billing.checks.check_recent", 60.0),
+]
 DEAD_LETTERS = {  # what could not be handled -> the script that sends it in again
     "jobs": "yapit.jobs.REPLAY",
     "results": "config.dead_letters.REPLAY",

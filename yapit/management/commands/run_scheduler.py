@@ -1,9 +1,11 @@
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import close_old_connections
 from django.utils.module_loading import import_string
 from redis import Redis
 
@@ -33,9 +35,35 @@ class Periodic:
             logger.warning("%s: %s; trying again in %.1f s", self.path, type(error).__name__, self.seconds)
 
 
+class Cold(threading.Thread):
+    """Calls what may wait for a database, so that nothing else waits with it. Ends with the process."""
+
+    def __init__(self, listed: Iterable[tuple[str, float]], stop: StopFlag) -> None:
+        super().__init__(name="cold", daemon=True)
+        self.tasks = [Periodic(path, seconds) for path, seconds in listed]
+        self.stop = stop
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._call_until_stopped()
+        except BaseException as error:
+            self.failure = error  # raised again by the main thread, which ends the process
+            raise
+
+    def _call_until_stopped(self) -> None:
+        with redis_clients.sync() as redis:
+            while not self.stop.is_set:
+                for task in self.tasks:
+                    close_old_connections()
+                    task.run_if_due(redis)
+                self.stop.sleep(0.5)
+
+
 class Command(BaseCommand):
     help = (
-        "Take jobs back from silent workers, and call what apps list in PERIODIC. A second one does no harm."
+        "Take jobs back from silent workers, and call what apps list in PERIODIC and PERIODIC_COLD."
+        " A second one does no harm."
     )
     requires_system_checks: list[str] = []  # starts without a database
 
@@ -44,7 +72,11 @@ class Command(BaseCommand):
         metrics.serve(settings.METRICS_PORT)
         redis = redis_clients.sync()
         tasks = [Periodic(path, seconds) for path, seconds in settings.PERIODIC]
+        cold = Cold(settings.PERIODIC_COLD, stop)
+        cold.start()
         while not stop.is_set:
+            if cold.failure:
+                raise cold.failure
             for task in tasks:
                 task.run_if_due(redis)
             stop.sleep(0.1)
