@@ -111,7 +111,7 @@ async def find(
     Raises DocumentMissing when there is none that this account may read.
     """
     access = await _access.aget_or_fetch(
-        (document_id, user_id), partial(offload, documents.readable, document_id, user_id)
+        (document_id, user_id), partial(offload, _open, document_id, user_id, indices)
     )
     existing = [index for index in indices if 0 <= index < access.block_count]
     numbers = _numbers(existing)
@@ -146,12 +146,24 @@ def work_of(text: str, spoken: SpokenAs) -> Work:
     )
 
 
-async def _page(document_id: UUID, number: int) -> Page:
-    async def read() -> Page:
-        first = number * PAGE
-        return Page(await offload(documents.texts_between, document_id, first, first + PAGE - 1))
+def _open(document_id: UUID, user_id: int, indices: Sequence[int]) -> Readable:
+    """Reads what is to be spoken first as well, on the same way to PostgreSQL."""
+    access = documents.readable(document_id, user_id)
+    number = next((index // PAGE for index in indices if 0 <= index < access.block_count), None)
+    if number is not None:
+        _pages.get_or_fetch((document_id, number), partial(_read_page, document_id, number))
+    return access
 
-    return await _pages.aget_or_fetch((document_id, number), read)
+
+async def _page(document_id: UUID, number: int) -> Page:
+    return await _pages.aget_or_fetch(
+        (document_id, number), partial(offload, _read_page, document_id, number)
+    )
+
+
+def _read_page(document_id: UUID, number: int) -> Page:
+    first = number * PAGE
+    return Page(documents.texts_between(document_id, first, first + PAGE - 1))
 
 
 def _numbers(indices: Sequence[int]) -> set[int]:
