@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 import msgspec
 from django.conf import settings
 from redis import Redis
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from config import metrics
 from config.redis_link import Link
@@ -23,12 +23,14 @@ from yapit.lua import script
 
 FINISHED_SECONDS = 8 * 86400
 REAP_BATCH = 200
+UPLOAD_SECONDS = 600  # longer than stored audio is kept, or a full Redis would drop it first
 
 REAPED = metrics.counter("jobs_reaped", "Jobs whose worker went silent")
 
 
 LOOK, ENQUEUE, CANCEL = script("look", "limits"), script("enqueue", "limits"), script("cancel")
-CLAIM, RENEW, RELEASE, SUBMIT = script("claim"), script("renew"), script("release"), script("submit")
+CLAIM, SUBMIT = script("claim", "claiming"), script("submit", "claiming")
+RENEW, RELEASE = script("renew"), script("release")
 FINALIZE, REAP, REPLAY = script("finalize"), script("reap"), script("replay")
 
 
@@ -108,6 +110,24 @@ class Claimed:
     def deadline(self) -> float:
         """Seconds that synthesis may take."""
         return settings.JOB_DEADLINE_SECONDS + settings.JOB_DEADLINE_PER_CHARACTER * self.chars
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a job: c (audio, as `blob`), s (nothing to say) or e (cannot; `detail` is why)."""
+
+    outcome: Literal["c", "s", "e"]
+    detail: str = ""
+    duration_ms: int = 0
+    blob: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """`status`: OK, DUP, GONE, STALE, or LOST, which is to be repeated and has claimed nothing."""
+
+    status: str
+    next: Claimed | None
 
 
 def member(user_id: int, document_id: object, index: int, connection: str) -> str:
@@ -195,7 +215,10 @@ async def cancel(link: Link, waiting: Sequence[tuple[str, str]]) -> None:
 
 
 def claim(redis: Redis, model: str, worker: str) -> Claimed | None:
-    raw = run(redis, CLAIM.call(model, worker, _milliseconds(settings.LEASE_SECONDS)))
+    return _claimed(run(redis, CLAIM.call(model, worker, _milliseconds(settings.LEASE_SECONDS))))
+
+
+def _claimed(raw: Sequence[bytes]) -> Claimed | None:
     if not raw:
         return None
     job_id, variant, text, voice, params, revision, chars, attempt = raw
@@ -230,19 +253,50 @@ def fail_attempt(redis: Redis, job_id: str, worker: str, reason: str) -> None:
     run(redis, RELEASE.call(job_id, worker, 1, settings.MAX_ATTEMPTS, reason))
 
 
+def submit(redis: Redis, job_id: str, worker: str, made: Made, claim_from: str = "") -> HandedIn:
+    """Hand in, and take the next job of the model `claim_from`: one round trip. To be repeated on `LOST`.
+
+    The bytes go ahead of the script, as themselves: through it they would be copied three times. Until it
+    takes them they have an end of their own.
+    """
+    call = SUBMIT.call(
+        job_id,
+        worker,
+        made.outcome,
+        made.detail,
+        made.duration_ms,
+        claim_from,
+        _milliseconds(settings.LEASE_SECONDS),
+    )
+    status, *claimed = (
+        _sent(redis, f"up:{job_id}:{worker}", made.blob, call) if made.blob else run(redis, call)
+    )
+    return HandedIn(status.decode(), _claimed(claimed))
+
+
+def _sent(redis: Redis, key: str, blob: bytes, call: Call) -> Any:
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.set(key, blob, ex=UPLOAD_SECONDS)
+        call.evalsha(pipe)
+        stored, answer = pipe.execute(raise_on_error=False)
+    if isinstance(answer, NoScriptError):
+        answer = call.eval(redis)
+    for each in (answer, stored):
+        if isinstance(each, Exception):
+            raise each
+    return answer
+
+
 def submit_audio(redis: Redis, job_id: str, worker: str, blob: bytes, duration_ms: int) -> str:
-    answer: bytes = run(redis, SUBMIT.call(job_id, worker, "c", "", duration_ms, blob))
-    return answer.decode()
+    return submit(redis, job_id, worker, Made("c", duration_ms=duration_ms, blob=blob)).status
 
 
 def submit_nothing(redis: Redis, job_id: str, worker: str) -> str:
-    answer: bytes = run(redis, SUBMIT.call(job_id, worker, "s", "", 0))
-    return answer.decode()
+    return submit(redis, job_id, worker, Made("s")).status
 
 
 def submit_error(redis: Redis, job_id: str, worker: str, code: str) -> str:
-    answer: bytes = run(redis, SUBMIT.call(job_id, worker, "e", code, 0))
-    return answer.decode()
+    return submit(redis, job_id, worker, Made("e", code)).status
 
 
 def reap(redis: Redis) -> int:

@@ -5,9 +5,7 @@ import os
 import threading
 import time
 import traceback
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from django.conf import settings
 from redis import Redis
@@ -19,16 +17,27 @@ from config.logging import bound
 from config.streams import StopFlag
 from yapit import jobs
 from yapit.engines import Engine, EngineError, Speech
+from yapit.jobs import Claimed, HandedIn, Made
 
 logger = logging.getLogger(__name__)
 
 STOP_GRACE = 3.0  # seconds for the job in hand after SIGTERM; a process has five to end
+HAND_IN_SECONDS = 120.0  # for which Redis may be away before finished work is given up
 EXIT_HUNG = 70
 OGG = b"OggS"
 REDIS_TROUBLE = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.OutOfMemoryError)
 
 SPOKEN = metrics.counter("worker_jobs", "Jobs by how they ended here", ["model", "outcome"])
 SECONDS = metrics.histogram("worker_seconds", "From claim to hand-in", ["model"])
+OUTCOMES = {"c": "audio", "s": "nothing", "e": "error"}
+
+
+class AttemptFailed(Exception):
+    """This attempt came to nothing; another one may not."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass
@@ -42,13 +51,25 @@ class Worker:
     blocking: Redis
     stop: StopFlag = field(default_factory=StopFlag)
 
+    def __post_init__(self) -> None:
+        self.lease = Lease(self)
+
     def run(self) -> None:
         """Until stopped. Redis being away is waited out."""
+        threading.Thread(target=self.lease.keep, name="lease", daemon=True).start()
+        try:
+            self._work()
+        finally:
+            self.lease.is_over = True
+
+    def _work(self) -> None:
         delay = 0.0
         while not self.stop.is_set:
             try:
-                if not self.run_once():
-                    jobs.wait_for_work(self.blocking, self.model, seconds=1)
+                job = jobs.claim(self.redis, self.model, self.name)
+                while job:
+                    job = self._take(job, claim_from=self.model)
+                jobs.wait_for_work(self.blocking, self.model, seconds=1)
                 delay = 0.0
             except REDIS_TROUBLE as error:
                 delay = min(5.0, delay * 2 or 0.1)
@@ -58,133 +79,157 @@ class Worker:
     def run_once(self) -> bool:
         """Take one job to its end. Return whether there was one."""
         job = jobs.claim(self.redis, self.model, self.name)
-        if job is None:
-            return False
-        with bound(job_id=job.id), SECONDS.labels(self.model).time():
-            with Lease(self, job):
-                outcome = self._speak(job)
-            SPOKEN.labels(self.model, outcome).inc()
-        return True
+        if job:
+            self._take(job)
+        return job is not None
 
-    def _speak(self, job: jobs.Claimed) -> str:
+    def _take(self, job: Claimed, claim_from: str = "") -> Claimed | None:
+        """Take a job to its end, and the next one with the same message. None: no more for now."""
+        begun = time.monotonic()
+        self.lease.begin(job)
+        try:
+            with bound(job_id=job.id):
+                outcome, following = self._speak_and_hand_in(job, claim_from)
+        finally:
+            self.lease.end()
+        SPOKEN.labels(self.model, outcome).inc()
+        SECONDS.labels(self.model).observe(time.monotonic() - begun)
+        return following
+
+    def _speak_and_hand_in(self, job: Claimed, claim_from: str) -> tuple[str, Claimed | None]:
+        try:
+            made = self._speak(job)
+        except AttemptFailed as failed:
+            jobs.fail_attempt(self.redis, job.id, self.name, failed.reason)
+            more = claim_from and not self.stop.is_set
+            return "failed", jobs.claim(self.redis, claim_from, self.name) if more else None
+        self.lease.spoken()
+        return OUTCOMES[made.outcome], self._hand_in(job, made, claim_from).next
+
+    def _speak(self, job: Claimed) -> Made:
         if job.revision != self.engine.revision:
             # The hash promises another engine's sound. Another worker may still be that engine.
-            return self._fail_attempt(job, "revision_mismatch")
+            raise AttemptFailed("revision_mismatch")
         try:
             speech = self.engine.synthesize(job.text, voice=job.voice, parameters=job.params)
         except EngineError as error:
-            return self._hand_in(job, error.code)
+            return Made("e", error.code)
         except Exception as error:
             # Engines are other people's code: what they raise ends this attempt, and the worker goes on.
             # Its message may quote what was to be spoken.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("The engine raised %s on attempt %d\n%s", type(error).__name__, job.attempt, where)
-            return self._fail_attempt(job, "engine_failed")
-        if speech.audio and not speech.audio.startswith(OGG):
-            return self._hand_in(job, "bad_audio")
-        return self._hand_in(job, speech)
+            raise AttemptFailed("engine_failed") from None
+        return made_of(speech)
 
-    def _hand_in(self, job: jobs.Claimed, made: Speech | str) -> str:
+    def _hand_in(self, job: Claimed, made: Made, claim_from: str) -> HandedIn:
         """Submit until Redis has it: the work is done and must not be lost to a restart of Redis."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HAND_IN_SECONDS
         while True:
             try:
-                return self._submit(job, made)
+                more = "" if self.stop.is_set else claim_from
+                handed_in = jobs.submit(self.redis, job.id, self.name, made, more)
+                if handed_in.status != "LOST":
+                    return handed_in
+                logger.warning("Redis had no room for %d bytes of audio", len(made.blob))
             except REDIS_TROUBLE:
                 if self.stop.is_set or time.monotonic() > deadline:
                     raise
-                self.stop.sleep(0.2)
-
-    def _submit(self, job: jobs.Claimed, made: Speech | str) -> str:
-        if isinstance(made, str):
-            jobs.submit_error(self.redis, job.id, self.name, made)
-            return "error"
-        if not made.audio:
-            jobs.submit_nothing(self.redis, job.id, self.name)
-            return "nothing"
-        if len(made.audio) > settings.MAX_AUDIO_BYTES:
-            jobs.submit_error(self.redis, job.id, self.name, "audio_too_large")
-            return "error"
-        jobs.submit_audio(self.redis, job.id, self.name, _packed(made), made.duration_ms)
-        return "audio"
-
-    def _fail_attempt(self, job: jobs.Claimed, reason: str) -> str:
-        jobs.fail_attempt(self.redis, job.id, self.name, reason)
-        return "failed"
+            self.stop.sleep(0.2)
 
 
-class Lease(AbstractContextManager["Lease"]):
-    """Keeps a claimed job ours while the engine works, in a thread of its own.
+class Lease:
+    """Keeps the job in hand ours while the engine works, in one thread for the life of the worker.
 
     An engine that hangs cannot be interrupted: past the deadline the process ends, and its
     supervisor starts another. Told to stop, the job in hand has STOP_GRACE; then it is given back.
     """
 
-    def __init__(self, worker: Worker, job: jobs.Claimed) -> None:
+    def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.job = job
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self.is_over = False
+        self._held: Held | None = None  # replaced as a whole: the other thread sees one or the other
 
-    def __enter__(self) -> "Lease":
-        self._thread.start()
-        return self
+    def begin(self, job: Claimed) -> None:
+        self._held = Held(job, time.monotonic())
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+    def spoken(self) -> None:
+        """From now on the engine cannot hang: the deadline was its."""
+        if self._held:
+            self._held.is_spoken = True
 
-    def _keep(self) -> None:
-        deadline = time.monotonic() + self.job.deadline
-        renew_at = time.monotonic() + settings.RENEW_SECONDS
+    def end(self) -> None:
+        self._held = None
+
+    def keep(self) -> None:
         stop_at: float | None = None
-        while not self._done.wait(0.1):
+        while not self.is_over:
+            time.sleep(0.1)
             now = time.monotonic()
-            if now >= deadline:
-                self._end_process()
             if self.worker.stop.is_set:
                 stop_at = stop_at or now + STOP_GRACE
-                if now >= stop_at:
-                    self._give_back()
-            if now >= renew_at:
-                renew_at = now + settings.RENEW_SECONDS
-                self._renew()
+            if held := self._held:
+                self._look_after(held, now, stop_at)
 
-    def _renew(self) -> None:
+    def _look_after(self, held: "Held", now: float, stop_at: float | None) -> None:
+        if not held.is_spoken and now >= held.since + held.job.deadline:
+            self._end_process(held.job)
+        if stop_at is not None and now >= stop_at:
+            self._give_back(held.job)
+        if now >= held.renewed + settings.RENEW_SECONDS:
+            held.renewed = now
+            self._renew(held.job)
+
+    def _renew(self, job: Claimed) -> None:
         try:
-            jobs.renew(self.worker.redis, self.job.id, self.worker.name)
+            jobs.renew(self.worker.redis, job.id, self.worker.name)
         except REDIS_TROUBLE as error:
             logger.warning("The lease could not be renewed: %s", type(error).__name__)
 
-    def _end_process(self) -> None:
-        logger.error(
-            "Job %s is past its deadline of %.1f s: ending this worker", self.job.id, self.job.deadline
-        )
-        self._last_words(counted=True)
+    def _end_process(self, job: Claimed) -> None:
+        logger.error("Job %s is past its deadline of %.1f s: ending this worker", job.id, job.deadline)
+        self._last_words(job, counted=True)
         os._exit(EXIT_HUNG)
 
-    def _give_back(self) -> None:
-        self._last_words(counted=False)
+    def _give_back(self, job: Claimed) -> None:
+        self._last_words(job, counted=False)
         os._exit(0)
 
-    def _last_words(self, *, counted: bool) -> None:
+    def _last_words(self, job: Claimed, *, counted: bool) -> None:
         """If Redis does not hear them, the lease runs out."""
         try:
             if counted:
-                jobs.fail_attempt(self.worker.redis, self.job.id, self.worker.name, "engine_hung")
+                jobs.fail_attempt(self.worker.redis, job.id, self.worker.name, "engine_hung")
             else:
-                jobs.release(self.worker.redis, self.job.id, self.worker.name)
+                jobs.release(self.worker.redis, job.id, self.worker.name)
         except redis_errors.RedisError as error:
             logger.warning("The job could not be given back: %s", type(error).__name__)
 
 
-def _packed(speech: Speech) -> bytes:
+@dataclass(slots=True)
+class Held:
+    """A job in hand, since when, and when its lease was last renewed."""
+
+    job: Claimed
+    since: float
+    renewed: float = field(init=False)
+    is_spoken: bool = False
+
+    def __post_init__(self) -> None:
+        self.renewed = self.since
+
+
+def made_of(speech: Speech) -> Made:
+    if not speech.audio:
+        return Made("s")
+    if not speech.audio.startswith(OGG):
+        return Made("e", "bad_audio")
+    if len(speech.audio) > settings.MAX_AUDIO_BYTES:
+        return Made("e", "audio_too_large")
     header = blob.header_for(
         speech.audio,
         duration_ms=speech.duration_ms,
         media_type=speech.media_type,
         words=[(word.text, word.start_ms, word.end_ms) for word in speech.words],
     )
-    return blob.pack(header, speech.audio)
+    return Made("c", duration_ms=speech.duration_ms, blob=blob.pack(header, speech.audio))

@@ -122,6 +122,7 @@ def nothing_is_left_over(scene: Scene) -> Iterator[str]:
         if any(item["pending"] for item in redis.xinfo_groups(stream) if item["name"] == group.encode()):
             yield f"entries of {stream} are pending"
     yield from (f"{key.decode()} never expires" for key in redis.scan_iter("audio:*") if redis.ttl(key) < 0)
+    yield from (f"{key.decode()} never expires" for key in redis.scan_iter("up:*") if redis.ttl(key) < 0)
     if int(redis.get("unpersisted") or 0):
         yield f"unpersisted is {int(redis.get('unpersisted'))}"
 

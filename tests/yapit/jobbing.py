@@ -78,5 +78,5 @@ def speak_all(redis, worker="w", model="tone"):
 
 def at_rest(redis):
     """Nothing unfinished is left: invariant I5 of the finalize protocol."""
-    patterns = ("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases", "due:*")
+    patterns = ("job:*", "inflight:*", "subs:*", "res:*", "up:*", "queue:*", "leases", "due:*")
     return [key for pattern in patterns for key in redis.keys(pattern)] == [] and redis.xlen("results") == 0

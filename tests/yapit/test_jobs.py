@@ -246,6 +246,65 @@ def test_a_result_that_comes_twice_counts_once(redis):
 
     assert answers == ["OK", "DUP", "GONE"]
     assert redis.xlen("billing") == 1
+    assert not redis.keys("up:*")
+
+
+def test_audio_whose_worker_died_before_it_was_accepted_expires(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    call = jobs.SUBMIT.call("of another job", "w", "c", "", 1, "", 1)
+
+    jobs._sent(redis, f"up:{job.id}:w", make_blob(), call)  # as if only the bytes had arrived
+
+    assert 0 < redis.ttl(f"up:{job.id}:w") <= jobs.UPLOAD_SECONDS
+
+
+def test_a_full_redis_may_drop_audio_before_it_is_accepted_and_it_is_sent_again(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    evicted = jobs.SUBMIT.call(job.id, "w", "c", "", 1, "tone", 10_000)
+
+    assert scripts.run(redis, evicted) == [b"LOST"]
+
+    finish(redis, job)
+    assert redis.exists(f"audio:{WORK.hash}")
+
+
+def test_bytes_of_a_late_worker_do_not_replace_what_was_accepted(redis, settings):
+    settings.LEASE_SECONDS = 0
+    enqueue(redis, WORK)
+    job = claim(redis, "slow")
+    jobs.reap(redis)
+    claim(redis, "other")
+    other, slow = make_blob(b"OggS of the other"), make_blob(b"OggS of the slow one")
+
+    answers = [jobs.submit_audio(redis, job.id, "other", other, 1)]
+    answers.append(jobs.submit_audio(redis, job.id, "slow", slow, 1))
+    finalize(redis)
+
+    assert answers == ["OK", "DUP"]
+    assert redis.get(f"audio:{WORK.hash}") == other
+    assert not redis.keys("up:*")
+
+
+def test_with_what_it_hands_in_a_worker_takes_its_next_job(redis):
+    for text in ("first", "second"):
+        enqueue(redis, make_work(text))
+    made = jobs.Made("c", duration_ms=1, blob=make_blob())
+
+    handed_in = jobs.submit(redis, claim(redis).id, "w", made, "tone")
+    last = jobs.submit(redis, handed_in.next.id, "w", made, "tone")
+
+    assert (handed_in.status, handed_in.next.text, handed_in.next.attempt) == ("OK", "second", 1)
+    assert (last.status, last.next) == ("OK", None)
+
+
+def test_tokens_that_stand_for_no_job_wake_nobody(redis):
+    for i in range(5):
+        enqueue(redis, make_work(f"block {i}"))
+    speak_all(redis)
+
+    assert redis.llen("wake:tone") == 0
 
 
 def test_a_redelivered_result_is_a_no_op(redis):

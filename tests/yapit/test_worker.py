@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from redis.exceptions import ConnectionError
 
 from config.streams import StopFlag
 from tests.stack import ROOT
@@ -136,6 +137,67 @@ def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
     worker.run_once()
 
     assert outcome(redis, work).detail == b"audio_too_large"
+
+
+def test_finished_work_outlives_an_outage_of_redis(redis, worker):
+    work = tone_work()
+    enqueue(redis, work)
+    worker.redis = Interrupted(redis, times=3)
+
+    worker.run_once()
+
+    assert outcome(redis, work).state is State.CACHED
+
+
+class Interrupted:
+    """A client that loses its connection some times before it hands anything in."""
+
+    def __init__(self, client, times):
+        self.client, self.times = client, times
+
+    def pipeline(self, **how):
+        self.times -= 1
+        if self.times >= 0:
+            raise ConnectionError("gone")
+        return self.client.pipeline(**how)
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+
+def test_one_worker_speaks_all_there_is(redis, worker):
+    works = [tone_work(f"tone {i}", ms_per_character=1) for i in range(5)]
+    for work in works:
+        enqueue(redis, work)
+    worker.blocking = StopsTheIdle(worker)
+
+    worker.run()
+
+    assert [outcome(redis, work).state for work in works] == [State.CACHED] * 5
+
+
+class StopsTheIdle:
+    """Stands for the client that waits for work."""
+
+    def __init__(self, worker):
+        self.worker = worker
+
+    def blpop(self, *args, **options):
+        self.worker.stop.is_set = True
+
+
+@pytest.mark.slow
+def test_a_long_job_stays_with_its_worker(redis, spawn):
+    """Its lease is a third of what it takes."""
+    work = tone_work(delay_ms=3000)
+    spawn("run_scheduler", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
+    spawn("run_worker", "--model", "tone", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
+    enqueue(redis, work)
+
+    wait_until(lambda: redis.xlen("results"), 30)
+
+    [attempts] = redis.hmget(redis.keys("job:*")[0], "attempts")
+    assert attempts == b"1"
 
 
 def test_workers_and_results_run_without_database_and_secrets(redis, spawn):

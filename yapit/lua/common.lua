@@ -60,10 +60,10 @@ end
 
 -- The end of a job: nothing of it may outlive this.
 local function forget(id, hash)
-  redis.call('DEL', 'job:' .. id, 'res:' .. id)
+  local keys = {'job:' .. id, 'res:' .. id, 'subs:' .. hash}
+  if is_last_holder(hash, id) then keys[4] = 'inflight:' .. hash end
+  redis.call('DEL', unpack(keys)) -- one command: each is written to the log of a server that keeps one
   redis.call('ZREM', 'leases', id)
-  if is_last_holder(hash, id) then redis.call('DEL', 'inflight:' .. hash) end
-  redis.call('DEL', 'subs:' .. hash)
 end
 
 -- Ends without audio: tells those who wait, and gives back what was set aside.

@@ -39,7 +39,8 @@ elseif outcome == 'e' then
 end
 
 local audio = 'audio:' .. job.hash
-if redis.call('EXISTS', 'res:' .. id) == 0 then -- the bytes did not survive: make them again
+local size = redis.call('STRLEN', 'res:' .. id)
+if size == 0 then -- the bytes did not survive: make them again
   unqueue(id, job.model, job.owner)
   redis.call('HDEL', 'job:' .. id, 'submitted', 'worker')
   push(id, job.model, job.owner, job.rank)
@@ -49,8 +50,6 @@ end
 
 local at = now_ms()
 redis.call('RENAME', 'res:' .. id, audio) -- never refused by a full Redis, so what follows completes
-redis.call('PERSIST', audio)
-local size = redis.call('STRLEN', audio)
 redis.call('XADD', 'billing', '*', 'id', id, 'user', job.user, 'chars', job.chars, 'multiplier_bp', job.multiplier_bp,
   'cost', job.cost, 'usage_type', job.usage_type, 'billable', job.billable, 'hash', job.hash, 'model', job.model,
   'voice', job.voice, 'document', job.document, 'duration_ms', job.duration_ms, 'created_ms', string.format('%.0f', at))
@@ -62,11 +61,9 @@ redis.call('INCRBY', 'unpersisted', size)
 if job.billable == '1' then
   local day = 'day:' .. date_of(math.floor(at / 86400000))
   redis.call('ZADD', 'finished', at, id)
-  redis.call('HINCRBY', day, 'jobs', 1)
   redis.call('HINCRBY', day, 'characters', job.cost)
-  redis.call('EXPIRE', day, 9 * 86400)
+  if redis.call('HINCRBY', day, 'jobs', 1) == 1 then redis.call('EXPIRE', day, 9 * 86400) end
 end
-redis.call('DEL', 'outcome:' .. job.hash)
 unqueue(id, job.model, job.owner) -- a late result may find its job queued again
 ring(job.hash, 'c', header_of(audio))
 forget(id, job.hash)

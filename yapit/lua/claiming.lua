@@ -1,0 +1,30 @@
+-- The next user's next job, leased to this worker. Nothing to do: an empty answer.
+local function claim(model, worker, lease_ms)
+  local users = 'queue:' .. model
+  for _ = 1, 500 do
+    local head = redis.call('ZRANGE', users, 0, 0, 'WITHSCORES')
+    if #head == 0 then
+      redis.call('DEL', 'wake:' .. model) -- tokens that stand for no job would only wake workers in vain
+      return {}
+    end
+    local owner, vtime = head[1], tonumber(head[2])
+    local popped = redis.call('ZPOPMIN', users .. ':' .. owner)
+    local left = redis.call('ZCARD', users .. ':' .. owner)
+    local id = popped[1]
+    local job = id and load(id, 'text', 'voice', 'params', 'revision', 'chars', 'submitted', 'attempts')
+    if left == 0 then redis.call('ZREM', users, owner) end
+    if job and not job.submitted then
+      if owner ~= WARM then
+        local served = string.format('%.0f', vtime + tonumber(job.chars))
+        redis.call('SET', 'vtime:' .. model, head[2])
+        redis.call('SET', 'served:' .. model .. ':' .. owner, served, 'EX', 600)
+        if left > 0 then redis.call('ZADD', users, served, owner) end
+      end
+      redis.call('ZADD', 'leases', now_ms() + tonumber(lease_ms), id)
+      local attempt = (tonumber(job.attempts) or 0) + 1
+      redis.call('HSET', 'job:' .. id, 'worker', worker, 'attempts', attempt)
+      return {id, job.hash, job.text, job.voice, job.params, job.revision, job.chars, attempt}
+    end
+  end
+  return {}
+end
