@@ -1,0 +1,243 @@
+"""Forty workers hand in 100 KB each at the same moment, five listeners wait for each: until they have heard.
+
+The clock of every result begins with the first byte of the first. One connection carries what the workers
+hand in, so that this process, which plays the listeners too, has little to do with it. The baseline finishes
+the same jobs one command after another, and tells each listener by a message of its own, through the channel
+layer.
+"""
+
+import asyncio
+import json
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.closed_loop import percentile, redis_command
+from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.servers import launched_stack, wait_for_quiet
+from tests.stack import Stack
+from tests.waiting import async_wait_until
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from benchmarks.making import Account
+    from yapit.jobs import Claimed
+
+BYTES = 100_000
+RESULTS = 40
+LISTENERS = 5
+AT_ONCE = 32  # blocks in a message
+TARGET_MS = 25.0
+
+
+@benchmark("results_burst")
+def results_burst(size: Size) -> Iterator[Figure]:
+    rounds = size.pick(10, 60)
+    with launched_stack() as stack:
+        from benchmarks.making import make_accounts, switch_on
+
+        switch_on("tone")
+        [account] = make_accounts(1)
+        for name in ("billing", "persister", "scheduler"):
+            stack.start(name, f"run_{name}")
+        naive = asyncio.run(naive_bursts(stack, max(1, rounds // 4)))
+        stack.start("results", "run_results")
+        for server in ("uvicorn", "daphne"):
+            stack.start_web(server)
+            asyncio.run(bursts(stack, account, make_documents(account, 2)))  # warms up
+            waits, pushes = asyncio.run(bursts(stack, account, make_documents(account, rounds)))
+            name = f"results_burst.{server}"
+            pushed = percentile(pushes, 50) * 1000
+            for percent, target in ((50, None), (99, TARGET_MS)):
+                yield Figure(
+                    f"{name}.p{percent}",
+                    percentile(waits, percent) * 1000,
+                    "ms",
+                    "lower",
+                    target=target,
+                    baseline=percentile(naive, percent) * 1000,
+                    limit=pushed,
+                )
+            stack.stop("web")
+
+
+def make_documents(account: "Account", count: int) -> list[str]:
+    from benchmarks.making import make_document
+
+    return [
+        make_document(account, [f"A text of its own, {secrets.token_hex(16)}." for _ in range(RESULTS)])
+        for _ in range(count)
+    ]
+
+
+async def bursts(
+    stack: Stack, account: "Account", documents: Sequence[str]
+) -> tuple[list[float], list[float]]:
+    """Seconds until each listener heard of each result; seconds until the bytes of each burst were there."""
+    waits: list[float] = []
+    pushes: list[float] = []
+    async with AsyncExitStack() as ending:
+        sockets = [await ending.enter_async_context(_socket(stack, account)) for _ in range(LISTENERS)]
+        for document in documents:
+            claimed = await _everything_asked_for(stack, document, sockets)
+            message = _handed_in(stack, claimed)
+            hearing = [asyncio.create_task(_hear(socket)) for socket in sockets]
+            begun = time.perf_counter()
+            pushes.append(await asyncio.to_thread(_push, stack, message))
+            for heard in await asyncio.gather(*hearing):
+                waits += [at - begun for at in heard]
+            await asyncio.to_thread(wait_for_quiet, stack)
+    return waits, pushes
+
+
+def _socket(stack: Stack, account: "Account") -> connect:
+    return connect(
+        stack.socket_url,
+        additional_headers={"Authorization": f"Bearer {account.token}"},
+        compression=None,
+        proxy=None,
+        max_queue=None,
+    )
+
+
+async def _everything_asked_for(
+    stack: Stack, document: str, sockets: Sequence[ClientConnection]
+) -> list["Claimed"]:
+    """The jobs of a new document, all claimed, once every listener waits for every one."""
+    for socket_ in sockets:
+        for first in range(0, RESULTS, AT_ONCE):
+            indices = list(range(first, min(first + AT_ONCE, RESULTS)))
+            await socket_.send(json.dumps(_request(document, indices)))
+    with stack.redis as redis:
+        claimed: list[Claimed] = []
+        await async_wait_until(lambda: _claim_more(redis, claimed) == RESULTS)
+        await async_wait_until(lambda: all(redis.scard(f"subs:{job.hash}") == LISTENERS for job in claimed))
+    return claimed
+
+
+def _claim_more(redis: "Redis", claimed: list["Claimed"]) -> int:
+    from yapit import jobs
+
+    while job := jobs.claim(redis, "tone", "bench"):
+        claimed.append(job)
+    return len(claimed)
+
+
+def _request(document: str, indices: Sequence[int]) -> dict[str, object]:
+    return {
+        "type": "synthesize",
+        "document_id": document,
+        "block_indices": indices,
+        "model": "tone",
+        "voice": "instant",
+    }
+
+
+async def _hear(socket_: ClientConnection) -> list[float]:
+    heard: list[float] = []
+    while len(heard) < RESULTS:
+        status = json.loads(await socket_.recv())
+        if status["status"] == "cached":
+            heard.append(time.perf_counter())
+        elif status["status"] != "queued":
+            raise RuntimeError(f"not spoken: {status}")
+    return heard
+
+
+def _handed_in(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
+    """What forty workers send, as bytes."""
+    from tests.yapit.jobbing import make_blob
+    from yapit.jobs import SUBMIT
+
+    with stack.redis as redis:
+        redis.script_load(SUBMIT.text)
+    audio = make_blob(b"OggS" + secrets.token_bytes(BYTES), duration_ms=20_000)
+    parts = [redis_command(b"AUTH", stack.valkey.password.encode())]
+    for job in claimed:
+        upload, job_id = f"up:{job.id}:bench".encode(), job.id.encode()
+        told = (job_id, b"bench", b"c", b"", b"20000", b"", b"10000")
+        parts += [
+            redis_command(b"SET", upload, audio, b"EX", b"600"),
+            redis_command(b"EVALSHA", SUBMIT.sha.encode(), b"0", *told),
+        ]
+    return b"".join(parts)
+
+
+def _push(stack: Stack, message: bytes) -> float:
+    """Seconds until the server has taken all of it."""
+    begun = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", stack.valkey.port)) as connection:
+        connection.sendall(message)
+        answered = b""
+        while answered.count(b"OK\r\n") < 1 + 2 * RESULTS:
+            answered += (received := connection.recv(65536))
+            if not received or b"-ERR" in answered:
+                raise ConnectionError(f"the server says {answered[-200:]!r}")
+    return time.perf_counter() - begun
+
+
+# --- As one would write it first ------------------------------------------------------------------------
+
+
+async def naive_bursts(stack: Stack, rounds: int) -> list[float]:
+    from config.redis import close_hot
+
+    waits: list[float] = []
+    for _ in range(rounds):
+        waits += await _naive_burst(stack)
+    await close_hot()
+    return waits
+
+
+async def _naive_burst(stack: Stack) -> list[float]:
+    """Without sockets and web process: the channel layer alone."""
+    from channels_redis.pubsub import RedisPubSubChannelLayer
+
+    from tests.faults.naive import NaiveResults
+    from tests.yapit.jobbing import enqueue, make_work
+    from yapit import jobs
+
+    layer = RedisPubSubChannelLayer(hosts=[stack.valkey.url], prefix="naive")
+    channels = [await layer.new_channel() for _ in range(LISTENERS)]
+    for channel in channels:
+        await layer.group_add(channel, channel)
+    told = async_to_sync(layer.group_send)
+
+    class GroupResults(NaiveResults):
+        def _ring(self, hash_: str, members: set[bytes], status: str) -> None:
+            for channel in channels:
+                told(channel, {"type": "status", "hash": hash_, "status": status})
+
+    def work(message: bytes) -> None:
+        _push(stack, message)
+        with stack.redis as redis:
+            consumer = GroupResults(redis, number=9)
+            while consumer.run_once(wait=False):
+                pass
+
+    with stack.redis as redis:
+        for _ in range(RESULTS):
+            enqueue(redis, make_work(f"A text of its own, {secrets.token_hex(16)}."))
+        claimed = [jobs.claim(redis, "tone", "bench") for _ in range(RESULTS)]
+    message = _handed_in(stack, claimed)
+    begun = time.perf_counter()
+    working = asyncio.create_task(asyncio.to_thread(work, message))
+    waits = await asyncio.gather(*(_told(layer, channel, begun) for channel in channels))
+    await working
+    await layer.flush()
+    return [wait for each in waits for wait in each]
+
+
+async def _told(layer: Any, channel: str, begun: float) -> list[float]:
+    waits = []
+    for _ in range(RESULTS):
+        await layer.receive(channel)
+        waits.append(time.perf_counter() - begun)
+    return waits

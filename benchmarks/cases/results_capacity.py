@@ -1,0 +1,139 @@
+"""What one results consumer gets through: 100 KB of audio each, five listeners waiting for each.
+
+Its work is done in this process, on a Valkey as the stack starts it; a subscriber hears the bells. The
+baseline does the same work as one command after another, as one would write it first.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import django
+
+from benchmarks.closed_loop import redis_command
+from benchmarks.registry import Figure, Size, benchmark
+from tests.stack import Stack
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from yapit.results import ResultConsumer
+
+BYTES = 100_000
+LISTENERS = 5
+TARGET = 8000.0
+NAIVE_SHARE = 5  # of the results: the slower way need not take five times as long
+WORDS = "as long as what people have spoken to them, two hundred characters or so, since it goes along " * 2
+
+
+@benchmark("results_capacity")
+def results_capacity(size: Size) -> Iterator[Figure]:
+    count, rounds = size.pick((1000, 3), (3000, 5))
+    with only_redis() as redis:
+        from tests.faults.naive import NaiveResults
+        from yapit.results import ResultConsumer
+
+        with redis.pubsub() as bells:
+            bells.subscribe("bell:web")
+            drain(redis, ResultConsumer(redis), count // 4)  # warms up
+            taken = [drain(redis, ResultConsumer(redis), count) for _ in range(rounds)]
+            naive = [drain(redis, NaiveResults(redis), count // NAIVE_SHARE) for _ in range(rounds)]
+            limit = at_best(redis, count)
+        rates = [1 / seconds for seconds, _ in taken]
+        yield Figure(
+            "results_capacity.rate",
+            median(rates),
+            "results/s",
+            "higher",
+            target=TARGET,
+            baseline=median(1 / seconds for seconds, _ in naive),
+            limit=limit,
+        )
+        cpu = median(seconds for _, seconds in taken) * 1000
+        before = median(seconds for _, seconds in naive) * 1000
+        yield Figure("results_capacity.cpu", cpu, "ms/result", "lower", baseline=before)
+
+
+@contextlib.contextmanager
+def only_redis() -> Iterator["Redis"]:
+    """A Valkey as `make run` starts it, and Django set up on it; no database."""
+    with contextlib.ExitStack() as ending:
+        folder = Path(tempfile.mkdtemp(prefix="yapit-bench-"))
+        ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack = Stack(folder, "postgres://nobody@127.0.0.1:9/none", LOG_LEVEL="WARNING")
+        ending.callback(stack.close)
+        stack.start_valkey()
+        os.environ.update({name: value for name, value in stack.env.items() if name not in ("PATH", "HOME")})
+        os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+        django.setup()
+        yield ending.enter_context(stack.redis)
+
+
+def drain(redis: "Redis", consumer: "ResultConsumer", count: int) -> tuple[float, float]:
+    """Seconds, and seconds of this process, for one of `count` results."""
+    hand_in(redis, count)
+    cpu, begun = time.process_time(), time.perf_counter()
+    while consumer.run_once(wait=False):
+        pass
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    if redis.xlen("billing") != count:
+        raise RuntimeError("not every result became audio")
+    return seconds / count, cpu / count
+
+
+def hand_in(redis: "Redis", count: int) -> None:
+    """Jobs that their workers have just finished."""
+    from audiocache import blob
+    from config.scripts import run_all
+    from tests.yapit.jobbing import claim, make_blob, make_work
+    from yapit import jobs
+
+    redis.flushall()
+    audio = make_blob(b"OggS" + secrets.token_bytes(BYTES), duration_ms=20_000)
+    header, _ = blob.split(audio)
+    for number in range(count):
+        work = make_work(f"{number} {secrets.token_hex(8)} {WORDS}")
+        run_all(redis, [_wanted(work, number, listener) for listener in range(LISTENERS)])
+    while job := claim(redis):
+        jobs.submit_audio(redis, job.id, "w", audio, header.duration_ms)
+
+
+def _wanted(work, number: int, listener: int):
+    from yapit import jobs
+
+    document = f"00000000-0000-0000-0000-{number:012}"
+    member = jobs.member(number % 50, document, number, f"web.{listener:08}")
+    return jobs.enqueue_call(number % 50, [jobs.Asked(work, member=member, document=document)], {})
+
+
+def at_best(redis: "Redis", count: int) -> float:
+    """The writes alone, decided beforehand: 64 results in a message, plain commands, answers unread."""
+    hand_in(redis, count)
+    batch: list[bytes] = []
+    wire = redis.connection
+    assert wire is not None
+    entries = redis.xrange("results")
+    begun = time.perf_counter()
+    for number, (entry, fields) in enumerate(entries):
+        job = fields[b"id"]
+        batch += [
+            redis_command(b"RENAME", b"res:" + job, b"audio:%d" % number),
+            redis_command(b"XADD", b"billing", b"*", b"entry", bytes(300)),
+            redis_command(b"XADD", b"persist", b"*", b"entry", bytes(600)),
+            redis_command(b"PUBLISH", b"bell:web", bytes(150)),
+            redis_command(b"DEL", b"job:" + job),
+            redis_command(b"XDEL", b"results", entry),
+        ]
+        if len(batch) == 64 * 6 or number + 1 == count:
+            wire.send_packed_command(batch)
+            for _ in batch:
+                wire.read_response()
+            batch = []
+    return count / (time.perf_counter() - begun)
