@@ -1,19 +1,25 @@
-"""Finished audio of blocks, to look at. Nothing can be changed here: only run_persister writes the files."""
+"""Finished audio of blocks. Only run_persister writes the files; what is asked for here are orders to it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
+from redis.exceptions import RedisError
 
-from audiocache import schema
+from audiocache import eviction, orders, schema
 from audiocache.models import Entry, Stat
+from audiocache.store import store_for
+from config import redis as redis_clients
 
 ALIAS = "audio"
 HASH_BYTES = 32
+WAIT_SECONDS = 5.0  # for run_persister to carry out an order
 
 
 class TotalsPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
@@ -33,7 +39,7 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the 
     search_help_text = "A hash, or how it begins"
     ordering = ["-id"]
     sortable_by = ()  # there is no index that would help
-    actions = None
+    actions = ("pin", "unpin", "remove")
     paginator = TotalsPaginator
     show_full_result_count = False
 
@@ -41,6 +47,53 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the 
         entries = super().get_queryset(request).using(ALIAS).defer("meta")
         # A look must not make the file: it would get the wrong pages.
         return entries if schema.path_of(ALIAS).exists() else entries.none()
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # it would write
+        return actions
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        stats = store_for(ALIAS).stats()
+        totals = {name: filesizeformat(getattr(stats, name)) for name in ("bytes", "pinned_bytes", "limit")}
+        context = {"totals": {**totals, "entries": stats.entries}, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    @admin.action(description="Pin: never evict them", permissions=["order"])
+    def pin(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
+        hashes = self._order(request, queryset, orders.pin)
+        unpinned = Entry.objects.using(ALIAS).filter(key__in=map(bytes.fromhex, hashes), pinned=0).count()
+        if unpinned:
+            text = f"{unpinned} are not pinned (yet): at most half of the limit may be."
+            self.message_user(request, text, messages.WARNING)
+
+    @admin.action(description="Unpin", permissions=["order"])
+    def unpin(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
+        self._order(request, queryset, orders.unpin)
+
+    @admin.action(description="Delete: made again when somebody asks", permissions=["order"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
+        self._order(request, queryset, orders.delete)
+
+    def _order(
+        self, request: HttpRequest, queryset: QuerySet[Entry], give: Callable[[Any, str, list[str]], Any]
+    ) -> list[str]:
+        hashes = [bytes(key).hex() for key in queryset.values_list("key", flat=True)]
+        try:
+            with redis_clients.sync() as redis:
+                is_done = orders.wait_for(redis, give(redis, ALIAS, hashes), WAIT_SECONDS)
+        except RedisError as exc:
+            self.message_user(request, f"Not ordered: {type(exc).__name__}.", messages.ERROR)
+        else:
+            said = "done" if is_done else "ordered; run_persister will do it as soon as it runs"
+            level = messages.SUCCESS if is_done else messages.WARNING
+            self.message_user(request, f"{len(hashes)} selected: {said}.", level)
+        return hashes
+
+    def has_order_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("audiocache.change_entry")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
@@ -70,7 +123,9 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the 
         return datetime.fromtimestamp(entry.created_at / 1000, UTC)
 
     @admin.display(description="last access")
-    def last_used(self, entry: Entry) -> datetime:
+    def last_used(self, entry: Entry) -> datetime | str:
+        if entry.last_access <= eviction.FREED:
+            return "leaves next"
         return datetime.fromtimestamp(entry.last_access / 1000, UTC)
 
     @admin.display(boolean=True, description="pinned")

@@ -102,6 +102,27 @@ class AudioStore:
         total, entries, pinned = rows[0] if rows else (0, 0, 0)
         return Stats(total, entries, pinned, self.limit)
 
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """For looking into the file. Raises StoreUnavailable or StoreDamaged."""
+        return self._reader.rows(sql, parameters)
+
+    def free_bytes(self) -> int:
+        """Pages that the file has and nothing uses."""
+        return sum(
+            free * size
+            for (free,), (size,) in zip(
+                self.rows("PRAGMA freelist_count"), self.rows("PRAGMA page_size"), strict=True
+            )
+        )
+
+    def oldest_access(self) -> float | None:
+        """When that was used which leaves next, in seconds since 1970; None: nothing may leave."""
+        found = self.rows(
+            "SELECT last_access FROM entry WHERE pinned = 0 AND last_access > 1"
+            " ORDER BY last_access, id LIMIT 1"
+        )
+        return found[0][0] / 1000 if found else None
+
     def open_writer(self) -> None:
         """Become the one process that writes this file. Raises WriterBusy, StoreMissing or StoreDamaged."""
         self._writer.open()

@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
-from audiocache.store import AudioStore
+from audiocache.store import AudioStore, store_for
 from config.sqlite import sqlite3
 from tests.audiocache.files import copy_files
 from tests.audiocache.sounds import NOW
@@ -78,5 +78,7 @@ def shown(files, monkeypatch):
     monkeypatch.setitem(django_settings.DATABASES["audio"], "NAME", path)
     monkeypatch.setitem(connections["audio"].settings_dict, "NAME", path)
     connections["audio"].close()
+    store_for.cache_clear()
     yield path
     connections["audio"].close()
+    store_for.cache_clear()

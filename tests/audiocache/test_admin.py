@@ -1,8 +1,12 @@
-"""Audio in the admin: found by hash, and only to look at."""
+"""Audio in the admin: found by hash, changed only through orders."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
-from tests.audiocache.sounds import Kind, order, sounds
+from audiocache import admin as audio_admin
+from tests.audiocache.persisting import persisting
+from tests.audiocache.sounds import Kind, finish, order, sound, sounds
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(databases=["default", "audio"], transaction=True)
 URL = "/admin/audiocache/entry/"
@@ -15,7 +19,7 @@ def test_entries_are_listed_with_what_matters(shown, store, admin_client):
     page = admin_client.get(URL).content.decode()
 
     assert first.hash in page
-    assert page.count("2.0\xa0KB") == 2
+    assert page.count("2.0\xa0KB") == 3  # and of the totals, what is pinned
     assert page.count('alt="True"') == 1
     assert "Add entry" not in page
 
@@ -54,3 +58,48 @@ def test_without_the_file_the_list_is_empty_and_makes_none(shown, admin_client):
 
     assert "0 entries" in admin_client.get(URL).content.decode()
     assert not shown.exists()
+
+
+def act(client, action, *ids):
+    page = client.post(URL, {"action": action, "_selected_action": ids}, follow=True)
+    return page.content.decode()
+
+
+def test_totals_stand_at_the_top(shown, store, admin_client):
+    store.write_batch([one.put for one in sounds(3, size=2048)], [])
+
+    page = admin_client.get(URL).content.decode()
+
+    assert "3 entries, 6.0\xa0KB of 1.0\xa0GB; 0\xa0bytes pinned" in page
+
+
+@pytest.mark.parametrize(("action", "left"), [("pin", (2, 2000)), ("unpin", (2, 0)), ("remove", (0, 0))])
+def test_actions_are_carried_out_before_the_page_answers(shown, store, redis, admin_client, action, left):
+    finish(redis, *sounds(2))
+    with persisting(redis, store):
+        wait_until(lambda: store.stats().entries == 2)
+
+        assert "2 selected: done" in act(admin_client, action, 1, 2)
+
+    assert (store.stats().entries, store.stats().pinned_bytes) == left
+
+
+def test_without_the_persister_it_is_said_that_the_order_waits(
+    shown, store, redis, admin_client, monkeypatch
+):
+    monkeypatch.setattr(audio_admin, "WAIT_SECONDS", 0)
+    store.write_batch([sound().put], [])
+
+    assert "run_persister will do it" in act(admin_client, "remove", 1)
+    assert redis.xlen("orders") == 1
+
+
+def test_who_may_only_look_gives_no_orders(shown, store, redis, client, django_user_model):
+    watcher = django_user_model.objects.create_user("watcher", is_staff=True)
+    watcher.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    client.force_login(watcher)
+    store.write_batch([sound().put], [])
+
+    act(client, "remove", 1)
+
+    assert redis.xlen("orders") == 0

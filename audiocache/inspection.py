@@ -1,0 +1,110 @@
+"""What the audio files hold and whether it is right, read beside a running service."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from redis import Redis
+
+from audiocache.integrity import is_whole
+from audiocache.orders import ORDERS_STREAM
+from audiocache.store import AudioStore
+
+AT_ONCE = 20  # entries read together: a reader must not hold the log for long
+
+# One statement, so that all of it is of one moment.
+TOTALS = """
+SELECT (SELECT bytes FROM stat), (SELECT n FROM stat), (SELECT pinned_bytes FROM stat),
+       total(size), count(*), total(size * pinned) FROM entry
+"""
+NEXT = """
+SELECT id, key, size, meta, sha256, data FROM entry LEFT JOIN payload USING (id)
+WHERE id > ? ORDER BY id LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStats:
+    """One file and its way to Redis. Sizes in bytes."""
+
+    alias: str
+    entries: int
+    bytes: int
+    limit: int
+    pinned_bytes: int
+    file_bytes: int
+    log_bytes: int
+    free_bytes: int
+    oldest_access: float | None  # seconds since 1970
+    set_aside: int  # times that a corrupt file was replaced
+
+
+def file_stats(store: AudioStore, redis: Redis) -> FileStats:
+    stats = store.stats()
+    return FileStats(
+        store.alias,
+        stats.entries,
+        stats.bytes,
+        stats.limit,
+        stats.pinned_bytes,
+        _size(store.path),
+        _size(store.path.with_name(f"{store.path.name}-wal")),
+        store.free_bytes(),
+        store.oldest_access(),
+        int(redis.get(f"generation:{store.alias}") or 0),
+    )
+
+
+def backlog(redis: Redis) -> dict[str, int]:
+    """What waits in Redis for run_persister."""
+    return {
+        "unpersisted_bytes": int(redis.get("unpersisted") or 0),
+        "unpersisted_limit": settings.UNPERSISTED_LIMIT,
+        "persist": redis.xlen("persist"),
+        "orders": redis.xlen(ORDERS_STREAM),
+    }
+
+
+def wrong_totals(store: AudioStore) -> list[str]:
+    """Sentences about running totals that differ from the sums."""
+    names = ("bytes", "entries", "pinned bytes")
+    for row in store.rows(TOTALS):
+        return [
+            f"{name}: the total says {said}, the entries {int(counted)}"
+            for name, said, counted in zip(names, row[:3], row[3:], strict=True)
+            if said != counted
+        ]
+    return []
+
+
+class SlowReader:
+    """Reads every entry, at most so many bytes a second."""
+
+    def __init__(
+        self,
+        store: AudioStore,
+        bytes_per_second: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._rate = bytes_per_second
+        self._clock = clock
+        self._sleep = sleep
+
+    def entries(self) -> Iterator[tuple[str, int, bool]]:
+        """Hash, size, and whether it is what it should be."""
+        last, read, begun = 0, 0, self._clock()
+        while rows := self._store.rows(NEXT, (last, AT_ONCE)):
+            for _, key, size, meta, sha256, data in rows:
+                yield key.hex(), size, is_whole(meta, sha256, data) and len(data) == size
+                read += size
+            last = rows[-1][0]
+            self._sleep(max(0.0, read / self._rate - (self._clock() - begun)))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

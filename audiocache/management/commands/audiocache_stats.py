@@ -1,0 +1,81 @@
+"""What the audio files hold, and what is on its way to them."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
+
+from audiocache.errors import AudioCacheError
+from audiocache.inspection import FileStats, backlog, file_stats
+from audiocache.store import store_for
+from config import redis as redis_clients
+
+MEGABYTE = 1024 * 1024
+SHOWN = (  # field, heading
+    ("entries", "entries"),
+    ("bytes", "audio MB"),
+    ("limit", "limit MB"),
+    ("pinned_bytes", "pinned MB"),
+    ("file_bytes", "file MB"),
+    ("log_bytes", "log MB"),
+    ("free_bytes", "free MB"),
+    ("oldest_access", "oldest access"),
+    ("set_aside", "set aside"),
+)
+
+
+class Command(BaseCommand):
+    help = "Show what the files of finished audio hold, and what waits to be stored."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="for machines; all sizes in bytes")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        try:
+            with redis_clients.sync() as redis:
+                files = [file_stats(store_for(alias), redis) for alias in settings.AUDIO_ALIASES]
+                waiting = backlog(redis)
+        except (AudioCacheError, RedisError) as exc:
+            raise CommandError(str(exc)) from exc
+        if options["json"]:
+            self.stdout.write(
+                json.dumps(
+                    {"files": [dataclasses.asdict(one) for one in files], "waiting": waiting}, indent=1
+                )
+            )
+            return
+        self.stdout.write(_table(files))
+        self.stdout.write(
+            f"\nwaiting to be stored: {waiting['persist']} entries,"
+            f" {_megabytes(waiting['unpersisted_bytes'])} of {_megabytes(waiting['unpersisted_limit'])} MB;"
+            f" orders: {waiting['orders']}"
+        )
+
+
+def _table(files: list[FileStats]) -> str:
+    rows = [["", *(one.alias for one in files)]]
+    rows += [[heading, *(_cell(field, getattr(one, field)) for one in files)] for field, heading in SHOWN]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    heading, *cells = row
+    return "  ".join([heading.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
+
+
+def _cell(field: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if field == "oldest_access":
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+    return f"{value:,}" if field in ("entries", "set_aside") else _megabytes(value)
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / MEGABYTE:,.1f}"

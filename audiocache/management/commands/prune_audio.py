@@ -1,0 +1,72 @@
+"""Makes an audio file smaller, while the service runs."""
+
+import sys
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis import Redis
+
+from audiocache import orders
+from audiocache.store import AudioStore, store_for
+from config import redis as redis_clients
+from config.progress import Progress
+
+MEGABYTE = 1024 * 1024
+POLL_SECONDS = 0.2
+STUCK_SECONDS = 3.0  # nothing left for so long: the rest may not leave
+
+
+class Command(BaseCommand):
+    help = (
+        "Evict what was unused for longest until so much is left, and give the space back to the file system."
+        " run_persister does it, a little at a time; this waits for it and may be interrupted and repeated."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--to", type=float, required=True, metavar="MB", help="keep at most so much audio"
+        )
+        parser.add_argument(
+            "--alias", choices=settings.AUDIO_ALIASES, default="audio", help="which file (audio)"
+        )
+        parser.add_argument(
+            "--wait",
+            type=float,
+            default=30.0,
+            metavar="SECONDS",
+            help="for run_persister to take the order (30)",
+        )
+
+    def handle(self, *args: object, to: float, alias: str, wait: float, **options: Any) -> None:
+        if to < 0:
+            raise CommandError("--to must be 0 or more.")
+        store, goal = store_for(alias), int(to * MEGABYTE)
+        before = store.stats()
+        with redis_clients.sync() as redis:
+            self._order(redis, alias, goal, wait)
+        self._watch(store, before.bytes, goal)
+        after = store.stats()
+        self.stdout.write(
+            f"{alias}: {before.entries - after.entries:,} entries have left,"
+            f" {after.bytes / MEGABYTE:,.1f} MB are kept"
+        )
+        if after.bytes > goal:
+            self.stdout.write("The rest is pinned or was used within five minutes.")
+
+    def _order(self, redis: Redis, alias: str, goal: int, wait: float) -> None:
+        if not orders.wait_for(redis, orders.prune(redis, alias, goal), wait):
+            raise CommandError("run_persister has not taken the order yet; it will when it runs.")
+
+    def _watch(self, store: AudioStore, begun_at: int, goal: int) -> None:
+        progress = Progress(sys.stderr, begun_at - goal, store.alias)
+        kept, changed = begun_at, time.monotonic()
+        while kept > goal and time.monotonic() - changed < STUCK_SECONDS:
+            time.sleep(POLL_SECONDS)
+            now = store.stats().bytes
+            if now < kept:
+                kept, changed = now, time.monotonic()
+            progress.show(begun_at - kept)
+        progress.end()

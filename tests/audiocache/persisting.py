@@ -1,0 +1,27 @@
+"""A persister in a thread of its own, for what waits until an order is carried out."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from audiocache.persister import PersistConsumer
+
+
+@contextlib.contextmanager
+def persisting(redis, store) -> Iterator[None]:
+    """The store's connection for writing belongs to that thread meanwhile."""
+    store._writer.disconnect()
+    persister, over = PersistConsumer({"audio": store}, redis=redis), threading.Event()
+
+    def run():
+        while not over.wait(0.01):
+            persister.run_once(wait=False)
+        store._writer.disconnect()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,104 @@
+"""The commands that operators run beside the service."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audiocache.inspection import SlowReader
+from audiocache.management.commands import audiocache_stats, check_audiocache, prune_audio
+from audiocache.orders import Kind
+from audiocache.persister import PersistConsumer
+from tests.audiocache.persisting import persisting
+from tests.audiocache.sounds import finish, order, sounds
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def here(open_store, files, redis, monkeypatch):
+    """The commands look at this test's files."""
+    stores = {
+        alias: open_store(path=files / f"{alias}.sqlite3", alias=alias)
+        for alias in ("audio", "documents", "extractions")
+    }
+    for command in (audiocache_stats, check_audiocache, prune_audio):
+        monkeypatch.setattr(command, "store_for", stores.__getitem__)
+
+
+def test_stats_for_people(store, capsys):
+    store.write_batch([one.put for one in sounds(3, size=MEGABYTE)], [])
+
+    call_command("audiocache_stats")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["audio", "documents", "extractions"]
+    assert lines[2].split() == ["audio", "MB", "3.0", "0.0", "0.0"]
+    assert "0 entries, 0.0 of 128.0 MB" in lines[-1]
+
+
+def test_stats_for_machines(store, redis, capsys):
+    store.write_batch([one.put for one in sounds(3)], [])
+    finish(redis, *sounds(2))
+
+    call_command("audiocache_stats", json=True)
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"][0].items() > {"alias": "audio", "entries": 3, "bytes": 3000, "set_aside": 0}.items()
+    assert told["files"][0]["file_bytes"] + told["files"][0]["log_bytes"] > 3000
+    assert told["waiting"]["persist"] == 2
+
+
+def test_a_sound_file_is_found_sound(store, capsys):
+    store.write_batch([one.put for one in sounds(50)], [order(Kind.PIN, *sounds(3))])
+
+    call_command("check_audiocache", rate=1000)
+
+    assert "audio: 50 entries checked, 0 damaged" in capsys.readouterr().out
+
+
+def test_what_is_damaged_is_found_and_ordered_to_be_removed(store, tamper, redis, capsys):
+    many = sounds(50)
+    store.write_batch([one.put for one in many], [])
+    tamper("UPDATE payload SET data = zeroblob(1000) WHERE id = 7")
+
+    with pytest.raises(CommandError, match="1 found wrong"):
+        call_command("check_audiocache", rate=1000)
+
+    assert f"{many[6].hash} is damaged" in capsys.readouterr().err
+    PersistConsumer({"audio": store}, redis=redis).run_once(wait=False)
+    assert not store.exists(many[6].hash)
+
+
+@pytest.mark.parametrize("name", ["bytes", "n", "pinned_bytes"])
+def test_totals_that_drifted_are_found(store, tamper, name):
+    store.write_batch([one.put for one in sounds(3)], [])
+    tamper(f"UPDATE stat SET {name} = {name} + 1")
+
+    with pytest.raises(CommandError, match="1 found wrong"):
+        call_command("check_audiocache", alias="audio", rate=1000)
+
+
+def test_it_reads_no_faster_than_it_may(store):
+    store.write_batch([one.put for one in sounds(100)], [])
+    slept = []
+
+    list(SlowReader(store, 10_000, clock=lambda: 0.0, sleep=slept.append).entries())
+
+    assert slept == [2.0, 4.0, 6.0, 8.0, 10.0]
+
+
+def test_pruning_waits_until_so_much_is_left(store, redis, clock, capsys):
+    store.write_batch([one.put for one in sounds(10, size=MEGABYTE // 4)], [])
+    clock.now += 3600
+
+    with persisting(redis, store):
+        call_command("prune_audio", to=1)
+
+    assert "6 entries have left, 1.0 MB are kept" in capsys.readouterr().out
+    assert store.stats().bytes == MEGABYTE
+
+
+def test_pruning_without_a_persister_says_so(store):
+    with pytest.raises(CommandError, match="has not taken the order yet"):
+        call_command("prune_audio", to=1, wait=0)
