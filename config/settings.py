@@ -183,6 +183,7 @@ PERIODIC = [  # (dotted callable that takes a Redis client, seconds between call
     ("yapit.jobs.reap", REAP_SECONDS),
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.dead_letters.trim", 3600.0),
+    ("yapit.leaderboard.roll_up_beside", 3600.0),
 ]
 PERIODIC_COLD = [  # the same, of what may wait for PostgreSQL, which jobs must not
     ("billing.renewal.renew", 60.0),

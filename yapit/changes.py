@@ -50,6 +50,10 @@ def documents_changed(*document_ids: UUID, is_public: bool = True) -> None:
     _announce(*(f"{DOCUMENT}{document_id}" for document_id in document_ids), *([LEADERBOARD] * is_public))
 
 
+def leaderboard_changed() -> None:
+    _announce(LEADERBOARD)
+
+
 def keys_changed(*key_ids: str) -> None:
     _tell(*(f"{KEY}{key_id}" for key_id in key_ids))
 

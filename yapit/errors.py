@@ -56,6 +56,10 @@ class UnknownVoice(YapitError):
     code = "voice_not_found"
 
 
+class InvalidCursor(YapitError):
+    code = "invalid_cursor"
+
+
 class RateLimited(YapitError):
     """More than this account may do; it can go on after `retry_after` seconds."""
 

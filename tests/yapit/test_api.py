@@ -18,7 +18,13 @@ from yapit.offload import offload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PUBLIC = {"/v1/models", "/v1/models/{model_id}", "/v1/audio/models", "/v1/audio/voices"}
+PUBLIC = {
+    "/v1/leaderboard/recent",
+    "/v1/models",
+    "/v1/models/{model_id}",
+    "/v1/audio/models",
+    "/v1/audio/voices",
+}
 
 
 def operations():

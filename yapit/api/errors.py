@@ -30,6 +30,7 @@ STATUS: Mapping[type[Exception], int] = {
     errors.DocumentMissing: 404,
     errors.UnknownModel: 404,
     errors.UnknownVoice: 404,
+    errors.InvalidCursor: 400,
     errors.RateLimited: 429,
 }
 

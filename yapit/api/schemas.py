@@ -1,6 +1,6 @@
 """What goes in and out under /v1. Unknown fields of a request are ignored: clients send their own."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -205,6 +205,35 @@ class VoiceList(Schema):
 
 class VoiceNames(Schema):
     voices: list[str]
+
+
+# --- The leaderboard --------------------------------------------------------------------------------------
+
+
+class VoicePlace(Schema):
+    day: date
+    kind: Literal["voice"]
+    rank: int
+    voice: str
+    model: str
+    characters: int
+    listeners: int
+
+
+class DocumentPlace(Schema):
+    day: date
+    kind: Literal["document"]
+    rank: int
+    id: UUID
+    title: str
+    listeners: int
+
+
+class Leaderboard(Schema):
+    object: Literal["list"] = "list"
+    data: list[VoicePlace | DocumentPlace]
+    cursor: str | None = Field(description="For `after`; opaque. Null: there was nothing yet.")
+    has_more: bool = Field(description="More follows already.")
 
 
 # --- The account ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from yapit.models.accounts import ApiKey, Preferences, Profile
 from yapit.models.documents import Block, Document, Playback, Section
+from yapit.models.leaderboard import LeaderboardDay, LeaderboardRow
 from yapit.models.operations import DeadLetter
 from yapit.models.speech import BlockVariant, TTSModel, UsageType, Voice
 
@@ -11,6 +12,8 @@ __all__ = [
     "BlockVariant",
     "DeadLetter",
     "Document",
+    "LeaderboardDay",
+    "LeaderboardRow",
     "Playback",
     "Preferences",
     "Profile",

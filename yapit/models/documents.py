@@ -91,6 +91,7 @@ class Playback(models.Model):
         constraints = [
             models.UniqueConstraint(name="playback_once", fields=["user", "document"]),
         ]
+        indexes = [models.Index(name="playback_by_time", fields=["played_at"])]  # the leaderboard of a day
 
     def __str__(self) -> str:
         return f"{self.user_id} at {self.block_idx} of {self.document_id}"
