@@ -1,5 +1,6 @@
 """Which period a moment belongs to: half-open, in UTC. Pure."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,3 +17,11 @@ def month_of(moment: datetime) -> Period:
     start = datetime(at.year, at.month, 1, tzinfo=UTC)
     following = (at.year, at.month + 1) if at.month < 12 else (at.year + 1, 1)
     return Period(start, datetime(*following, 1, tzinfo=UTC))
+
+
+def month_named(name: str) -> Period | None:
+    """2026-01; None: there is no such month."""
+    match = re.fullmatch(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])", name)
+    if match is None or match[1] == "9999":
+        return None
+    return month_of(datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC))

@@ -15,6 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from yapit import usage_page
+
 # Audio is played from blob: addresses. Pictures of a document may come from anywhere, as in every
 # Markdown reader; nothing else may, and no script or style stands in the page itself.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -67,5 +69,6 @@ urlpatterns = [
     path("", with_policy(reader), name="reader"),
     path("d/<uuid:document_id>", with_policy(reader), name="document"),
     path("login/", with_policy(log_in), name="login"),
+    path("usage/", with_policy(usage_page.usage), name="usage"),
     path("logout/", with_policy(LogoutView.as_view()), name="logout"),
 ]

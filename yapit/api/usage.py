@@ -1,0 +1,41 @@
+"""/v1/usage: what the account used, and what it may still use."""
+
+from typing import Any
+
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import Query, Router
+
+from yapit import usage
+from yapit.api.auth import identity_of
+from yapit.api.responses import answers
+from yapit.api.usage_schemas import UsageOut
+from yapit.offload import offload
+
+router = Router(tags=["usage"])
+MONTH: Any = Query(  # type: ignore[type-arg]  # generic in the stubs only
+    None,
+    description="A month in UTC. Left out: the current one.",
+    pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$",
+    examples=["2026-01"],
+)
+
+
+@router.get("/usage", response=answers(UsageOut, 400), summary="See what you used")
+async def get_usage(request: HttpRequest, period: str | None = MONTH) -> UsageOut:
+    """By voice, model, document and day. What was asked for and is not charged yet is `pending`, and in no
+    other number but `available`.
+    """
+    month = usage.period_named(period)
+    return UsageOut.of(await offload(usage.usage_in, identity_of(request).user_id, month))
+
+
+@router.get("/usage.csv", response=answers(str, 400), summary="Download what you used")
+async def get_usage_csv(request: HttpRequest, period: str | None = MONTH) -> StreamingHttpResponse:
+    """Each use, gift, correction and rollover of the month, oldest first, as CSV."""
+    month = usage.period_named(period)
+    name = f"usage-{month.start:%Y-%m}.csv"
+    return StreamingHttpResponse(
+        usage.csv_of(identity_of(request).user_id, month),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
