@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+# Below those that systems give to outgoing connections, one of which would soon take a port that was free.
+SERVER_PORTS = range(20_000, 32_000)
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
@@ -127,6 +130,8 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def free_port() -> int:
     """Free a moment ago: whoever uses it must be ready to ask again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in random.SystemRandom().sample(SERVER_PORTS, k=100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CannotRun(f"No port from {SERVER_PORTS.start} to {SERVER_PORTS.stop} is free.")
