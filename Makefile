@@ -6,6 +6,8 @@ UV = $(firstword $(wildcard .venv/bin/uv) $(shell command -v uv 2>/dev/null) .ve
 COMPILE = pip compile --quiet --universal --generate-hashes --no-header \
 	--python-version 3.11
 ARGS ?=
+# Test processes, each with servers of its own; 0: none but pytest's own, for --pdb and -s.
+WORKERS ?= 2
 
 .PHONY: run test test-slow test-faults test-browser bench lint check lock environment environment-dev
 
@@ -13,7 +15,7 @@ run: environment
 	@$(IN_VENV) manage.py run_stack $(ARGS)
 
 test: environment-dev
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: environment-dev
 	$(PYTEST) -m slow $(ARGS)

@@ -1,6 +1,7 @@
 """A pytest plugin: a private PostgreSQL and Valkey for the run, started before Django reads its settings.
 
-Loaded by `-p tests.services`. Whatever DATABASE_URL and REDIS_URL say, tests never touch them.
+Loaded by `-p tests.services`. Whatever DATABASE_URL and REDIS_URL say, tests never touch them. With `-n` each
+process that runs tests has servers of its own, and the one that hands out the tests has none.
 """
 
 import contextlib
@@ -20,6 +21,10 @@ from config.embedded.valkey import ValkeyServer
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-django, whose own hook asks to be first
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    if only_hands_out_tests(early_config):
+        # The same for all: what is parametrized with a set has to come in one order.
+        os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(2**32)))
+        return (yield)
     services = contextlib.ExitStack()
     early_config.add_cleanup(services.close)
     try:
@@ -27,6 +32,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     except CannotRun as exc:
         raise pytest.UsageError(str(exc)) from exc
     return (yield)
+
+
+def only_hands_out_tests(config: pytest.Config) -> bool:
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return not is_worker and bool(getattr(config.known_args_namespace, "numprocesses", None))
 
 
 def start(services: contextlib.ExitStack) -> dict[str, str]:

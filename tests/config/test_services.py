@@ -1,5 +1,6 @@
 """The servers that the suite itself runs on."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,16 +10,18 @@ import pytest
 from django.db import connection
 
 import config.redis
-from tests.waiting import async_wait_until, wait_until
+from tests.waiting import PROCESS_PATIENCE, async_wait_until, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.django_db
 def test_postgresql_is_the_private_one():
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    suffix = f"_{worker}" if worker else ""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_version_num')::int / 10000, current_database()")
-        assert cursor.fetchone() == (18, "test_yapit")
+        assert cursor.fetchone() == (18, f"test_yapit{suffix}")
 
 
 def test_valkey_keeps_a_log_of_what_was_written(redis):
@@ -64,7 +67,7 @@ def test_a_killed_suite_leaves_no_server_behind(tmp_path):
         assert (folder / "valkey").exists()
         suite.send_signal(signal.SIGKILL)
 
-    wait_until(lambda: not folder.exists() and not processes_of(folder), timeout=20)
+    wait_until(lambda: not folder.exists() and not processes_of(folder), timeout=PROCESS_PATIENCE)
 
 
 def processes_of(folder):
