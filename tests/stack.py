@@ -18,7 +18,7 @@ from psycopg import sql
 
 from config.embedded.program import Keeper, Program, free_port
 from config.embedded.valkey import ValkeyServer
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,7 +86,7 @@ class Stack:
 
             if self.valkey.port:
                 self.valkey_process = launch(self.valkey.program())
-                wait_until(self._valkey_answers, 30, "Valkey did not come back")
+                wait_until(self._valkey_answers, PROCESS_PATIENCE, "Valkey did not come back")
             else:
                 self.valkey_process = self.valkey.start(launch)
         self.env["REDIS_URL"] = self.valkey.url
@@ -112,7 +112,7 @@ class Stack:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PROCESS_PATIENCE,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
@@ -140,7 +140,7 @@ class Stack:
 
     def start_web(self, server: str = "daphne", name: str = "web") -> None:
         self.start(name, "run_web", "--server", server, "--port", str(self.port))
-        wait_until(self.is_healthy, 60, f"the web process did not answer: {self.log(name)}")
+        wait_until(self.is_healthy, PROCESS_PATIENCE, f"the web process did not answer: {self.log(name)}")
 
     def is_healthy(self) -> bool:
         try:
@@ -154,7 +154,7 @@ class Stack:
         process.wait()
         self.keeper.forget(process)
 
-    def stop(self, name: str, timeout: float = 30) -> int:
+    def stop(self, name: str, timeout: float = PROCESS_PATIENCE) -> int:
         """SIGTERM; the exit code."""
         process = self.processes.pop(name)
         process.send_signal(signal.SIGTERM)
@@ -191,7 +191,7 @@ class Stack:
             sent["Content-Type"] = "application/json"
         request = urllib.request.Request(self.url + path, data, sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=PROCESS_PATIENCE) as response:
                 return _read(response)
         except urllib.error.HTTPError as error:
             with error:

@@ -9,9 +9,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INTERVAL = 0.01
+# They cost nothing until something is wrong, and a loaded machine takes its time.
+PATIENCE = 30.0
+PROCESS_PATIENCE = 120.0  # for a process of ours to start, or to end
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, message: str = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE, message: str = "") -> T:
     """Return the first true value of the predicate; fail when there was none in time."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
@@ -22,7 +25,7 @@ def wait_until(predicate: Callable[[], T], timeout: float = 10.0, message: str =
 
 
 async def async_wait_until(
-    predicate: Callable[[], T | Awaitable[T]], timeout: float = 10.0, message: str = ""
+    predicate: Callable[[], T | Awaitable[T]], timeout: float = PATIENCE, message: str = ""
 ) -> T:
     """The same for code that runs on the event loop; the predicate may be a coroutine function."""
     deadline = time.monotonic() + timeout

@@ -9,7 +9,7 @@ import pytest
 
 from tests.audiocache.files import MANAGE
 from tests.audiocache.sounds import finish, sound, sounds
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 # Kills itself when the batch is on disk and nothing of it is acknowledged, so production code needs no hook.
 KILLED = """
@@ -56,13 +56,13 @@ def is_reading(redis):
 def test_it_stores_what_comes_and_ends_when_told_to(redis, start, open_store):
     many = sounds(50)
     process = start()
-    wait_until(lambda: is_reading(redis), 20)
+    wait_until(lambda: is_reading(redis), PROCESS_PATIENCE)
     finish(redis, *many)
     wait_until(lambda: redis.xlen("persist") == 0)
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(5) == 0
+    assert process.wait(PROCESS_PATIENCE) == 0
     assert open_store().stats().entries == 50
     assert redis.get("unpersisted") == b"0"
 
@@ -70,10 +70,10 @@ def test_it_stores_what_comes_and_ends_when_told_to(redis, start, open_store):
 def test_killed_between_commit_and_acknowledgement_it_loses_and_doubles_nothing(redis, start, open_store):
     many = sounds(20)
     finish(redis, *many)
-    assert start("-c", KILLED).wait(20) == -signal.SIGKILL
+    assert start("-c", KILLED).wait(PROCESS_PATIENCE) == -signal.SIGKILL
     assert (open_store().stats().entries, redis.xlen("persist")) == (20, 20)
 
-    assert start(str(MANAGE), "run_persister", "--drain").wait(20) == 0
+    assert start(str(MANAGE), "run_persister", "--drain").wait(PROCESS_PATIENCE) == 0
 
     store = open_store()
     assert store.stats().entries == 20
@@ -87,7 +87,7 @@ def test_a_second_one_says_so_and_ends(start, open_store):
 
     process = start()
 
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=PROCESS_PATIENCE)
     assert process.returncode == 75
     assert "another process writes audio" in said
     assert "Traceback" not in said
@@ -98,7 +98,7 @@ def test_without_the_files_it_says_what_to_run(start, files):
 
     process = start()
 
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=PROCESS_PATIENCE)
     assert process.returncode == 1
     assert "manage.py init_audiocache" in said
 
@@ -108,7 +108,7 @@ def test_draining_ends_when_both_streams_are_empty(redis, start, open_store):
     finish(redis, one)
     redis.xadd("orders", {"alias": "audio", "kind": "pin", "hash": one.hash, "at_ms": 0})
 
-    assert start(str(MANAGE), "run_persister", "--drain").wait(20) == 0
+    assert start(str(MANAGE), "run_persister", "--drain").wait(PROCESS_PATIENCE) == 0
 
     assert open_store().stats().pinned_bytes == 1000
     assert (redis.xlen("persist"), redis.xlen("orders")) == (0, 0)
@@ -121,7 +121,7 @@ def test_started_on_a_corrupt_file_it_says_so_and_goes_on(redis, start, files, o
 
     process = start(str(MANAGE), "run_persister", "--drain")
 
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=PROCESS_PATIENCE)
     assert process.returncode == 0
     assert "audio is corrupt" in said
     assert open_store().get(one.hash).audio == one.audio

@@ -19,7 +19,7 @@ from billing.management.commands.run_billing import BillingConsumer
 from billing.models import LedgerEntry, Subscription
 from config.streams import StopFlag
 from tests.billing.usage import due, make_account, publish, used
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +37,6 @@ def kill(*args, **kwargs):
 {change}
 call_command("run_billing", *sys.argv[1:])
 """
-EXIT_SECONDS = 30
 
 STOPPED_IN_HAND = """
 write = ledger.insert
@@ -63,7 +62,7 @@ def test_killed_anywhere_every_event_is_charged_once(redis, change):
     for _ in range(3):
         publish(redis, user_id, 10)
     with billing_process("--drain", change=change) as killed:
-        assert killed.wait(EXIT_SECONDS) == -signal.SIGKILL
+        assert killed.wait(PROCESS_PATIENCE) == -signal.SIGKILL
     assert redis.xpending("billing", "billing")["pending"] == 3
 
     drain_as_successor(redis)
@@ -80,7 +79,7 @@ def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
     publish(redis, user_id, 10)
     naive = "run_billing.BillingConsumer.handle = lambda self, events: (self.settle(self.held), kill())"
     with billing_process("--drain", change=naive) as killed:
-        killed.wait(EXIT_SECONDS)
+        killed.wait(PROCESS_PATIENCE)
 
     drain_as_successor(redis)
 
@@ -95,7 +94,7 @@ def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
     half = "settle = run_billing.BillingConsumer.settle\n"
     half += "run_billing.BillingConsumer.settle = lambda self, entries: (settle(self, entries[:1]), kill())"
     with billing_process("--drain", change=half) as killed:
-        killed.wait(EXIT_SECONDS)
+        killed.wait(PROCESS_PATIENCE)
     assert due(redis, user_id) == {b"standard": b"20"}
 
     drain_as_successor(redis)
@@ -110,7 +109,7 @@ def test_told_to_stop_it_finishes_the_batch_in_hand(redis):
         assert b"in hand" in billing.stderr.readline()
         billing.terminate()
 
-        assert billing.wait(EXIT_SECONDS) == 0
+        assert billing.wait(PROCESS_PATIENCE) == 0
 
     assert used(user_id) == 10
     assert redis.xlen("billing") == 0
@@ -120,10 +119,10 @@ def test_told_to_stop_it_leaves_locked_accounts_to_its_successor(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     publish(redis, other := make_account(standard_used=0), 10)
     with row_held(user_id), billing_process() as billing:
-        wait_until(lambda: used(other) == 10, 30)
+        wait_until(lambda: used(other) == 10)
         billing.terminate()
 
-        assert billing.wait(EXIT_SECONDS) == 0
+        assert billing.wait(PROCESS_PATIENCE) == 0
     assert used(user_id) == 0
 
     drain_as_successor(redis)
@@ -136,18 +135,18 @@ def test_told_to_stop_while_nothing_comes_it_ends(redis):
         wait_until(lambda: redis.exists("billing") and redis.xinfo_groups("billing"))
         billing.terminate()
 
-        assert billing.wait(EXIT_SECONDS) == 0
+        assert billing.wait(PROCESS_PATIENCE) == 0
 
 
 def test_its_database_connection_killed_it_resumes(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     with billing_process("--drain") as billing:
         with ledger_held():
-            wait_until(someone_waits_for_a_lock, 30)
+            wait_until(someone_waits_for_a_lock)
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {WAITING}")
 
-        assert billing.wait(EXIT_SECONDS) == 0
+        assert billing.wait(PROCESS_PATIENCE) == 0
 
     assert used(user_id) == 10
     assert LedgerEntry.objects.count() == 1
@@ -160,12 +159,12 @@ def test_a_locked_account_delays_nobody_else_and_is_charged_once_it_is_free(redi
         publish(redis, other, 10)
     with billing_process("--drain") as billing:
         with row_held(locked):
-            wait_until(lambda: used(other) == 30, 30)
+            wait_until(lambda: used(other) == 30)
             publish(redis, other, 10)
-            wait_until(lambda: used(other) == 40, 30)
+            wait_until(lambda: used(other) == 40)
             assert used(locked) == 0
 
-        assert billing.wait(EXIT_SECONDS) == 0
+        assert billing.wait(PROCESS_PATIENCE) == 0
 
     assert used(locked) == 30
     assert redis.xlen("billing") == 0
@@ -175,10 +174,10 @@ def test_while_the_ledger_is_locked_everybody_waits_and_nothing_is_lost(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     with billing_process("--drain", change="locks.LOCK_TIMEOUT = '50ms'") as billing:
         with ledger_held():
-            wait_until(someone_waits_for_a_lock, 30)
-            wait_until(lambda: not someone_waits_for_a_lock(), 30)
+            wait_until(someone_waits_for_a_lock)
+            wait_until(lambda: not someone_waits_for_a_lock())
 
-        assert billing.wait(EXIT_SECONDS) == 0
+        assert billing.wait(PROCESS_PATIENCE) == 0
 
     assert used(user_id) == 10
 
@@ -188,7 +187,7 @@ def test_the_stream_is_read_in_order_of_its_age_after_a_kill(redis):
     user_id = make_account()
     publish(redis, user_id, 1)
     with billing_process("--drain", change=KILLED["before the charge"]) as killed:
-        killed.wait(EXIT_SECONDS)
+        killed.wait(PROCESS_PATIENCE)
     publish(redis, user_id, 2)
 
     drain_as_successor(redis)

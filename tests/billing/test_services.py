@@ -1,6 +1,5 @@
 """Charging usage."""
 
-import contextlib
 import threading
 from unittest import mock
 
@@ -11,6 +10,7 @@ from billing import charging, ledger, locks
 from billing.models import LedgerEntry, Subscription, UsagePeriod
 from billing.services import ensure_subscriptions, record_usage
 from tests.billing.usage import make_account, make_event, used
+from tests.waiting import wait_until
 
 LARGEST = 2**63 - 1
 MANY_TIMES = 3
@@ -164,13 +164,12 @@ def charge_twice_at_once(user_id: int, chars: int) -> None:
 
 def run_twice_at_once(batches) -> list[int]:
     """Both have read before either writes, unless a lock keeps one of them from reading."""
-    both_have_read = threading.Barrier(2)
-    look_up, charged = ledger.recorded, []
+    look_up, readers, charged = ledger.recorded, set(), []
 
     def look_up_and_wait(event_ids):
         known = look_up(event_ids)
-        with contextlib.suppress(threading.BrokenBarrierError):  # then the other waits for our lock
-            both_have_read.wait(0.5)
+        readers.add(threading.get_ident())
+        wait_until(lambda: len(readers) == 2 or somebody_waits_for_a_lock())
         return known
 
     with mock.patch.object(charging.ledger, "recorded", look_up_and_wait):
@@ -180,6 +179,12 @@ def run_twice_at_once(batches) -> list[int]:
         for thread in threads:
             thread.join()
     return charged
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return cursor.fetchone()[0]
 
 
 def _charge(batch, charged) -> None:

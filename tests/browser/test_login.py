@@ -7,7 +7,7 @@ import pytest
 
 from config.embedded.program import free_port
 from tests.browser.browser import Reader
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, PROCESS_PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -16,14 +16,14 @@ def address(stack):
     port = free_port()
     stack.start("web-multi", "run_web", "--port", str(port), MULTI_USER="1")
     there = f"http://127.0.0.1:{port}"
-    wait_until(lambda: answers(there), 60)
+    wait_until(lambda: answers(there), PROCESS_PATIENCE)
     yield there
     stack.stop("web-multi")
 
 
 def answers(address):
     try:
-        return urllib.request.urlopen(f"{address}/health", timeout=5).status == 200
+        return urllib.request.urlopen(f"{address}/health", timeout=PATIENCE).status == 200
     except OSError:
         return False
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.test_services import processes_of
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
@@ -35,13 +35,15 @@ class RunningStack:
             )
 
     def wait_until_ready(self):
-        wait_until(lambda: self.process.poll() is not None or "Yapit is ready" in self.text, timeout=60)
+        wait_until(
+            lambda: self.process.poll() is not None or "Yapit is ready" in self.text, timeout=PROCESS_PATIENCE
+        )
         assert self.process.poll() is None, self.text
         return self
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(PROCESS_PATIENCE)
 
     @property
     def text(self):
@@ -67,7 +69,7 @@ def folder():
     path = Path(tempfile.mkdtemp(prefix="yapit-stack-"))
     path.chmod(0o755)
     yield path
-    wait_until(lambda: not processes_of(path), timeout=30)
+    wait_until(lambda: not processes_of(path), timeout=PROCESS_PATIENCE)
     shutil.rmtree(path)
 
 
@@ -91,7 +93,7 @@ def refused(state, *arguments, **options):
         **{"cwd": PROJECT, "env": environment()} | options,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROCESS_PATIENCE,
         check=False,
     )
     assert done.returncode == 1
@@ -107,7 +109,7 @@ def test_from_the_first_start_to_the_last_stop(start):
     assert (stack.state / "credentials.txt").stat().st_mode & 0o777 == 0o600
 
     os.kill(int(stack.notes[0][2]), signal.SIGKILL)
-    wait_until(lambda: len(stack.notes) == 3, timeout=20)
+    wait_until(lambda: len(stack.notes) == 3, timeout=PROCESS_PATIENCE)
 
     assert "Another stack" in refused(stack.state)
     assert stack.stop() == 0
@@ -126,7 +128,7 @@ def test_after_a_kill_nothing_runs_on_and_nothing_is_lost(start):
     stack = start().wait_until_ready()
     stack.process.kill()
     stack.process.wait()
-    wait_until(lambda: not processes_of(stack.state), timeout=30)
+    wait_until(lambda: not processes_of(stack.state), timeout=PROCESS_PATIENCE)
 
     assert "start 2 for PostgreSQL, 2 for Valkey" in start().wait_until_ready().text
 
@@ -143,11 +145,11 @@ def test_a_start_right_after_a_kill_does_not_trip_over_what_is_left(start):
 @pytest.mark.slow
 def test_ctrl_c_during_the_start_leaves_nothing_behind(start):
     stack = start()
-    wait_until(lambda: (stack.state / "postgres").exists(), timeout=20)
+    wait_until(lambda: (stack.state / "postgres").exists(), timeout=PROCESS_PATIENCE)
 
     stack.process.send_signal(signal.SIGINT)
 
-    assert stack.process.wait(30) == 130
+    assert stack.process.wait(PROCESS_PATIENCE) == 130
     assert "Traceback" not in stack.text
     assert not processes_of(stack.state)
 

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from config.embedded.program import free_port
 from config.management.commands.run_web import is_loopback
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, PROCESS_PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ class Web:
         self.port = free_port()
         command = [sys.executable, "manage.py", "run_web", "--server", server, "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=PROJECT, env=environment(drain_seconds))
-        wait_until(self.is_up, timeout=30)
+        wait_until(self.is_up, PROCESS_PATIENCE)
 
     def is_up(self):
         assert self.process.poll() is None
@@ -35,7 +35,9 @@ class Web:
 
     @contextlib.contextmanager
     def get(self, path):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        ) as connection:
             connection.request("GET", path)
             yield connection.getresponse()
 
@@ -103,11 +105,11 @@ def test_with_nothing_open_it_ends_at_once(start):
 
     web.ask_to_stop()
 
-    assert web.process.wait(3) == 0
+    assert web.process.wait(PROCESS_PATIENCE) == 0
 
 
 def test_it_finishes_what_it_has_begun_and_lets_nobody_new_in(start):
-    web = start()
+    web = start(drain_seconds=60)
     with web.get("/slow?2") as response, web.connect() as client:
         assert response.read(5) == b"begin"
 
@@ -116,7 +118,7 @@ def test_it_finishes_what_it_has_begun_and_lets_nobody_new_in(start):
         assert close_code(client) == 1012
         wait_until(lambda: not accepts(web.port))
         assert response.read() == b"ended"
-    assert web.process.wait(3) == 0
+    assert web.process.wait(PROCESS_PATIENCE) == 0
 
 
 @pytest.mark.slow
@@ -127,7 +129,7 @@ def test_a_response_without_end_does_not_hold_up_the_end(start):
 
         web.ask_to_stop()
 
-        assert web.process.wait(2) == 0
+        assert web.process.wait(PROCESS_PATIENCE) == 0
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 1012, 1013, 4401])
@@ -169,7 +171,7 @@ def flood(client):
 
 def close_code(client):
     with pytest.raises(ConnectionClosed) as closed:
-        client.recv(timeout=5)
+        client.recv(timeout=PATIENCE)
     return closed.value.rcvd.code
 
 
@@ -206,7 +208,7 @@ def test_addresses_of_this_machine_alone(host):
 def run_web(*arguments):
     command = [sys.executable, "manage.py", "run_web", *arguments]
     return subprocess.run(
-        command, cwd=PROJECT, env=environment(), capture_output=True, text=True, timeout=30, check=False
+        command, cwd=PROJECT, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

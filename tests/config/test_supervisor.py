@@ -115,7 +115,7 @@ def test_who_is_asked_twice_does_not_wait(output):
 
         supervisor.stop(["a"])
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_nothing_outlives_an_owner_that_was_killed(tmp_path):
@@ -134,4 +134,4 @@ def test_nothing_outlives_an_owner_that_was_killed(tmp_path):
         wait_until(lambda: b"hello" in owner.stdout.readline())
         owner.kill()
 
-    wait_until(lambda: not Path(f"/proc/{pid}").exists(), timeout=20)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import av
 from websockets.sync.client import connect
 
+from tests.waiting import PROCESS_PATIENCE
+
 BATCH = 32
 FRAME_SECONDS = 60
 
@@ -26,7 +28,9 @@ class Listener:
         self.headers = headers or {"Origin": stack.url}
 
     def __enter__(self):
-        self._connecting = connect(self.stack.socket_url, additional_headers=self.headers, open_timeout=20)
+        self._connecting = connect(
+            self.stack.socket_url, additional_headers=self.headers, open_timeout=PROCESS_PATIENCE
+        )
         self.socket = self._connecting.__enter__()
         return self
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.listener import Listener, decode
 from tests.stack import Stack
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 PLAIN = """It is a truth seldom acknowledged that a short test is a good test. This one has a few sentences, \
 Dr. Weber said, and costs $9.99 at 7:30 pm.
@@ -71,7 +71,7 @@ def check_document(stack, document):
     with Listener(stack) as listener:
         ended = listener.hear(document["id"], document["block_count"])
     check_audio(stack, ended)
-    wait_until(lambda: everything_is_stored(stack), 60)
+    wait_until(lambda: everything_is_stored(stack), PROCESS_PATIENCE)
     spoken = {frame["audio_url"] for frame in ended.values() if frame["status"] == "cached"}
     assert charged(stack) == (len(spoken), len(spoken))
 

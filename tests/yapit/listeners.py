@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 
+from tests.waiting import PATIENCE
 from tests.yapit.jobbing import finalize, finish
 from yapit import bells, jobs
 from yapit.consumers import SynthesisSocket
@@ -31,7 +32,7 @@ class Listener:
     async def connect(self):
         """Return the chosen subprotocol."""
         await self.socket.send_input({"type": "websocket.connect"})
-        message = await self.socket.receive_output(5)
+        message = await self.socket.receive_output(PATIENCE)
         assert message["type"] == "websocket.accept", message
         return message["subprotocol"]
 
@@ -48,7 +49,7 @@ class Listener:
         await self.send(type="synthesize", document_id=str(document.pk), block_indices=list(indices), **more)
 
     async def frame(self):
-        message = await self.socket.receive_output(5)
+        message = await self.socket.receive_output(PATIENCE)
         assert message["type"] == "websocket.send", message
         return json.loads(message["text"])
 
@@ -56,7 +57,7 @@ class Listener:
         return [await self.frame() for _ in range(count)]
 
     async def close_code(self):
-        message = await self.socket.receive_output(5)
+        message = await self.socket.receive_output(PATIENCE)
         assert message["type"] == "websocket.close", message
         return message["code"]
 
@@ -65,7 +66,7 @@ class Listener:
 
     async def close(self):
         await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.socket.wait(5)
+        await self.socket.wait(PATIENCE)
 
 
 @asynccontextmanager

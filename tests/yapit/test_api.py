@@ -9,6 +9,7 @@ from django.conf import settings as django_settings
 from django.db import IntegrityError, OperationalError
 
 from config import caching
+from tests.waiting import PATIENCE
 from tests.yapit.browsing import Client, own_page, with_key
 from tests.yapit.making import make_model, make_user, make_voice
 from yapit import documents, keys
@@ -321,9 +322,9 @@ async def through_asgi(path, *, method="GET", body=(b"",), **headers):
     for chunk in body:
         await communicator.send_input({"type": "http.request", "body": chunk, "more_body": True})
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
-    start = await communicator.receive_output(10)
-    content = (await communicator.receive_output(10))["body"]
-    await communicator.wait(10)
+    start = await communicator.receive_output(PATIENCE)
+    content = (await communicator.receive_output(PATIENCE))["body"]
+    await communicator.wait(PATIENCE)
     return start["status"], content
 
 
@@ -362,6 +363,6 @@ async def test_an_unknown_socket_is_closed_with_a_reason():
     communicator = ApplicationCommunicator(application, {"type": "websocket", "path": "/nope", "headers": []})
     await communicator.send_input({"type": "websocket.connect"})
 
-    assert (await communicator.receive_output(5))["type"] == "websocket.accept"
-    assert (await communicator.receive_output(5))["code"] == 4404
-    await communicator.wait(5)
+    assert (await communicator.receive_output(PATIENCE))["type"] == "websocket.accept"
+    assert (await communicator.receive_output(PATIENCE))["code"] == 4404
+    await communicator.wait(PATIENCE)

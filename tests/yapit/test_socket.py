@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 
 from billing.models import Subscription
 from config import caching
-from tests.waiting import async_wait_until
+from tests.waiting import PATIENCE, async_wait_until
 from tests.yapit.jobbing import at_rest
 from tests.yapit.listeners import PAGE, Listener, brief, fail_all, listener, work_off
 from tests.yapit.making import make_document, make_model, make_user, make_voice
@@ -195,7 +195,7 @@ async def test_an_account_has_a_bounded_number_of_connections_and_places_free_th
             third = Listener()
             await third.connect()
             await third.ask(document, 0)
-            message = await third.socket.receive_output(5)
+            message = await third.socket.receive_output(PATIENCE)
             await third.close()
             return message["type"] == "websocket.send"
 

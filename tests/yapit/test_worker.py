@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError
 
 from config.streams import StopFlag
 from tests.stack import ROOT
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 from tests.yapit.jobbing import claim, enqueue, finalize, look, make_work
 from yapit.engines import Speech
 from yapit.engines.tone import ToneEngine
@@ -207,7 +207,7 @@ def test_workers_and_results_run_without_database_and_secrets(redis, spawn):
 
     enqueue(redis, work)
 
-    wait_until(lambda: look(redis, work).state is State.CACHED, 30)
+    wait_until(lambda: look(redis, work).state is State.CACHED, PROCESS_PATIENCE)
 
 
 def test_an_engine_that_dies_takes_three_workers_and_then_the_job_ends(redis, spawn):
@@ -216,7 +216,7 @@ def test_an_engine_that_dies_takes_three_workers_and_then_the_job_ends(redis, sp
     enqueue(redis, work)
 
     for _ in range(3):
-        spawn("run_worker", "--model", "tone", LEASE_SECONDS="1", RENEW_SECONDS="0.2").wait(30)
+        spawn("run_worker", "--model", "tone", LEASE_SECONDS="1", RENEW_SECONDS="0.2").wait(PROCESS_PATIENCE)
 
     wait_until(lambda: look(redis, work).detail == b"worker_lost")
 
@@ -226,7 +226,7 @@ def test_an_engine_that_hangs_ends_its_process_and_after_three_the_job(redis, sp
     limits = {"JOB_DEADLINE_SECONDS": "0.5", "JOB_DEADLINE_PER_CHARACTER": "0"}
     enqueue(redis, work)
 
-    codes = [spawn("run_worker", "--model", "tone", **limits).wait(30) for _ in range(3)]
+    codes = [spawn("run_worker", "--model", "tone", **limits).wait(PROCESS_PATIENCE) for _ in range(3)]
 
     assert codes == [EXIT_HUNG] * 3
     assert look(redis, work).detail == b"engine_hung"
@@ -236,11 +236,11 @@ def test_a_stopped_worker_finishes_the_job_in_hand(redis, spawn):
     work = tone_work(delay_ms=1500)
     enqueue(redis, work)
     process = spawn("run_worker", "--model", "tone")
-    wait_until(lambda: redis.exists("leases"), 30)
+    wait_until(lambda: redis.exists("leases"), PROCESS_PATIENCE)
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(5) == 0
+    assert process.wait(PROCESS_PATIENCE) == 0
     assert outcome(redis, work).state is State.CACHED
 
 
@@ -248,9 +248,9 @@ def test_a_stopped_worker_gives_a_long_job_back(redis, spawn):
     work = tone_work(delay_ms=60_000)
     enqueue(redis, work)
     process = spawn("run_worker", "--model", "tone")
-    wait_until(lambda: redis.exists("leases"), 30)
+    wait_until(lambda: redis.exists("leases"), PROCESS_PATIENCE)
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(5) == 0
+    assert process.wait(PROCESS_PATIENCE) == 0
     assert claim(redis, "other").attempt == 1

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+from tests.waiting import PROCESS_PATIENCE
+
 SECONDS = 0.5  # that a response is fresh
 COMMAND = [sys.executable, "-W", "error", "-m", "tests.config.caching.neighbour"]
 
@@ -39,7 +41,7 @@ def neighbour(*options, **env):
             assert process.stdout.readline().strip() == "listening"
             yield Neighbour(process)
             process.stdin.close()
-            assert process.wait(10) in (0, -signal.SIGKILL)
+            assert process.wait(PROCESS_PATIENCE) in (0, -signal.SIGKILL)
         finally:
             process.kill()
 

@@ -84,7 +84,7 @@ def test_nothing_and_garbage_are_what_they_say():
 
 def test_dying_takes_the_process_along():
     code = "from tests.yapit.engines import test_tone; test_tone.speak(fail='die'); print('alive')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
 
     assert (done.returncode, done.stdout) == (70, b"")
 
