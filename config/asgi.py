@@ -24,8 +24,8 @@ if not settings.SECRET_KEY:  # said here, and not to the first who logs in
 
 SOCKET = "/v1/ws/tts"
 NO_SUCH_SOCKET = 4404
-# The two names are the API's; everything else below is audio, or nothing.
-AUDIO = re.compile(r"/v1/audio/(?!(models|voices)/?$)")
+# Models, and voices with what is below them, are the API's; everything else is audio, or nothing.
+AUDIO = re.compile(r"/v1/audio/(?!models/?$|voices(/|$))")
 
 api: Application = BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 socket: Application = SynthesisSocket.as_asgi()

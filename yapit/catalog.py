@@ -1,7 +1,7 @@
 """What choosing a model and a voice means for a job, decided from what is kept in memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from django.conf import settings
@@ -22,6 +22,7 @@ class SpokenAs:
     codec: str
     multiplier_bp: int
     usage_type: str
+    language: str = field(default="", compare=False)  # shapes no sound
 
 
 def resolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
@@ -84,4 +85,5 @@ def _spoken_as(offer: Offer) -> SpokenAs:
         codec=model.codec,
         multiplier_bp=model.multiplier_bp,
         usage_type=model.usage_type,
+        language=offer.language,
     )

@@ -68,3 +68,13 @@ class RateLimited(YapitError):
     def __init__(self, retry_after: float) -> None:
         self.retry_after = max(1, math.ceil(retry_after))
         super().__init__(f"That was too often. Try again in {self.retry_after} seconds.")
+
+
+class SpeechRefused(YapitError):
+    """A text that is not spoken, at least not now. `code` is the socket protocol's, or the API's own."""
+
+    def __init__(self, code: str, message: str, *, retry_after: float | None, usage: object | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after = retry_after
+        self.usage = usage

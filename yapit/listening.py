@@ -19,6 +19,7 @@ from yapit.protocol import ProtocolError, Status, Usage
 MAX_TRIES = 5  # of a job that vanishes again and again
 PRIORITIES = {"playing": jobs.Priority.PLAYING, "prefetch": jobs.Priority.PREFETCH}
 BELL_STATES = {"c": State.CACHED, "s": State.SKIPPED, "e": State.ERROR}
+NO_DOCUMENT = UUID(int=0)  # of a text that stands alone
 
 Send = Callable[[protocol.ServerMessage], None]
 
@@ -35,6 +36,11 @@ class Wanted:
     # `queued` must not follow `cached`: until it is sent, a bell leaves its answer here.
     is_told_queued: bool = False
     early: Answer | None = None
+    is_billable: bool = True
+
+    @property
+    def document(self) -> str:
+        return "" if self.document_id == NO_DOCUMENT else str(self.document_id)
 
 
 @dataclass(eq=False)
@@ -98,6 +104,12 @@ class Listening:
         """The balance is not what it was."""
         for message in await self.meter.check():
             self.send(message)
+
+    async def want(self, work: Work, priority: int, *, is_billable: bool = True) -> None:
+        """A text that is in no document, as `request` does it for blocks."""
+        wanted = Wanted(NO_DOCUMENT, 0, work, priority, is_billable=is_billable)
+        async with self._turn:
+            await self._ask([wanted], await self._look([wanted], limits.message_bucket(self.user_id)))
 
     async def stop_waiting(self, document_id: UUID) -> None:
         """The listener went elsewhere. Only this connection's own waiting ends."""
@@ -250,10 +262,10 @@ class Listening:
         return Asked(
             wanted.work,
             member=self._member(wanted),
-            document=str(wanted.document_id),
+            document=wanted.document,
             priority=wanted.priority,
             # We said that it is there; that it is not is our fault.
-            billable=not self.tower.was_announced(self.user_id, wanted.work.hash),
+            billable=wanted.is_billable and not self.tower.was_announced(self.user_id, wanted.work.hash),
             is_limited=wanted.tries == 0,  # what was accepted stays accepted
         )
 

@@ -1,13 +1,16 @@
 """What a request for audio needs from PostgreSQL and SQLite, each off the event loop."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from redis.asyncio import Redis
 
-from audiocache import orders
+from audiocache import blob, orders
 from audiocache.store import store_for
+from config.redis_link import Link
 from yapit import catalog, protocol, spoken_blocks
 from yapit.catalog import SpokenAs
 from yapit.jobs import Work
@@ -42,6 +45,16 @@ async def kept_headers(variants: Sequence[str]) -> Mapping[str, bytes]:
         return {}
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_readers, store_for("audio").headers, list(dict.fromkeys(variants)))
+
+
+async def audio_of(link: Link, variant: str) -> tuple[blob.Header, bytes | memoryview] | None:
+    """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
+    value: Any = await link.execute("GET", f"audio:{variant}")
+    if value is not None:
+        with contextlib.suppress(blob.BadBlob):  # the persister finds it, too, and has it made again
+            return blob.split(value)
+    found = await asyncio.get_running_loop().run_in_executor(_readers, store_for("audio").get, variant)
+    return (blob.header_of(found.header), found.audio) if found else None
 
 
 async def touch(redis: Redis, variants: Mapping[str, bytes]) -> None:

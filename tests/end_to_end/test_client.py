@@ -1,5 +1,6 @@
 """The client package against real processes, which are killed, emptied and turned against it."""
 
+import asyncio
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.stack import ROOT, Stack
-from tests.waiting import wait_until
+from tests.waiting import async_wait_until, wait_until
 from yapit.client import Client, NotAuthenticated, Refused, UsageLimit, speak
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,35 @@ def test_a_program_that_is_not_asynchronous_hears_it_too(stack, key, document):
     blocks = list(speak(stack.url, key, document["id"], model="tone", voice="sine", stop=2))
 
     assert [block.index for block in blocks] == [0, 1]
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "daphne"])
+async def test_one_text_is_heard_without_a_document(stack, key, server):
+    stack.stop("web")
+    stack.start_web(server)
+    async with Client(stack.url, key) as client:
+        text = f"A text of its own: {secrets.token_hex(8)}."
+        first, second = [await client.synthesize(text, model="tone", voice="sine") for _ in range(2)]
+        with pytest.raises(Refused) as refusal:
+            await client.synthesize(" ", model="tone", voice="sine")
+
+    assert first == second
+    assert first.audio.startswith(b"OggS")
+    assert first.duration_ms > 0
+    assert (refusal.value.code, refusal.value.status) == ("nothing_to_speak", 422)
+
+
+async def test_who_hangs_up_is_not_spoken_for(stack, key):
+    stack.stop("worker")
+    async with Client(stack.url, key) as client:
+        texts = [f"Number {number} of {secrets.token_hex(8)}." for number in range(4)]
+        asking = [asyncio.create_task(client.synthesize(text, voice="sine")) for text in texts]
+        with stack.redis as redis:
+            await async_wait_until(lambda: len(redis.keys("job:*")) == 4, 30)
+            for task in asking:
+                task.cancel()
+            await async_wait_until(lambda: not redis.keys("job:*"), 30)
+    stack.start("worker")
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "results"])

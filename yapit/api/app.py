@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
-from yapit.api import account, discovery, documents, errors, leaderboard, tickets, usage
+from yapit.api import account, discovery, documents, errors, leaderboard, speech, tickets, usage
 from yapit.api.auth import Account
 
 DESCRIPTION = """\
@@ -56,4 +56,5 @@ api.add_router("/me", account.router)
 api.add_router("/ws", tickets.router)
 api.add_router("/leaderboard", leaderboard.router)
 api.add_router("", usage.router)
+api.add_router("", speech.router)
 api.add_router("", discovery.router)

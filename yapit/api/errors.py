@@ -2,10 +2,12 @@
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
+import msgspec
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -33,6 +35,17 @@ STATUS: Mapping[type[Exception], int] = {
     errors.InvalidCursor: 400,
     errors.RateLimited: 429,
 }
+# Of SpeechRefused, by its code; anything else is the engine's own failure.
+SPEECH_STATUS: Mapping[str, int] = {
+    "usage_limit": 402,
+    **dict.fromkeys(
+        ("nothing_to_speak", "text_too_long", "bad_text", "bad_parameters", "unknown_voice"), 422
+    ),
+    **dict.fromkeys(("rate_limited", "too_many_connections"), 429),
+    **dict.fromkeys(("busy", "unavailable", "lost", "worker_lost", "revision_mismatch", "audio_gone"), 503),
+    "timeout": 504,
+}
+ENGINE_FAILED = 502
 
 
 def response(status: int, message: str, *, code: str | None = None, param: str | None = None) -> HttpResponse:
@@ -50,6 +63,7 @@ def register(api: NinjaAPI) -> None:
     for kind in STATUS:
         api.add_exception_handler(kind, _known)
     api.add_exception_handler(errors.DocumentRefused, _refused)
+    api.add_exception_handler(errors.SpeechRefused, _speech_refused)
     api.add_exception_handler(ValidationError, _invalid)
     api.add_exception_handler(RequestDataTooBig, _too_large)
     api.add_exception_handler(HttpError, _http_error)
@@ -69,6 +83,17 @@ def _known(request: HttpRequest, exc: Any) -> HttpResponse:
 def _refused(request: HttpRequest, exc: Any) -> HttpResponse:
     status = 400 if exc.code == "invalid_request" else 422
     return response(status, str(exc), code=exc.code, param=exc.param)
+
+
+def _speech_refused(request: HttpRequest, exc: Any) -> HttpResponse:
+    status = SPEECH_STATUS.get(exc.code, ENGINE_FAILED)
+    content = body(status, str(exc), code=exc.code)
+    if exc.usage is not None:
+        content["error"]["usage"] = exc.usage
+    answer = HttpResponse(msgspec.json.encode(content), status=status, content_type="application/json")
+    if exc.retry_after is not None and status in (429, 503, 504):
+        answer["Retry-After"] = str(max(1, math.ceil(exc.retry_after)))
+    return answer
 
 
 def _invalid(request: HttpRequest, exc: Any) -> HttpResponse:

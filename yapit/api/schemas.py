@@ -8,6 +8,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from yapit.documents import LARGEST_INDEX, MAX_CONTENT, Seen
+from yapit.engines import MAX_CHARACTERS
 from yapit.models import Block, Section
 from yapit.models.accounts import MAX_SPEED, MIN_SPEED
 from yapit.models.documents import MAX_TITLE
@@ -234,6 +235,31 @@ class Leaderboard(Schema):
     data: list[VoicePlace | DocumentPlace]
     cursor: str | None = Field(description="For `after`; opaque. Null: there was nothing yet.")
     has_more: bool = Field(description="More follows already.")
+
+
+# --- Speech -----------------------------------------------------------------------------------------------
+
+
+class NewSpeech(Request):
+    text: str = Field(min_length=1, max_length=MAX_CHARACTERS, examples=["Hello there."])
+    model: Slug | None = Field(None, description="None: the model of the voice, or the default one.")
+    voice: Slug | None = Field(None, description="None: the default one.")
+
+
+class WordOut(Schema):
+    t: str
+    s: float = Field(description="Start, in seconds.")
+    e: float
+
+
+class SpeechOut(Schema):
+    hash: str
+    audio_url: str
+    duration_ms: int
+    words: list[WordOut] | None = Field(description="null where the voice gives no timings.")
+    cached: bool = Field(description="It had been spoken before.")
+    model: str
+    voice: str
 
 
 # --- The account ------------------------------------------------------------------------------------------

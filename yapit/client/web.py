@@ -1,14 +1,16 @@
 """The HTTP side, by the standard library, in a few threads: audio, documents, one text at a time."""
 
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import json
 import random
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,8 @@ LARGEST = 64 * 1024 * 1024  # of an answer
 AGAIN = frozenset({429, 502, 503})
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
 BROKEN = (OSError, http.client.HTTPException)
+
+Note = Callable[[http.client.HTTPConnection], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Web:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for connection in tuple(self._open):
+            _hang_up(connection)
             connection.close()
 
     async def _patiently(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Response:
@@ -92,10 +97,21 @@ class Web:
         self, method: str, path: str, body: object, headers: Mapping[str, str]
     ) -> Response:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._exchange, method, path, body, headers)
+        used: list[http.client.HTTPConnection] = []
+        try:
+            return await loop.run_in_executor(
+                self._pool, self._exchange, method, path, body, headers, used.append
+            )
+        except asyncio.CancelledError:
+            for connection in used:  # the server is to know that nobody waits any more
+                _hang_up(connection)
+            raise
 
-    def _exchange(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Response:
+    def _exchange(
+        self, method: str, path: str, body: object, headers: Mapping[str, str], note: Note
+    ) -> Response:
         connection = self._connection(is_new=method != "GET")
+        note(connection)
         sent = {**self._headers, **headers}
         content = None
         if body is not None:
@@ -132,6 +148,13 @@ class Web:
         connection.close()
         self._open.discard(connection)
         self._kept.connection = None
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    """Also wakes the thread that reads from it, which closing would not."""
+    if connection.sock:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def is_whole(response: Response) -> bool:
