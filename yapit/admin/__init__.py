@@ -1,5 +1,5 @@
 """The product for its operators: look at everything, change what is theirs to decide."""
 
-from yapit.admin import accounts, catalog, dead_letters, documents, variants
+from yapit.admin import accounts, caches, catalog, dead_letters, documents, variants
 
-__all__ = ["accounts", "catalog", "dead_letters", "documents", "variants"]
+__all__ = ["accounts", "caches", "catalog", "dead_letters", "documents", "variants"]

@@ -3,13 +3,14 @@
 from yapit.models.accounts import ApiKey, Preferences, Profile
 from yapit.models.documents import Block, Document, Playback, Section
 from yapit.models.leaderboard import LeaderboardDay, LeaderboardRow
-from yapit.models.operations import DeadLetter
+from yapit.models.operations import Cache, DeadLetter
 from yapit.models.speech import BlockVariant, TTSModel, UsageType, Voice
 
 __all__ = [
     "ApiKey",
     "Block",
     "BlockVariant",
+    "Cache",
     "DeadLetter",
     "Document",
     "LeaderboardDay",

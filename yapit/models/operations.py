@@ -17,3 +17,16 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Cache(models.Model):
+    """Has no table, and is never made: as above, for caches. Who may change them may clear them."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+
+    class Meta:
+        managed = False
+        default_permissions = ("view", "change")
+
+    def __str__(self) -> str:
+        return self.name
