@@ -163,12 +163,18 @@ def decode(text: str | None) -> ClientMessage:
         message: ClientMessage = _decoder.decode(text)
     except msgspec.ValidationError as error:
         code = "unknown_type" if str(error).endswith("`$.type`") else "invalid_message"
-        raise ProtocolError(code, "" if code == "unknown_type" else str(error)) from None
+        raise ProtocolError(code, "" if code == "unknown_type" else _reason(error)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ProtocolError("invalid_message", "The frame is not JSON.") from None
     if isinstance(message, Synthesize) and len(message.block_indices) > MAX_INDICES:
         raise ProtocolError("too_many_blocks", document_id=message.document_id)
     return message
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    """What is wrong and where, without what was sent: that may be as long as a frame."""
+    what, at, where = str(error).rpartition(" - at ")
+    return what.partition(" '")[0] + at + where
 
 
 def encode(message: ServerMessage) -> str:
