@@ -8,7 +8,7 @@ from yapit.text import to_blocks
 from yapit.text.splitting import LIMIT
 
 SIZE = 500_000
-SMALL = 20_000
+SMALL = 8_000
 UNITS = [
     "[",
     "![[",
