@@ -14,6 +14,7 @@ from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod
 from billing.periods import Period
 
 MOST_DOCUMENTS = 100
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PAGE = 2_000
 COLUMNS = (
     *(
@@ -97,6 +98,15 @@ def entries(user_id: int, period: Period, after: tuple[datetime, int] | None) ->
         at, last = after
         rows = rows.filter(occurred_at__gte=at).exclude(occurred_at=at, id__lte=last)
     return list(rows.order_by("occurred_at", "id").values_list(*COLUMNS, "id")[:PAGE])
+
+
+def as_cell(value: object) -> object:
+    """For a spreadsheet, which must not calculate what a name begins with."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value
 
 
 def place_of(row: tuple[object, ...]) -> tuple[datetime, int]:

@@ -12,12 +12,10 @@ from django.utils import timezone
 
 from billing import reports
 from billing.periods import Period, month_named, month_of
-from billing.reports import COLUMNS, Line, Usage, place_of
+from billing.reports import COLUMNS, Line, Usage, as_cell, place_of
 from config import redis as redis_clients
 from yapit.models import Document
 from yapit.offload import offload
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would calculate
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,5 @@ def _lines(rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     for row in rows:
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([as_cell(value) for value in row])
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return value

@@ -1,10 +1,18 @@
 """Looking at usage and setting limits in the admin."""
 
-import pytest
-from django.contrib import admin
-from django.urls import path, reverse
+import csv
+import io
 
-from billing.admin import COUNTED_ROWS, BoundedPaginator
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.urls import path, reverse
+from django.utils import timezone
+
+from billing.admin import ledger
+from billing.admin.paging import COUNTED_ROWS, BoundedPaginator
 from billing.allowance import allowance
 from billing.models import LedgerEntry, Plan, Subscription
 from billing.services import record_usage
@@ -83,3 +91,89 @@ def test_a_plan_brings_its_limits(admin_client):
 
     subscription.refresh_from_db()
     assert (subscription.plan, subscription.standard_limit, subscription.premium_limit) == (plan, None, 0)
+
+
+def act(admin_client, action: str, user_ids, **values):
+    chosen = Subscription.objects.filter(user_id__in=user_ids).values_list("pk", flat=True)
+    form = {"action": action, "_selected_action": list(chosen), **values}
+    return admin_client.post(reverse("admin:billing_subscription_changelist"), form)
+
+
+def test_characters_are_given_to_several_accounts_with_reason_and_operator(admin_client):
+    accounts = [make_account(premium_limit=0) for _ in range(2)]
+
+    asked = act(admin_client, "give", accounts)
+    values = {"confirmed": 1, "usage_type": "premium", "characters": 50, "reason": "an outage"}
+    act(admin_client, "give", accounts, **values)
+
+    assert b"Write it into the ledger" in asked.content
+    assert [allowance(user_id, "premium").characters for user_id in accounts] == [50, 50]
+    assert set(LedgerEntry.objects.values_list("reason", "operator")) == {("an outage", "admin")}
+
+
+@pytest.mark.parametrize("faulty", [{"characters": 0}, {"characters": ""}, {"reason": ""}])
+def test_a_correction_needs_an_amount_and_a_reason(admin_client, faulty):
+    values = {"confirmed": 1, "usage_type": "premium", "characters": -5, "reason": "a mistake"}
+
+    answer = act(admin_client, "correct", [make_account(premium_limit=0)], **(values | faulty))
+
+    assert b"errorlist" in answer.content
+    assert not LedgerEntry.objects.exists()
+
+
+def test_the_ledger_is_filtered_and_added_up(admin_client, two_accounts):
+    record_usage([make_event(two_accounts[0], 7, id="of-heron", voice="heron", model="tone")])
+    month = f"{timezone.now():%Y-%m}"
+
+    for query, found in (
+        ({"voice": "heron"}, ["of-heron"]),
+        ({"model": "tone"}, ["of-heron"]),
+        ({"account": str(two_accounts[1])}, ["of-second"]),
+        ({"account": str(two_accounts[0]), "month": month, "voice": "wren"}, ["of-first"]),
+        ({"usage_type__exact": "premium"}, []),
+        ({"month": "2001-01"}, []),
+    ):
+        answer = admin_client.get(reverse(LEDGER), query)
+        assert listed(answer) == found
+        assert (answer.context["totals"]["events"] or 0) == len(found)
+    assert (
+        admin_client.get(reverse(LEDGER), {"account": str(two_accounts[0])}).context["exact"]["cost"] == 107
+    )
+
+
+@pytest.mark.parametrize("page", ["usageday", "voicemonth", "usageperiod", "plan", "subscription"])
+def test_the_other_pages_show_what_there_is(admin_client, two_accounts, page):
+    query = {"account": str(two_accounts[0])} if page.startswith(("usage", "voice")) else {}
+
+    answer = admin_client.get(reverse(f"admin:billing_{page}_changelist"), query)
+
+    assert answer.status_code == 200
+    if query:
+        assert len(answer.context["cl"].result_list) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_the_filters_let_through_is_exported_whole(async_client, monkeypatch):
+    monkeypatch.setattr(ledger, "PAGE", 2)
+    await database_sync_to_async(log_in_with_usage)(async_client)
+
+    answer = await async_client.get(reverse("admin:billing_ledgerentry_export"), {"voice": "heron"})
+    text = b"".join([part async for part in answer.streaming_content]).decode()
+    await database_sync_to_async(connections.close_all)()  # the view's thread is kept
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["event_id"] for row in rows] == [f"heron-{number}" for number in range(5)]
+    assert rows[0]["cost"] == "10"
+
+
+def log_in_with_usage(client) -> None:
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    user_id = make_account()
+    record_usage([make_event(user_id, 10, id=f"heron-{number}", voice="heron") for number in range(5)])
+    record_usage([make_event(user_id, 10)])
+
+
+def test_the_export_is_for_those_who_may_look(client, django_user_model):
+    client.force_login(django_user_model.objects.create(username="eve", is_staff=True))
+
+    assert client.get(reverse("admin:billing_ledgerentry_export")).status_code == 403

@@ -1,0 +1,36 @@
+"""Sums of usage by day, month and period."""
+
+from django.contrib import admin
+
+from billing.admin.filters import (
+    AccountFilter,
+    ModelFilter,
+    MonthOfDayFilter,
+    MonthOfMonthFilter,
+    VoiceFilter,
+)
+from billing.admin.paging import MachineWritten
+from billing.models import UsageDay, UsagePeriod, VoiceMonth
+
+SUMS = ("events", "characters", "cost", "duration_ms")
+
+
+@admin.register(UsageDay)
+class UsageDayAdmin(MachineWritten):
+    list_display = ["day", "user_id", "usage_type", "model", "voice", *SUMS]
+    list_filter = [MonthOfDayFilter, AccountFilter, VoiceFilter, ModelFilter, "usage_type"]
+    ordering = ["-day", "-id"]
+
+
+@admin.register(VoiceMonth)
+class VoiceMonthAdmin(MachineWritten):
+    list_display = ["month", "user_id", "model", "voice", *SUMS]
+    list_filter = [MonthOfMonthFilter, AccountFilter, VoiceFilter, ModelFilter]
+    ordering = ["-month", "-id"]
+
+
+@admin.register(UsagePeriod)
+class UsagePeriodAdmin(MachineWritten):
+    list_display = ["start", "end", "user_id", "usage_type", "limit", "used", "total", "closed_at", "carried"]
+    list_filter = [AccountFilter, "usage_type"]
+    ordering = ["-id"]
