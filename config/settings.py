@@ -222,6 +222,10 @@ RESYNC_SECONDS = 2.0  # while something is pending; bells may be lost
 SYNTHESIZE_TIMEOUT = env.float("SYNTHESIZE_TIMEOUT", 60.0)  # seconds that a request for one text waits
 IDENTITY_SECONDS = 30.0  # how long a key, session or account that ended may go unnoticed where no bell told
 TICKET_SECONDS = 30
+LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", 10)  # for one name, before it has to wait
+LOGIN_ATTEMPT_SECONDS = env.float("LOGIN_ATTEMPT_SECONDS", 30.0)  # for each one more
+LOGIN_ATTEMPTS_PER_ADDRESS = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", 100)  # and one more each second
+KEYS_PER_ACCOUNT = env.int("KEYS_PER_ACCOUNT", 25)  # that are not revoked
 
 # --- Pages, logs, metrics -----------------------------------------------------------------------------------
 

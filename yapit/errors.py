@@ -78,3 +78,42 @@ class SpeechRefused(YapitError):
         self.code = code
         self.retry_after = retry_after
         self.usage = usage
+
+
+class KeyMissing(YapitError):
+    """No such key, or not of this account: the two are not told apart."""
+
+    code = "key_not_found"
+
+
+class KeyNameRefused(YapitError):
+    code = "invalid_request"
+
+
+class TooManyKeys(YapitError):
+    code = "too_many_keys"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"An account has at most {limit} keys. Revoke one first.")
+
+
+class LogInNeeded(YapitError):
+    """This is for people; a key must not be able to do it."""
+
+    code = "login_needed"
+
+
+class AccountKept(YapitError):
+    """The server cannot do without this account."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConfirmationNeeded(YapitError):
+    """Whoever asks has not shown that they mean it, and that it is theirs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,21 +1,25 @@
-"""The pages people see: the reader, log-in and log-out. Everything else they do goes through the API."""
+"""The pages people see: the reader, log-in and log-out, their account and keys. What they do there goes
+through the API, but for passwords, which are Django's own forms.
+"""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
-from yapit import usage_page
+from yapit import changes, usage_page
+from yapit.forms import Counted, LogInForm, NewPasswordForm
 
 # Audio is played from blob: addresses. Pictures of a document may come from anywhere, as in every
 # Markdown reader; nothing else may, and no script or style stands in the page itself.
@@ -63,12 +67,62 @@ def reader(request: HttpRequest, document_id: UUID | None = None) -> HttpRespons
     return render(request, "yapit/reader.html", context)
 
 
-log_in = LoginView.as_view(template_name="yapit/login.html", redirect_authenticated_user=True)
+@require_safe
+@never_cache
+def keys(request: HttpRequest) -> HttpResponse:
+    if settings.MULTI_USER and not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    return render(request, "yapit/keys.html", {"multi_user": settings.MULTI_USER, "here": "keys"})
+
+
+def named_wait(form: Counted, page: HttpResponse) -> HttpResponse:
+    """The page with the form's faults; where those are too many guesses, as a refusal that names the wait."""
+    if form.retry_after is not None:
+        page.status_code = HTTPStatus.TOO_MANY_REQUESTS
+        page.headers["Retry-After"] = str(form.retry_after)
+    return page
+
+
+class LogIn(LoginView):
+    template_name = "yapit/login.html"
+    authentication_form = LogInForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return named_wait(form, super().form_invalid(form))
+
+
+class Account(PasswordChangeView):
+    """Where there are log-ins: the password, and the end of the account."""
+
+    template_name = "yapit/account.html"
+    form_class = NewPasswordForm
+    success_url = "/account/?changed"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not settings.MULTI_USER:
+            return redirect("keys")
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"multi_user": True, "here": "account"}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """This session goes on, under another cookie; the others end."""
+        answer = super().form_valid(form)
+        changes.accounts_changed(form.user.pk)
+        return answer
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return named_wait(form, super().form_invalid(form))
+
 
 urlpatterns = [
     path("", with_policy(reader), name="reader"),
     path("d/<uuid:document_id>", with_policy(reader), name="document"),
-    path("login/", with_policy(log_in), name="login"),
+    path("login/", with_policy(LogIn.as_view()), name="login"),
+    path("keys/", with_policy(keys), name="keys"),
+    path("account/", with_policy(never_cache(Account.as_view())), name="account"),
     path("usage/", with_policy(usage_page.usage), name="usage"),
     path("logout/", with_policy(LogoutView.as_view()), name="logout"),
 ]

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from billing.services import ensure_subscriptions
 from yapit import changes, keys, roles
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
+from yapit.forms import AdminLogInForm
 from yapit.models import ApiKey, Preferences, Profile
 
 
@@ -48,6 +49,7 @@ class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
         return self.inlines if obj else ()  # a new account is made first, as Django does it
 
 
+admin.site.login_form = AdminLogInForm
 admin.site.unregister(User)
 admin.site.register(User, AccountAdmin)
 

@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
-from yapit.api import account, discovery, documents, errors, leaderboard, speech, tickets, usage
+from yapit.api import account, discovery, documents, errors, keys, leaderboard, speech, tickets, usage
 from yapit.api.auth import Account
 
 DESCRIPTION = """\
@@ -53,6 +53,7 @@ api = NinjaAPI(
 errors.register(api)
 api.add_router("/documents", documents.router)
 api.add_router("/me", account.router)
+api.add_router("/keys", keys.router)
 api.add_router("/ws", tickets.router)
 api.add_router("/leaderboard", leaderboard.router)
 api.add_router("", usage.router)

@@ -34,6 +34,11 @@ STATUS: Mapping[type[Exception], int] = {
     errors.UnknownVoice: 404,
     errors.InvalidCursor: 400,
     errors.RateLimited: 429,
+    errors.KeyMissing: 404,
+    errors.TooManyKeys: 409,
+    errors.LogInNeeded: 403,
+    errors.AccountKept: 409,
+    errors.ConfirmationNeeded: 403,
 }
 # Of SpeechRefused, by its code; anything else is the engine's own failure.
 SPEECH_STATUS: Mapping[str, int] = {
@@ -64,6 +69,7 @@ def register(api: NinjaAPI) -> None:
         api.add_exception_handler(kind, _known)
     api.add_exception_handler(errors.DocumentRefused, _refused)
     api.add_exception_handler(errors.SpeechRefused, _speech_refused)
+    api.add_exception_handler(errors.KeyNameRefused, _name_refused)
     api.add_exception_handler(ValidationError, _invalid)
     api.add_exception_handler(RequestDataTooBig, _too_large)
     api.add_exception_handler(HttpError, _http_error)
@@ -94,6 +100,10 @@ def _speech_refused(request: HttpRequest, exc: Any) -> HttpResponse:
     if exc.retry_after is not None and status in (429, 503, 504):
         answer["Retry-After"] = str(max(1, math.ceil(exc.retry_after)))
     return answer
+
+
+def _name_refused(request: HttpRequest, exc: Any) -> HttpResponse:
+    return response(400, str(exc), code=exc.code, param="name")
 
 
 def _invalid(request: HttpRequest, exc: Any) -> HttpResponse:

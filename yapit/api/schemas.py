@@ -1,7 +1,7 @@
 """What goes in and out under /v1. Unknown fields of a request are ignored: clients send their own."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 
 from yapit.documents import LARGEST_INDEX, MAX_CONTENT, Seen
 from yapit.engines import MAX_CHARACTERS
-from yapit.models import Block, Section
+from yapit.keys import LONGEST_NAME
+from yapit.models import ApiKey, Block, Section
 from yapit.models.accounts import MAX_SPEED, MIN_SPEED
 from yapit.models.documents import MAX_TITLE
 from yapit.preferences import Chosen
@@ -275,6 +276,58 @@ class Ticket(Schema):
     object: Literal["ticket"] = "ticket"
     ticket: str
     expires_in: int = Field(description="Seconds.")
+
+
+class Farewell(Request):
+    password: str | None = Field(None, max_length=4096, description="Of the account.")
+    confirm: str | None = Field(
+        None, max_length=150, description="Its name, for an account that has no password."
+    )
+
+
+class NewKey(Request):
+    name: str = Field(min_length=1, max_length=LONGEST_NAME, examples=["laptop"])
+    expires_in_days: int | None = Field(
+        None, ge=1, le=3650, description="None: it holds until it is revoked."
+    )
+
+
+class KeyChange(Request):
+    name: str = Field(min_length=1, max_length=LONGEST_NAME, examples=["old laptop"])
+
+
+class KeyOut(Schema):
+    id: str = Field(description="The part of the token that may be shown.")
+    object: Literal["api_key"] = "api_key"
+    name: str
+    created: datetime
+    last_used: datetime | None = Field(description="To a minute or so.")
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "KeyOut":
+        return cls(**cls.fields_of(key))
+
+    @staticmethod
+    def fields_of(key: ApiKey) -> dict[str, Any]:
+        return {
+            "id": key.pk,
+            "name": key.name,
+            "created": key.created,
+            "last_used": key.last_used,
+            "expires_at": key.expires_at,
+        }
+
+
+class NewKeyOut(KeyOut):
+    token: str = Field(description="Shown this once, and kept nowhere.")
+
+
+class KeyList(Schema):
+    object: Literal["list"] = "list"
+    data: list[KeyOut]
+    total: int
+    limit: int = Field(description="How many an account may have.")
 
 
 class PreferencesOut(Schema):

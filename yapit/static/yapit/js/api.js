@@ -68,6 +68,12 @@ export const sections = (id, offset, limit, signal) =>
 export const savePosition = (id, block, keepalive = false) =>
   call("PATCH", `${document(id)}/position`, { body: { block_idx: block }, keepalive });
 
+export const listKeys = () => call("GET", "/v1/keys");
+export const createKey = (name, days) => call("POST", "/v1/keys", { body: { name, expires_in_days: days } });
+export const renameKey = (id, name) => call("PATCH", `/v1/keys/${encodeURIComponent(id)}`, { body: { name } });
+export const revokeKey = (id) => call("DELETE", `/v1/keys/${encodeURIComponent(id)}`);
+export const deleteAccount = (password) => call("DELETE", "/v1/me", { body: { password } });
+
 export const voices = async () => (await call("GET", "/v1/audio/voices")).data;
 export const models = async () => (await call("GET", "/v1/models")).data;
 export const preferences = () => call("GET", "/v1/me/preferences");
