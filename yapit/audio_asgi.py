@@ -35,7 +35,7 @@ MEDIA_TYPE = re.compile(r"audio/[a-z0-9.+-]+(; ?codecs=[a-z0-9.,+-]+)?")
 LOOKED_AT = frozenset({b"if-none-match", b"if-range", b"range"})
 FOR_EVER = "max-age=31536000, immutable"
 COLD_THREADS = 2
-COLD_WAITING = 256  # reads of SQLite under way or waiting; more are refused
+COLD_WAITING = 1024  # reads of SQLite under way or waiting; more are refused
 RETRY_SECONDS = 1
 
 REQUESTS = metrics.counter("audio_requests", "Requests for audio by how they ended", ["outcome"])
@@ -133,7 +133,7 @@ class AudioApplication:
         read: Callable[[str], Found | None] | None = None,
     ) -> None:
         self._identify = identify
-        self._cold = ColdReads(read or (lambda hash_hex: store_for("audio").get(hash_hex)))
+        self.cold = ColdReads(read or (lambda hash_hex: store_for("audio").get(hash_hex)))
 
     async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
         answer = await self.answer(scope)
@@ -187,13 +187,13 @@ class AudioApplication:
             hot = await hot_values().get(f"audio:{hash_hex}")
         except RedisError as exc:
             logger.warning("no hot audio: %s", type(exc).__name__)
-            cold = await self._cold.get(hash_hex)
+            cold = await self.cold.get(hash_hex)
             if cold is None:  # it may well be in Redis
                 raise Unavailable from exc
             return _cold_audio(cold)
         audio = _hot_audio(hot)
         if audio is None:
-            cold = await self._cold.get(hash_hex)
+            cold = await self.cold.get(hash_hex)
             return _cold_audio(cold) if cold else None
         return audio
 

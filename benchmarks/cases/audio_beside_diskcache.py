@@ -1,0 +1,140 @@
+"""Four processes, 90 % get and 10 % set of 100 KB: ours through Redis and run_persister, beside diskcache.
+
+diskcache (Apache-2.0) keeps values of this size in files; `sqlite_synchronous=2` is what `FULL` is here. Its
+files are not synced all the same, nor verified; ours are on disk when they count as stored, and each get
+verifies its checksum. Gets of both read files in the process that asks.
+"""
+
+import multiprocessing
+import random
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import diskcache
+from redis import Redis
+
+from benchmarks.audio_files import BYTES, Sounds
+from benchmarks.closed_loop import percentile
+from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.servers import launched_stack, wait_for_quiet
+from tests.stack import Stack
+
+PROCESSES = 4
+KEYS = 500  # there at the start
+SETS_OF_TEN = 1
+HELD_BYTES = 64 * 1024 * 1024  # waiting to be stored: who sets more waits, as ENQUEUE has them wait
+
+_context = multiprocessing.get_context("spawn")
+Outcome = tuple[list[float], int, float]  # seconds of each get, number of sets, when it began
+
+
+@benchmark("audio_beside_diskcache")
+def audio_beside_diskcache(size: Size) -> Iterator[Figure]:
+    seconds = size.pick(3.0, 20.0)
+    names = [secrets.token_hex(32) for _ in range(KEYS)]
+    with launched_stack(AUDIO_LIMIT_MB="8192") as stack:
+        others = {
+            kind.__name__: run_diskcache(stack.folder / kind.__name__, kind, names, seconds)
+            for kind in (diskcache.Cache, diskcache.FanoutCache)
+        }
+        p99, rate = run_ours(stack, names, seconds)
+    for name, (their_p99, their_rate) in others.items():
+        name = f"audio_beside_diskcache.{name}"
+        yield Figure(f"{name}.get_p99", p99, "ms", "lower", their_p99, baseline=their_p99)
+        yield Figure(f"{name}.sets", rate, "sets/s", "higher", their_rate, baseline=their_rate)
+
+
+def run_diskcache(folder: Path, kind: Any, names: list[str], seconds: float) -> tuple[float, float]:
+    with kind(str(folder), sqlite_synchronous=2, size_limit=2**34) as cache:
+        audio = secrets.token_bytes(BYTES)
+        for name in names:
+            cache.set(name, audio)
+    gets, sets, _ = at_once(use_diskcache, (str(folder), kind.__name__, names, seconds))
+    shutil.rmtree(folder)
+    return percentile(gets, 99) * 1000, sets / seconds
+
+
+def run_ours(stack: Stack, names: list[str], seconds: float) -> tuple[float, float]:
+    """What was set counts when it is in SQLite, so the time lasts until all of it is."""
+    stack.start("persister", "run_persister")
+    setter = Setter(stack.valkey.url)
+    for name in names:
+        setter.put(name)
+    wait_for_quiet(stack)
+    gets, sets, begun = at_once(use_ours, (stack.valkey.url, names, seconds))
+    wait_for_quiet(stack)
+    return percentile(gets, 99) * 1000, sets / (time.monotonic() - begun)
+
+
+def at_once(use: Callable[..., None], arguments: tuple[Any, ...]) -> Outcome:
+    """In four processes that begin together; what they did."""
+    done: Queue[Outcome] = _context.Queue()
+    start = _context.Barrier(PROCESSES)
+    processes = [_context.Process(target=use, args=(*arguments, start, done)) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    outcomes = [done.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    return (
+        [one for gets, _, _ in outcomes for one in gets],
+        sum(sets for _, sets, _ in outcomes),
+        min(begun for _, _, begun in outcomes),
+    )
+
+
+def mix(
+    get: Callable[[str], object], put: Callable[[str], object], names: list[str], seconds: float, start: Any
+) -> Outcome:
+    gets, sets = [], 0
+    start.wait(60)
+    begun = time.monotonic()
+    while (now := time.monotonic()) < begun + seconds:
+        if random.randrange(10) < SETS_OF_TEN:
+            put(secrets.token_hex(32))
+            sets += 1
+            continue
+        if not get(random.choice(names)):
+            raise RuntimeError("a value is not there")
+        gets.append(time.monotonic() - now)
+    return gets, sets, begun
+
+
+def use_diskcache(folder: str, kind: str, names: list[str], seconds: float, start: Any, done: Any) -> None:
+    audio = secrets.token_bytes(BYTES)
+    with getattr(diskcache, kind)(folder, sqlite_synchronous=2, size_limit=2**34, timeout=60) as cache:
+        done.put(mix(cache.get, lambda name: cache.set(name, audio), names, seconds, start))
+
+
+def use_ours(url: str, names: list[str], seconds: float, start: Any, done: Any) -> None:
+    import django
+
+    django.setup()
+    from audiocache.store import store_for
+
+    done.put(mix(store_for("audio").get, Setter(url).put, names, seconds, start))
+
+
+class Setter:
+    """Leaves audio as FINALIZE does."""
+
+    def __init__(self, url: str) -> None:
+        sounds = Sounds()
+        self.blob = sounds.header + sounds.audio
+        self.redis = Redis.from_url(url, single_connection_client=True)
+        self.held = 0
+
+    def put(self, name: str) -> None:
+        while self.held > HELD_BYTES:
+            time.sleep(0.005)
+            self.held = int(self.redis.get("unpersisted") or 0)
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.set(f"audio:{name}", self.blob)
+            pipe.xadd("persist", {"hash": name, "size": len(self.blob), "job": b""})
+            pipe.incrby("unpersisted", len(self.blob))
+            self.held = pipe.execute()[-1]

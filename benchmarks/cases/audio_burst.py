@@ -1,0 +1,90 @@
+"""A burst of 40 results: from handing them in to the last that is told; audio file empty, and full."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from statistics import median
+from typing import Any
+
+from benchmarks.audio_files import BYTES, Sounds, fill
+from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.servers import launched_stack, wait_for_quiet
+from tests.stack import Stack
+from tests.waiting import wait_until
+
+RESULTS = 40
+MODEL = "tone"
+
+
+@benchmark("audio_burst")
+def audio_burst(size: Size) -> Iterator[Figure]:
+    entries, rounds = size.pick(5000, 50_000), size.pick(10, 30)
+    with launched_stack(AUDIO_LIMIT_MB=str(entries * BYTES // 1024 // 1024 + 1)) as stack:
+        stack.start("results", "run_results")
+        empty = measure(stack, rounds)
+        fill_file(entries)
+        full = measure(stack, rounds)
+    yield Figure(f"audio_burst.{entries}.finalize", full * 1000, "ms", "lower", baseline=empty * 1000)
+
+
+def fill_file(entries: int) -> None:
+    from django.conf import settings
+
+    from audiocache.store import AudioStore
+
+    path = settings.DATABASES["audio"]["NAME"]
+    # An hour ago: what is new may not leave.
+    hour_ago = time.time() - 3600
+    with closing(AudioStore(path, settings.AUDIO_LIMITS["audio"], clock=lambda: hour_ago)) as store:
+        store.open_writer()
+        fill(store, Sounds(), entries)
+
+
+def measure(stack: Stack, rounds: int) -> float:
+    stack.start("persister", "run_persister")
+    bursts = []
+    for _ in range(rounds + 1):
+        bursts.append(burst(stack))
+        wait_for_quiet(stack)
+    stack.stop("persister")
+    return median(bursts[1:])
+
+
+def burst(stack: Stack) -> float:
+    """Seconds; one client hands them in as fast as it can."""
+    from config.scripts import run
+    from yapit import jobs
+
+    sounds = Sounds()
+    with stack.redis as redis:
+        run(redis, jobs.enqueue_call(1, [jobs.Asked(work(), billable=False) for _ in range(RESULTS)], {}))
+        claimed = [jobs.claim(redis, MODEL, "benchmark") for _ in range(RESULTS)]
+        ids = [one.id for one in claimed if one]
+        begun = time.perf_counter()
+        for job_id in ids:
+            jobs.submit_audio(redis, job_id, "benchmark", sounds.header + sounds.audio, 20_000)
+        wait_until(lambda: not redis.exists(*(f"job:{job_id}" for job_id in ids)), 60)
+        taken = time.perf_counter() - begun
+        redis.delete("billing")  # nobody charges here
+    if len(ids) != RESULTS:
+        raise RuntimeError(f"{len(ids)} of {RESULTS} jobs were there to be claimed")
+    return taken
+
+
+def work() -> Any:
+    from yapit import jobs
+
+    return jobs.Work(
+        hash=secrets.token_hex(32),
+        text="A result.",
+        model=MODEL,
+        voice="instant",
+        params="{}",
+        revision="1",
+        codec="opus",
+        chars=9,
+        cost=9,
+        multiplier_bp=10_000,
+        usage_type="standard",
+    )
