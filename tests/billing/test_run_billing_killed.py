@@ -38,16 +38,17 @@ def kill(*args, **kwargs):
 call_command("run_billing", *sys.argv[1:])
 """
 
+# It waits for the flag, not for the signal: that may go to any of the process' threads.
 STOPPED_IN_HAND = """
+import time
 write = ledger.insert
-def wait_for_the_signal(rows):
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+def wait_to_be_stopped(rows):
+    stop = signal.getsignal(signal.SIGTERM).__self__
     print("in hand", file=sys.stderr, flush=True)
-    signal.sigwait([signal.SIGTERM])
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    os.kill(os.getpid(), signal.SIGTERM)
+    while not stop.is_set:
+        time.sleep(0.01)
     write(rows)
-ledger.insert = wait_for_the_signal
+ledger.insert = wait_to_be_stopped
 """
 KILLED = {
     "before the charge": "run_billing.charge_batch = kill",
