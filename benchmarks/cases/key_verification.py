@@ -1,0 +1,90 @@
+"""What it takes to know whose API key came with a request: remembered, looked up, and for 1,000 open sockets.
+
+Beside it what many do instead: keep keys as they keep passwords, and hash each one that comes in.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from statistics import median
+
+from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.servers import launched_stack
+
+ROUND = 100
+SOCKETS = 1000
+TARGET_US = 50.0
+
+
+@benchmark("key_verification")
+def key_verification(size: Size) -> Iterator[Figure]:
+    with launched_stack():
+        yield from asyncio.run(measure(size.pick(200, 2000), size.pick(100, 1000)))
+
+
+async def measure(rounds: int, lookups: int) -> list[Figure]:
+    from django.contrib.auth.hashers import check_password, make_password
+
+    from benchmarks.making import make_accounts
+    from yapit import identity, keys
+    from yapit.offload import offload
+
+    accounts = await offload(make_accounts, SOCKETS)
+    scope = request(accounts[0].token)
+
+    async def remembered() -> None:
+        for _ in range(ROUND):
+            await identity.identify_scope(scope)
+
+    async def looked_up() -> None:
+        identity.forget()
+        await identity.identify_scope(scope)
+
+    async def digested() -> None:
+        for _ in range(ROUND):
+            keys.digest(accounts[0].token)
+
+    encoded = make_password(accounts[0].token)
+
+    async def hashed() -> None:
+        identity.forget()
+        await identity.identify_scope(scope)
+        check_password(accounts[0].token, encoded)
+
+    uncached = await typical(looked_up, lookups)
+    cached = await typical(remembered, rounds) / ROUND
+    limit = await typical(digested, rounds) / ROUND
+    as_a_password = await typical(hashed, 10)
+    everybody = [await identity.identify_scope(request(account.token)) for account in accounts]
+    checked = await typical(lambda: identity.lost(everybody), 10)
+    return [
+        Figure("key_verification.cached", cached, "us", "lower", TARGET_US, baseline=uncached, limit=limit),
+        Figure("key_verification.uncached", uncached, "us", "lower", baseline=as_a_password),
+        Figure("key_verification.open_socket", checked / SOCKETS, "us", "lower", baseline=uncached),
+    ]
+
+
+async def typical(work: Callable[[], Awaitable[object]], rounds: int) -> float:
+    """Microseconds that it takes, in the middle of so many rounds."""
+    await work()
+    taken = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        await work()
+        taken.append(time.perf_counter() - begun)
+    return median(taken) * 1e6
+
+
+def request(token: str) -> dict[str, object]:
+    """As a browser's page would send it: the headers have to be gone through."""
+    headers = {
+        "host": "127.0.0.1:8000",
+        "user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
+        "accept": "*/*",
+        "accept-encoding": "gzip, deflate, br",
+        "authorization": f"Bearer {token}",
+        "referer": "http://127.0.0.1:8000/",
+        "cookie": "csrftoken=0123456789abcdef0123456789abcdef",
+    }
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "method": "GET", "scheme": "http", "query_string": b"a=b", "headers": pairs}
