@@ -255,7 +255,7 @@ STACK_PREPARATIONS = [
     ["migrate", "--verbosity", "0"],
     ["seed", "--credentials", "{credentials}"],
 ]
-STACK_PROCESSES = {  # name -> arguments of manage.py, in the order in which they are stopped
+STACK_PROCESSES = {  # name -> arguments of manage.py
     "web": ["run_web"],
     "worker-hibari": ["run_worker", "--model", "hibari"],
     "results": ["run_results"],

@@ -35,7 +35,7 @@ class Options:
     server: str
     multi_user: bool
     web_drain_seconds: float
-    processes: Mapping[str, Sequence[str]]  # in the order in which they are stopped
+    processes: Mapping[str, Sequence[str]]
     preparations: Sequence[Sequence[str]]  # commands that run before them, one after the other
     drains: Sequence[Sequence[str]]  # commands that run after them, while the servers are still there
 
@@ -65,7 +65,11 @@ class Stack:
         self._await_health()
 
     def stop(self) -> None:
-        """Who takes work ends first, who keeps it last: nothing is left half done."""
+        """Who takes work ends first, who keeps it last, all others together: nothing is left half done.
+
+        What one of them leaves behind waits in Redis; listeners are served while the web process drains.
+        """
+        self.supervisor.stop(["web"])
         self.supervisor.stop(self.options.processes)
         if self.are_processes_started:
             for command in self.options.drains:

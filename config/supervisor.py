@@ -90,12 +90,15 @@ class Supervisor:
                 self._plan_restart(child, now)
 
     def stop(self, names: Iterable[str]) -> None:
-        """One after the other, each given its time. Names that are not running are passed over."""
-        for name in names:
-            child = self._children.get(name)
-            if child is not None:
-                self._end(child)
-                self._forget(name)
+        """All at once, each given its time. Names that are not running are passed over."""
+        children = [child for name in names if (child := self._children.get(name))]
+        deadlines = [time.monotonic() + child.program.stop_seconds for child in children]
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                child.process.send_signal(child.program.stop_signal)
+        for child, deadline in zip(children, deadlines, strict=True):
+            self._await_end(child, deadline)
+            self._forget(child.program.name)
 
     def kill(self) -> None:
         for name, child in list(self._children.items()):
@@ -115,10 +118,7 @@ class Supervisor:
         outcome = describe(child.process.returncode)
         self._lines.write("stack", f"{child.program.name} {outcome}; starting it again in {child.delay:g} s")
 
-    def _end(self, child: Child) -> None:
-        deadline = time.monotonic() + child.program.stop_seconds
-        with contextlib.suppress(ProcessLookupError):
-            child.process.send_signal(child.program.stop_signal)
+    def _await_end(self, child: Child, deadline: float) -> None:
         while child.process.poll() is None and time.monotonic() < deadline and not self._impatient():
             time.sleep(TICK_SECONDS / 4)
         if child.process.poll() is None:

@@ -86,7 +86,7 @@ def test_after_a_steady_run_the_delay_begins_anew(supervisor, output, monkeypatc
     assert output.getvalue().count(b"again in 0.01 s") == 3
 
 
-def test_programs_end_in_the_order_that_was_asked_for(supervisor):
+def test_only_those_end_that_were_asked_to(supervisor):
     first, second = (supervisor.start(program(name, OBEDIENT)) for name in "ab")
 
     supervisor.stop(["b"])
@@ -95,6 +95,32 @@ def test_programs_end_in_the_order_that_was_asked_for(supervisor):
     assert first.poll() is None
     supervisor.stop(["a", "unknown"])
     assert first.returncode == -signal.SIGTERM
+
+
+ONE_OF_TWO = """
+import pathlib, signal, sys, time
+note = pathlib.Path({note!r})
+def end(*_):
+    {what}
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("hello", flush=True)
+time.sleep(60)
+"""
+
+
+def test_those_who_are_stopped_together_do_not_wait_for_each_other(supervisor, output, tmp_path):
+    """The first ends once the second does."""
+    note = str(tmp_path / "note")
+    first = ONE_OF_TWO.format(note=note, what="while not note.exists(): time.sleep(0.01)")
+    second = ONE_OF_TWO.format(note=note, what="note.touch()")
+    supervisor.start(program("a", first, stop_seconds=30))
+    supervisor.start(program("b", second, stop_seconds=30))
+    wait_until(lambda: greetings(output, "a") and greetings(output, "b"), 30)
+
+    supervisor.stop(["a", "b"])
+
+    assert b"killing" not in output.getvalue()
 
 
 def test_a_program_that_does_not_listen_is_killed(supervisor, output):
