@@ -1,3 +1,9 @@
+-- How far a job moves its user back: by its characters, but within a factor of two. So a listener who comes back
+-- after a long job waits for no more than three short ones of anybody else.
+local function weight(chars)
+  return math.max(125, math.min(250, tonumber(chars) or 0))
+end
+
 -- The next user's next job, leased to this worker. Nothing to do: an empty answer.
 local function claim(model, worker, lease_ms)
   local users = 'queue:' .. model
@@ -15,7 +21,7 @@ local function claim(model, worker, lease_ms)
     if left == 0 then redis.call('ZREM', users, owner) end
     if job and not job.submitted then
       if owner ~= WARM then
-        local served = string.format('%.0f', vtime + tonumber(job.chars))
+        local served = string.format('%.0f', vtime + weight(job.chars))
         redis.call('SET', 'vtime:' .. model, head[2])
         redis.call('SET', 'served:' .. model .. ':' .. owner, served, 'EX', 600)
         if left > 0 then redis.call('ZADD', users, served, owner) end
