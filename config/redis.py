@@ -69,6 +69,18 @@ def blocking(block_seconds: float) -> redis.Redis:
     )
 
 
+def named(name: str) -> redis.Redis:
+    """One connection that the server knows by this name. The caller closes it."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        single_connection_client=True,
+        client_name=name,
+        socket_connect_timeout=1,
+        socket_timeout=5,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 def sync() -> redis.Redis:
     """For consumers, commands and scripts. The caller closes it."""
     return redis.Redis.from_url(

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, close_old_connections
 from redis import Redis
 from redis import exceptions as redis_errors
 
 from config import dead_letters, metrics, scripts
 from config import redis as redis_clients
+from config.place import Place, PlaceTaken
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ TRANSIENT: tuple[type[Exception], ...] = (
     redis_errors.OutOfMemoryError,
 )
 REFUSALS: tuple[type[Exception], ...] = (DataError, IntegrityError)
+EX_TEMPFAIL = 75  # sysexits.h: another one is at it
 MAX_BACKOFF = 15.0  # seconds
 MAX_DELIVERIES = 5
 CLAIM_EVERY = 1.0  # seconds between looks for what a dead consumer left
@@ -115,6 +117,7 @@ class StreamConsumer(Generic[Event]):
         self.blocking = blocking or redis or redis_clients.blocking(self.block_ms / 1000)
         self.consumer = f"{self.group}-{number}"  # stable: its own pending entries are found after a restart
         self.backlog = True
+        self.place: Place | None = None
         self.held: list[Entry[Event]] = []
         self._taken = 0
         self._claimed_at = 0.0
@@ -138,6 +141,8 @@ class StreamConsumer(Generic[Event]):
             try:
                 taken = self.run_once(wait=not drain)
             except self.transient as error:
+                if isinstance(error, redis_errors.RedisError):
+                    self.backlog = True  # a server that comes back may have lost what it had acknowledged
                 delay = min(MAX_BACKOFF, delay * 2 or 0.25)
                 logger.warning("%s: %s; trying again in %.2f s", self.group, type(error).__name__, delay)
                 stop.sleep(delay)
@@ -272,6 +277,8 @@ class StreamConsumer(Generic[Event]):
         if now - self._claimed_at < CLAIM_EVERY:
             return
         self._claimed_at = now
+        if self.place and self.place.is_lost():
+            self.backlog = True
         for stream in self.streams:
             try:
                 answer = self.redis.xautoclaim(
@@ -320,7 +327,14 @@ class StreamCommand(BaseCommand):
     def handle(self, *args: object, drain: bool, number: int, **options: object) -> None:
         stop = StopFlag().listen()
         metrics.serve(settings.METRICS_PORT)
-        self.make_consumer(number).run(stop, drain=drain)
+        consumer = self.make_consumer(number)
+        consumer.place = Place(consumer.consumer)
+        try:
+            consumer.run(stop, drain=drain)
+        except PlaceTaken as taken:
+            raise CommandError(str(taken), returncode=EX_TEMPFAIL) from taken
+        finally:
+            consumer.place.close()
 
     def make_consumer(self, number: int) -> StreamConsumer[Any]:
         return self.consumer_class(number=number)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from redis import exceptions as redis_errors
 
 from config import metrics
 from config.scripts import run_all
 from config.streams import Entry, Fields, StreamConsumer, UnreadableEntry
 from yapit.jobs import FINALIZE
+from yapit.lua import text
 
 FINALIZED = metrics.counter("jobs_finalized", "Results by what became of them", ["outcome"])
 
@@ -26,6 +28,7 @@ class ResultConsumer(StreamConsumer[Result]):
     streams = ("results",)
     group = "results"
     batch_size = 64
+    follow_up = text("unfinished")  # of a result that is buried; the others' is FINALIZE
 
     def parse(self, stream: str, fields: Fields) -> Result:
         try:
@@ -35,6 +38,9 @@ class ResultConsumer(StreamConsumer[Result]):
 
     def handle(self, events: Sequence[Result]) -> None:
         """Nothing to do here: FINALIZE works and lets go in one step."""
+
+    def settle_args(self, event: Result) -> Sequence[str | bytes | int]:
+        return (event.job_id, settings.MAX_ATTEMPTS)
 
     def settle(self, entries: Sequence[Entry[Result]]) -> None:
         calls = [
@@ -48,8 +54,10 @@ class ResultConsumer(StreamConsumer[Result]):
             )
             for entry in entries
         ]
-        answers = run_all(self.redis, calls)
-        for answer in answers:
-            if isinstance(answer, redis_errors.RedisError):
+        for entry, answer in zip(entries, run_all(self.redis, calls), strict=True):
+            if type(answer) is redis_errors.ResponseError:  # of the script itself: the same again next time
+                self._bury(entry.stream, entry.id, entry.fields, str(answer), self.settle_args(entry.event))
+            elif isinstance(answer, redis_errors.RedisError):
                 raise answer
-            FINALIZED.labels(answer.decode()).inc()
+            else:
+                FINALIZED.labels(answer.decode()).inc()

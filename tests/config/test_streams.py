@@ -2,7 +2,9 @@
 
 import pytest
 from django.db import DataError, OperationalError
+from redis.exceptions import ConnectionError
 
+from config.place import Place
 from config.streams import CLAIM_IDLE_MS, MAX_DELIVERIES, StopFlag, StreamConsumer, UnreadableEntry
 
 
@@ -168,6 +170,47 @@ def test_what_a_dead_consumer_holds_is_claimed(redis, collector, monkeypatch):
 
     assert collector.seen == [9]
     assert CLAIM_IDLE_MS > 10_000
+
+
+def test_what_a_server_took_back_is_found_at_once(redis, collector, settings):
+    """It came back without the last acknowledgements: they are open again, under our name."""
+    send(redis, 1)
+    collector.place = Place("collectors-0")
+    drain(collector)
+    redis.xgroup_destroy("numbers", "collectors")
+    send(redis, 2)
+    Collector(redis)._create_groups()
+    Collector(redis)._take(wait=False)
+    redis.client_kill_filter(_id=collector.place._client.client_id())
+
+    collector._claimed_at = 0.0
+    drain_through_outages(collector)
+
+    assert collector.seen == [1, 2]
+    collector.place.close()
+
+
+def drain_through_outages(collector):
+    for _ in range(5):
+        try:
+            drain(collector)
+        except ConnectionError:
+            collector.backlog = True  # as `run` does
+
+
+def test_without_a_look_at_the_connection_it_is_not_found_for_half_a_minute(redis, collector):
+    """Shows that the test above can fail."""
+    send(redis, 1)
+    drain(collector)
+    redis.xgroup_destroy("numbers", "collectors")
+    send(redis, 2)
+    Collector(redis)._create_groups()
+    Collector(redis)._take(wait=False)
+
+    collector._claimed_at = 0.0
+    drain(collector)
+
+    assert collector.seen == [1]
 
 
 def test_a_deleted_entry_that_is_still_pending_does_not_stop_the_line(redis, collector):

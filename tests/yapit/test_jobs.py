@@ -8,6 +8,7 @@ from redis.exceptions import OutOfMemoryError
 from audiocache import blob
 from billing.events import UsageEvent
 from config import scripts
+from config.streams import MAX_DELIVERIES
 from tests.yapit.jobbing import (
     at_rest,
     cancel,
@@ -424,6 +425,49 @@ def test_audio_lost_before_it_was_stored_is_made_again_and_not_billed(redis):
     assert speak_all(redis) == [WORK.text]
     charges = [UsageEvent.from_fields(fields | {b"document": b""}) for _, fields in redis.xrange("billing")]
     assert [charge.billable for charge in charges] == [True, False]
+
+
+# --- Malformed ----------------------------------------------------------------------------------------------
+
+
+def test_a_malformed_result_stops_nobody(redis):
+    redis.xadd("results", {"id": "x"})
+    redis.xadd("results", {"id": b"\xff", "outcome": "c", "detail": ""})
+    redis.xadd("results", {"id": "nobody's", "outcome": "nonsense", "detail": ""})
+    enqueue(redis, WORK)
+    finish(redis, claim(redis))
+
+    assert look(redis, WORK).state is State.CACHED
+    assert redis.xlen("results") == 0
+    assert redis.xlen("dead:results") == 2
+
+
+def test_the_result_of_a_malformed_job_is_buried_and_its_listener_told(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    redis.hdel(f"job:{job.id}", "model", "voice")
+    jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
+    enqueue(redis, make_work("the next"))
+    with bells(redis) as pubsub:
+        finish(redis, claim(redis))
+
+        told = {heard(pubsub)[:2] for _ in range(2)}
+    assert (WORK.hash, b"e") in told
+    assert redis.xlen("billing") == redis.xlen("dead:results") == 1
+    assert not redis.keys("*" + WORK.hash)
+    assert not redis.exists(f"job:{job.id}", f"res:{job.id}")
+
+
+def test_a_result_that_ends_its_consumer_each_time_is_buried_and_its_job_tried_again(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
+    for _ in range(MAX_DELIVERIES):
+        ResultConsumer(redis)._take(wait=False)  # and is gone
+    finalize(redis)
+
+    assert redis.xlen("dead:results") == 1
+    assert claim(redis).attempt == 2
 
 
 # --- Seeking ------------------------------------------------------------------------------------------------

@@ -19,11 +19,15 @@ local function date_of(days)
 end
 
 local id, outcome, detail = ARGV[3], ARGV[4], ARGV[5]
-local job = load(id, 'text', 'chars', 'cost', 'model', 'voice', 'params', 'revision', 'codec', 'multiplier_bp',
-  'usage_type', 'document', 'user', 'owner', 'rank', 'billable', 'duration_ms')
+local names = {'text', 'chars', 'cost', 'model', 'voice', 'params', 'revision', 'codec', 'multiplier_bp', 'usage_type',
+  'document', 'user', 'owner', 'rank', 'billable', 'duration_ms'}
+local job = load(id, unpack(names))
 if not job then
   let_go()
   return 'GONE'
+end
+for _, name in ipairs(names) do -- before anything is written: a script that fails half-way is not undone
+  if not job[name] then return redis.error_reply('MALFORMED job without ' .. name) end
 end
 
 if outcome == 's' then
