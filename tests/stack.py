@@ -138,8 +138,8 @@ class Stack:
         self.start("worker", "run_worker", "--model", model)
         self.start_web(server)
 
-    def start_web(self, server: str = "daphne", name: str = "web") -> None:
-        self.start(name, "run_web", "--server", server, "--port", str(self.port))
+    def start_web(self, server: str = "daphne", name: str = "web", **env: str) -> None:
+        self.start(name, "run_web", "--server", server, "--port", str(self.port), **env)
         wait_until(self.is_healthy, PROCESS_PATIENCE, f"the web process did not answer: {self.log(name)}")
 
     def is_healthy(self) -> bool:
