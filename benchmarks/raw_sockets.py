@@ -1,14 +1,21 @@
-"""WebSockets for `benchmarks.closed_loop`: a frame out, so many statuses back. Nothing is parsed."""
+"""WebSockets written and read as bytes, for what `benchmarks.closed_loop` measures. Nothing is parsed."""
 
 import base64
+import contextlib
 import json
 import secrets
-from collections.abc import Sequence
+import socket
+import time
+from collections.abc import Iterator, Sequence
 
-from benchmarks.closed_loop import Driven, LengthOf, drive
-from benchmarks.listeners import Listener, address_of
+from benchmarks.closed_loop import CHUNK, Driven, LengthOf, drive
+from yapit.client.thin import Address
+from yapit.load import Listener
 
-STATUS = b'"block_idx":'
+
+def address_of(url: str) -> tuple[str, int]:
+    where = Address.of(url)
+    return where.host, where.port
 
 
 def handshake(token: str) -> bytes:
@@ -19,6 +26,7 @@ def handshake(token: str) -> bytes:
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Key: {base64.b64encode(secrets.token_bytes(16)).decode()}",
+        "Sec-WebSocket-Protocol: yapit.v1",
         f"Authorization: Bearer {token}",
         "",
         "",
@@ -29,9 +37,8 @@ def handshake(token: str) -> bytes:
 def frame(message: dict[str, object]) -> bytes:
     """As a client sends it: masked, though by nothing but zeros."""
     payload = json.dumps(message).encode()
-    length = bytes([0x80 | len(payload)])
-    if len(payload) > 125:
-        length = bytes([0x80 | 126]) + len(payload).to_bytes(2, "big")
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
     return b"\x81" + length + bytes(4) + payload
 
 
@@ -48,18 +55,20 @@ def synthesize(listener: Listener, indices: Sequence[int]) -> bytes:
 
 
 def statuses(count: int, status: bytes = b"cached") -> LengthOf:
-    """Frames until so many blocks have that status, one in each frame or all in one."""
+    """Frames until so many blocks have it, one in each frame or many in one."""
     expected = b'"status":"' + status + b'"'
 
     def length_of(head: bytes) -> int | None:
+        if b'"status":"error"' in head or b'"type":"error"' in head:
+            raise ConnectionError(f"refused: {head[:300]!r}")
+        if head.count(expected) < count:
+            return None
         at = 0
-        while head.count(STATUS, 0, at) < count:
+        while head.count(expected, 0, at) < count:
             end = frame_end(head, at)
             if end is None:
                 return None
             at = end
-        if head.count(expected, 0, at) != count:
-            raise ConnectionError(f"not {count} times {status!r}: {head[:300]!r}")
         return at
 
     return length_of
@@ -71,22 +80,70 @@ def frame_end(head: bytes, at: int) -> int | None:
         return None
     size, begin = head[at + 1], at + 2
     if size == 126:
-        size, begin = int.from_bytes(head[begin : begin + 2], "big"), begin + 2
+        size, begin = int.from_bytes(head[begin : begin + 2]), begin + 2
     elif size == 127:
-        size, begin = int.from_bytes(head[begin : begin + 8], "big"), begin + 8
+        size, begin = int.from_bytes(head[begin : begin + 8]), begin + 8
     return begin + size if len(head) >= begin + size else None
 
 
 def ask_again_and_again(
-    url: str, listeners: Sequence[Listener], indices: Sequence[int], *, seconds: float, batched: bool = False
+    url: str,
+    listeners: Sequence[Listener],
+    indices: Sequence[int],
+    *,
+    seconds: float,
+    is_batched: bool | None = False,
 ) -> Driven:
-    """Each on a connection of its own asks for the same blocks as soon as it has them. All are there."""
-    # The second greeting is a frame that gets an answer: then the connection is served for sure.
-    hello = frame({"type": "options", "batched": batched}) + frame({"type": "hello?"})
+    """Each on a connection of its own asks for the same blocks as soon as it has them. All are there.
+
+    `is_batched` None: the server is a stub that knows no options.
+    """
+    hello = [] if is_batched is None else [greeting(is_batched=is_batched)]
     return drive(
         address_of(url),
         [synthesize(listener, indices) for listener in listeners],
         statuses(len(indices)),
         seconds=seconds,
-        greetings=[(handshake(listener.token), hello) for listener in listeners],
+        greetings=[(handshake(listener.token), *hello) for listener in listeners],
     )
+
+
+def greeting(*, is_batched: bool) -> bytes:
+    """Ends with a frame that gets an answer: then the connection is served for sure."""
+    return frame({"type": "options", "batched": is_batched}) + frame({"type": "hello?"})
+
+
+class Asker:
+    """One listener that waits for its answers."""
+
+    def __init__(self, url: str, listener: Listener) -> None:
+        self.listener = listener
+        self._socket = socket.create_connection(address_of(url), timeout=30)
+        for first in (handshake(listener.token), greeting(is_batched=False)):
+            self._socket.sendall(first)
+            self._socket.recv(CHUNK)
+
+    def ask(self, indices: Sequence[int], *, status: bytes = b"cached") -> float:
+        """Seconds until all of them have that status."""
+        begun = time.perf_counter()
+        self.send(indices)
+        self.wait_for(indices, status=status)
+        return time.perf_counter() - begun
+
+    def send(self, indices: Sequence[int]) -> None:
+        self._socket.sendall(synthesize(self.listener, indices))
+
+    def wait_for(self, indices: Sequence[int], *, status: bytes = b"cached") -> None:
+        length_of = statuses(len(indices), status)
+        head = b""
+        while length_of(head) is None:
+            head += self._socket.recv(CHUNK)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def asking(url: str, listener: Listener) -> Iterator[Asker]:
+    with contextlib.closing(Asker(url, listener)) as asker:
+        yield asker

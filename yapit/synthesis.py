@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 
@@ -39,12 +40,37 @@ async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
     return spoken, await spoken_blocks.find(message.document_id, user_id, message.block_indices, spoken)
 
 
+class KeptHeaders:
+    """The headers of what SQLite has, of one event loop. One read for all who ask while another read runs."""
+
+    def __init__(self) -> None:
+        self._asked: list[str] = []
+        self._next: asyncio.Task[Mapping[str, bytes]] | None = None
+        self._last: asyncio.Task[Mapping[str, bytes]] | None = None
+
+    async def of(self, variants: Sequence[str]) -> Mapping[str, bytes]:
+        if not variants:
+            return {}
+        self._asked += variants
+        if self._next is None:
+            self._next = asyncio.create_task(self._read(self._last))
+        found = await asyncio.shield(self._next)
+        return {variant: found[variant] for variant in variants if variant in found}
+
+    async def _read(self, last: "asyncio.Task[Mapping[str, bytes]] | None") -> Mapping[str, bytes]:
+        if last is not None:
+            await asyncio.wait({last})
+        asked, self._asked = dict.fromkeys(self._asked), []
+        self._last, self._next = self._next, None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_readers, store_for("audio").headers, list(asked))
+
+
+_kept: "WeakKeyDictionary[asyncio.AbstractEventLoop, KeptHeaders]" = WeakKeyDictionary()
+
+
 async def kept_headers(variants: Sequence[str]) -> Mapping[str, bytes]:
-    """The headers of those that SQLite has."""
-    if not variants:
-        return {}
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_readers, store_for("audio").headers, list(dict.fromkeys(variants)))
+    return await _kept.setdefault(asyncio.get_running_loop(), KeptHeaders()).of(variants)
 
 
 async def audio_of(link: Link, variant: str) -> tuple[blob.Header, bytes | memoryview] | None:
