@@ -1,7 +1,7 @@
-"""Daphne with our drain in front of it, and a guard around each of its WebSockets.
+"""Daphne with our drain in front of it, and a guard around each of its requests and WebSockets.
 
-Its queues have no bounds in either direction: without the guard one flood, or one reader that has fallen
-asleep, takes the memory of all.
+Its queues have no bounds in either direction: without the guards one flood, one endless body, or one reader
+that has fallen asleep, takes the memory of all.
 """
 
 import asyncio
@@ -17,6 +17,28 @@ from daphne.ws_protocol import WebSocketProtocol
 
 from config.drain import drain
 from config.serving import limits
+
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class GuardedRequest(WebRequest):  # type: ignore[misc]
+    """Bounds a body while it comes: daphne has all of it on disk, and in memory, before anybody is asked."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._left = limits.BODY_BYTES
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's names
+        was_refused = self._left < 0
+        self._left -= len(data)
+        if self._left >= 0:
+            super().handleContentChunk(data)
+        elif not was_refused:
+            self.channel.transport.write(TOO_LARGE)
+            self.channel.loseConnection()
+
+    def process(self) -> Any:
+        return super().process() if self._left >= 0 else None
 
 
 class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
@@ -38,6 +60,11 @@ class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802
         # sendClose refuses every code of the standard but 1000, and those are the ones that say why.
         self.sendCloseFrame(code=1000 if code is None else code)
+
+
+def with_guard(channel: Any) -> Any:
+    channel.requestFactory = GuardedRequest
+    return channel
 
 
 def unsent_bytes(transport: Any) -> int:
@@ -72,6 +99,8 @@ class DrainedServer(Server):  # type: ignore[misc]
         self.ports.append(port)
 
     def _prepare(self) -> None:
+        build = self.http_factory.buildProtocol
+        self.http_factory.buildProtocol = lambda address: with_guard(build(address))
         self.ws_factory.protocol = GuardedWebSocket
         # A message that is too long is answered with 1009 rather than with a dropped connection.
         self.ws_factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=2)

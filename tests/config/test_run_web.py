@@ -92,6 +92,21 @@ def test_a_request_whose_head_has_no_end_is_cut_off(web):
             assert not connection.recv(100).startswith(b"HTTP/1.1 2")
 
 
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_body_without_end_is_cut_off(web, server, is_announced):
+    """Daphne keeps a body until it is whole; uvicorn hands it on as it comes, and keeps nothing."""
+    if server == "uvicorn":
+        pytest.skip("It is the application that reads, or does not.")
+    piece = b"x" * 2**20
+    piece = piece if is_announced else b"%x\r\n%s\r\n" % (len(piece), piece)
+    head = b"Content-Length: %d" % 2**36 if is_announced else b"Transfer-Encoding: chunked"
+    with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
+        connection.sendall(b"POST /health HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n")
+
+        with pytest.raises(ConnectionError):
+            connection.sendall(piece * 200)
+
+
 def test_health_is_told_without_naming_the_server(web):
     with web.get("/health") as response:
         assert response.status == 200
