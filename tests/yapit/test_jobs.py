@@ -184,6 +184,25 @@ def test_joining_needs_the_same_allowance_as_starting(redis):
     assert enqueue(redis, WORK, user=2, ceiling=12).state is State.JOINED
 
 
+@pytest.mark.parametrize("connection", ["web.1", "web.2"])
+def test_asking_again_for_what_one_pays_for_needs_no_more_allowance_and_no_block(redis, settings, connection):
+    settings.BLOCKS_PER_MINUTE = 1
+    enqueue(redis, WORK, ceiling=WORK.cost, is_limited=True)
+
+    again = enqueue(redis, WORK, ceiling=WORK.cost, is_limited=True, connection=connection)
+
+    assert again.state is State.JOINED
+    assert enqueue(redis, make_work("Another"), ceiling=WORK.cost).detail == b"usage_limit"
+
+
+def test_asking_again_for_what_somebody_else_pays_for_needs_no_more_allowance(redis):
+    enqueue(redis, WORK, user=1)
+    enqueue(redis, WORK, user=2, ceiling=WORK.cost)
+
+    assert enqueue(redis, WORK, user=2, ceiling=0).state is State.JOINED
+    assert enqueue(redis, WORK, user=3, ceiling=0).detail == b"usage_limit"
+
+
 def test_too_much_unpersisted_audio_refuses_new_work_and_recovers(redis, settings):
     redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
     assert enqueue(redis, WORK).detail == b"busy"

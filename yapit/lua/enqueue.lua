@@ -29,9 +29,13 @@ local function cannot_pay(job)
   if available < job.work.cost then return refused('usage_limit', math.max(0, available)) end
 end
 
--- Asking again for what one waits for already is free.
+-- Asking again is free: for what one waits for, and, over another connection, for what one pays for.
+local function is_accepted(job, other)
+  return other.user == user or redis.call('SISMEMBER', 'subs:' .. other.hash, job.member) == 1
+end
+
 local function is_too_much(job)
-  if not job.is_limited or redis.call('SISMEMBER', 'subs:' .. job.work.hash, job.member) == 1 then return nil end
+  if not job.is_limited then return nil end
   if not tokens then
     local wait
     wait, tokens = bucket_of(bucket, all.per_minute, all.per_minute / 60, 0)
@@ -79,14 +83,17 @@ local function answer(job, place)
   local cached = announce(work.hash, all.seconds)
   if cached then return cached end
   if redis.call('GET', 'outcome:' .. work.hash) == 's' then return 's' end
-  local no = cannot_pay(job)
-  if no then return no end
-  local no, one = is_too_much(job)
-  if no then return no end
+  local running = redis.call('GET', 'inflight:' .. work.hash)
+  local other = running and load(running, 'model', 'owner', 'user')
+  local no, one
+  if not (other and is_accepted(job, other)) then
+    no = cannot_pay(job)
+    if no then return no end
+    no, one = is_too_much(job)
+    if no then return no end
+  end
 
   local rank_base = job.priority * 1e14
-  local running = redis.call('GET', 'inflight:' .. work.hash)
-  local other = running and load(running, 'model', 'owner')
   if other then
     if job.member ~= '' then redis.call('SADD', 'subs:' .. work.hash, job.member) end
     taken = taken + (one or 0)
