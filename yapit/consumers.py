@@ -107,32 +107,32 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             message = await self._decode(text_data, self.listening)
             await self._act_on(message, self.listening)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(_naming(error, message))
         except (DocumentMissing, UnknownModel, UnknownVoice) as error:
-            self._refuse(_about(message, error.code))
+            self._refuse(_naming(ProtocolError(error.code), message))
         except OUTAGES as error:
             logger.warning("A request could not be served: %s", type(error).__name__)
-            self._refuse(_about(message, "unavailable", retry_after=settings.RESYNC_SECONDS))
+            later = ProtocolError("unavailable", retry_after=settings.RESYNC_SECONDS)
+            self._refuse(_naming(later, message))
         await self._flush()
 
     async def _decode(self, text: str | None, listening: Listening) -> protocol.ClientMessage:
-        """Each message counts against the rate: a request when it looks, with no round trip of its own."""
+        """What is no message counts against the rate as well."""
         try:
-            message = protocol.decode(text)
+            return protocol.decode(text)
         except ProtocolError:
             await listening.check_rate()
             raise
-        if not isinstance(message, protocol.Synthesize):
-            await listening.check_rate()
-        return message
 
     async def _act_on(self, message: protocol.ClientMessage, listening: Listening) -> None:
         match message:
             case protocol.Synthesize():
-                await listening.request(message)
+                await listening.request(message)  # which counts it with its first look
             case protocol.CursorMoved():
+                await listening.check_rate()
                 await listening.stop_waiting(message.document_id)
             case protocol.Options():
+                await listening.check_rate()
                 self.is_batched = message.batched
 
     def _refuse(self, error: ProtocolError) -> None:
@@ -266,9 +266,10 @@ def _numbered(message: protocol.ServerMessage, seq: int) -> protocol.ServerMessa
     return message
 
 
-def _about(
-    message: protocol.ClientMessage | None, code: str, *, retry_after: float | None = None
-) -> ProtocolError:
-    document_id = getattr(message, "document_id", None)
-    indices = message.block_indices if isinstance(message, protocol.Synthesize) else None
-    return ProtocolError(code, document_id=document_id, block_indices=indices, retry_after=retry_after)
+def _naming(error: ProtocolError, message: protocol.ClientMessage | None) -> ProtocolError:
+    """The error, with the document and the blocks that were asked for."""
+    if error.document_id is None:
+        error.document_id = getattr(message, "document_id", None)
+    if error.block_indices is None and isinstance(message, protocol.Synthesize):
+        error.block_indices = message.block_indices
+    return error

@@ -254,9 +254,7 @@ class Listening:
     def _check_documents(self, message: protocol.Synthesize) -> None:
         others = {wanted.document_id for wanted in self._all()} - {message.document_id}
         if len(others) >= settings.DOCUMENTS_PER_CONNECTION:
-            raise ProtocolError(
-                "too_many_documents", document_id=message.document_id, block_indices=message.block_indices
-            )
+            raise ProtocolError("too_many_documents")
 
     def _asked(self, wanted: Wanted) -> Asked:
         return Asked(

@@ -181,6 +181,22 @@ async def test_a_flood_of_messages_is_answered_with_the_wait_and_the_socket_live
     assert codes[3] == "rate_limited"
 
 
+async def test_a_message_that_comes_too_soon_is_named_with_the_wait(document, settings):
+    settings.MESSAGES_BURST, settings.MESSAGES_PER_SECOND = 1, 0.01
+    async with listener() as one:
+        await one.ask(document, 0)
+        await one.frame()
+        await one.ask(document, 2, 1)
+        await one.send(type="cursor_moved", document_id=str(document.pk), cursor=1)
+        await one.send(type="options", batched=True)
+        errors = await one.frames(3)
+
+    assert [error["code"] for error in errors] == ["rate_limited"] * 3
+    assert [error["document_id"] for error in errors] == [str(document.pk), str(document.pk), None]
+    assert [error["block_indices"] for error in errors] == [[2, 1], None, None]
+    assert all(error["retry_after"] > 1 for error in errors)
+
+
 async def test_an_account_has_a_bounded_number_of_connections_and_places_free_themselves(document, settings):
     settings.CONNECTIONS_PER_USER = 1
     async with listener() as one:
@@ -211,6 +227,7 @@ async def test_one_connection_waits_for_a_bounded_number_of_documents(document, 
         _, error = await one.frames(2)
 
     assert (error["code"], error["document_id"]) == ("too_many_documents", str(other.pk))
+    assert error["block_indices"] == [0]
 
 
 async def test_statuses_come_in_one_frame_to_who_asks_for_it(document, redis):
