@@ -167,6 +167,11 @@ def redis_command(*parts: bytes) -> bytes:
     return head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
+def address_of(url: str) -> tuple[str, int]:
+    host, port = url.rpartition("/")[2].split(":")
+    return host, int(port)
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """Of at least one value."""
     return quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]

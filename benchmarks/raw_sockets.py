@@ -8,14 +8,8 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 
-from benchmarks.closed_loop import CHUNK, Driven, LengthOf, drive
-from yapit.client.thin import Address
+from benchmarks.closed_loop import CHUNK, Driven, LengthOf, address_of, drive
 from yapit.load import Listener
-
-
-def address_of(url: str) -> tuple[str, int]:
-    where = Address.of(url)
-    return where.host, where.port
 
 
 def handshake(token: str) -> bytes:

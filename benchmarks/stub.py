@@ -33,7 +33,7 @@ class Socket(asyncio.Protocol):
             if isinstance(event, Request):
                 self.protocol.send_response(self.protocol.accept(event))
             elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                self.transport.write(b"".join(_frames(json.loads(event.data)["block_indices"])))
+                self.transport.write(b"".join(_frames(json.loads(event.data).get("block_indices", ()))))
         self.transport.writelines(self.protocol.data_to_send())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import closed_loop
 from benchmarks.__main__ import run
-from benchmarks.listeners import address_of
+from benchmarks.closed_loop import address_of
 from benchmarks.registry import Figure, Size, benchmark, benchmarks
 from benchmarks.report import table, write_json
 from benchmarks.servers import beside

@@ -4,20 +4,28 @@ Each listener has a connection of its own, and no task: a frame is decoded as fa
 send the next request at once. `Played.cpu_seconds` is what all this took.
 """
 
+import abc
 import asyncio
+import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
+from uuid import UUID
 
 import msgspec
 
+from yapit import protocol
+from yapit.client.reading import AHEAD, Reading
 from yapit.client.thin import ThinSocket
+from yapit.client.thin_http import ThinHttp
+from yapit.protocol import CursorMoved, Synthesize
 
 COME_BACK = frozenset({"busy", "unavailable", "rate_limited"})
 COME_BACK_SECONDS = 0.25
 CONNECTING = 20  # at the same time
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,16 @@ class Listener:
     voice: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How they listen."""
+
+    speed: float = 1.0
+    ahead: int = AHEAD  # blocks made ready behind the one that plays
+    seeks: float = 0.0  # chance of going somewhere else after a block
+    fetch: bool = False  # the audio, too
+
+
 @dataclass(slots=True)
 class Played:
     """What the listeners met, together. Seconds."""
@@ -40,6 +58,10 @@ class Played:
     cpu_seconds: float = 0.0
     refused: int = 0  # blocks that were told to come back, and did
     errors: Counter[str] = field(default_factory=Counter)  # by code
+    heard: list[float] = field(default_factory=list)  # to the first byte of the audio, where it is fetched
+    first: list[float] = field(default_factory=list)  # silence at the beginning and after each seeking
+    underruns: int = 0  # blocks that were not there when the one before had ended
+    seeks: int = 0
 
     @property
     def rate(self) -> float:
@@ -47,14 +69,19 @@ class Played:
         return len(self.cached) / self.seconds
 
     def milliseconds(self, percent: int) -> float:
-        if len(self.cached) < 2:
-            return 1000 * sum(self.cached)
-        return 1000 * quantiles(self.cached, n=100, method="inclusive")[percent - 1]
+        """From request to `cached`."""
+        return 1000 * percentile(self.cached, percent)
 
     @property
     def cpu_ms(self) -> float:
         """Of the generator, per block."""
         return 1000 * self.cpu_seconds / max(1, len(self.cached))
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    if len(values) < 2:
+        return sum(values)
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 # --- As much of the protocol as is needed ---------------------------------------------------------------
@@ -88,27 +115,60 @@ class _Request(msgspec.Struct, tag="synthesize", omit_defaults=True):
 
 
 _decode = msgspec.json.Decoder(_Status | _Statuses | _Evicted | _Error).decode
+_decode_all: Callable[[memoryview], protocol.ServerMessage] = msgspec.json.Decoder(
+    protocol.ServerMessage
+).decode
 _encode = msgspec.json.Encoder().encode
 BATCHED = b'{"type":"options","batched":true}'
 
 
-class _Player:
-    """One listener: asks for `at_once` blocks, and when all of them have ended for the next."""
+class _Player(abc.ABC):
+    """One listener on one connection."""
 
-    def __init__(self, listener: Listener, at_once: int, played: Played) -> None:
-        self.listener, self.at_once, self.played = listener, at_once, played
+    def __init__(self, listener: Listener, played: Played) -> None:
+        self.listener, self.played = listener, played
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.socket: ThinSocket | None = None
-        self._asked: dict[int, float] = {}
-        self._next = 0
 
     async def connect(self, url: str, *, is_batched: bool) -> None:
         self.socket = await ThinSocket.open(url, self.listener.token, self._on_text, self._on_close)
         if is_batched:
             self._send(BATCHED)
 
-    def ask_for_more(self) -> None:
-        until = min(self._next + self.at_once, self.listener.blocks)
+    async def close(self) -> None:
+        self.done.cancel()
+        if self.socket:
+            await self.socket.close()
+
+    @abc.abstractmethod
+    def begin(self) -> None: ...
+
+    @abc.abstractmethod
+    def _on_text(self, text: memoryview) -> None: ...
+
+    def _send(self, text: bytes) -> None:
+        if self.socket and not self.done.done():
+            self.socket.send(text)
+
+    def _on_close(self, code: int) -> None:
+        self._end(ConnectionError(f"closed with {code}"))
+
+    def _end(self, reason: Exception | None = None) -> None:
+        if not self.done.done():
+            self.done.set_exception(reason) if reason else self.done.set_result(None)
+
+
+class _Hurrier(_Player):
+    """Asks for `at_once` blocks, and when all of them have ended for the next."""
+
+    def __init__(self, listener: Listener, played: Played, at_once: int) -> None:
+        super().__init__(listener, played)
+        self._at_once = at_once
+        self._asked: dict[int, float] = {}
+        self._next = 0
+
+    def begin(self) -> None:
+        until = min(self._next + self._at_once, self.listener.blocks)
         if until == self._next:
             self._end()
             return
@@ -120,10 +180,6 @@ class _Player:
     def _ask(self, indices: list[int]) -> None:
         who = self.listener
         self._send(_encode(_Request(who.document_id, indices, who.model, who.voice)))
-
-    def _send(self, text: bytes) -> None:
-        if self.socket and not self.done.done():
-            self.socket.send(text)
 
     def _on_text(self, text: memoryview) -> None:
         frame = _decode(text)
@@ -149,7 +205,7 @@ class _Player:
         else:
             self.played.errors[status.code or status.status] += 1
         if not self._asked:
-            self.ask_for_more()
+            self.begin()
 
     def _turned_away(self, code: str, indices: list[int], retry_after: float | None) -> None:
         if code not in COME_BACK:
@@ -158,12 +214,128 @@ class _Player:
         self.played.refused += len(indices)
         asyncio.get_running_loop().call_later(retry_after or COME_BACK_SECONDS, self._ask, indices)
 
-    def _on_close(self, code: int) -> None:
-        self._end(ConnectionError(f"closed with {code}"))
 
-    def _end(self, reason: Exception | None = None) -> None:
-        if not self.done.done():
-            self.done.set_exception(reason) if reason else self.done.set_result(None)
+class _Reader(_Player):
+    """The reader page: what plays first, eight behind it, the next when a block has been heard."""
+
+    def __init__(self, listener: Listener, played: Played, manner: Manner) -> None:
+        super().__init__(listener, played)
+        self._manner = manner
+        self._reading = Reading(listener.blocks, ahead=manner.ahead)
+        self._document_id = UUID(listener.document_id)
+        self._audio: ThinHttp | None = None
+        self._asked: dict[int, float] = {}
+        self._ready: dict[int, int] = {}  # duration in ms of what could sound now
+        self._silent_since = 0.0
+        self._is_playing = False
+        self._is_fresh = True  # nothing was heard since the beginning, or since seeking
+        self._heard = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self, url: str, *, is_batched: bool) -> None:
+        await super().connect(url, is_batched=is_batched)
+        if self._manner.fetch:
+            self._audio = await ThinHttp.open(url, self.listener.token)
+
+    async def close(self) -> None:
+        await super().close()
+        for task in self._tasks:
+            task.cancel()
+        if self._audio:
+            await self._audio.close()
+
+    def begin(self) -> None:
+        self._silent_since = time.perf_counter()
+        self.look()
+
+    def look(self) -> None:
+        """Ask for what is due. Called again now and then: what was told to come back does so."""
+        now = time.perf_counter()
+        for wish in self._reading.wishes(now):
+            for index in wish.indices:
+                self._asked.setdefault(index, now)
+            who, indices = self.listener, list(wish.indices)
+            self._send(_encode(Synthesize(self._document_id, indices, who.model, who.voice, wish.priority)))
+
+    def _on_text(self, text: memoryview) -> None:
+        message = _decode_all(text)
+        match message:
+            case protocol.Status():
+                self._on_status(message)
+            case protocol.Statuses():
+                for status in message.statuses:
+                    self._on_status(status)
+            case protocol.Evicted():
+                self._reading.evicted(message.block_indices)
+            case protocol.Error(code=code) if code in COME_BACK:
+                self.played.refused += len(message.block_indices or ())
+                self._reading.hold(time.perf_counter() + (message.retry_after or COME_BACK_SECONDS))
+                self._reading.drop(message.block_indices)
+            case protocol.Error():
+                self._end(RuntimeError(f"refused: {message.code}"))
+
+    def _on_status(self, status: protocol.Status) -> None:
+        now, index = time.perf_counter(), status.block_idx
+        if not self._reading.receive(status, now) or not self._reading.has_ended(index):
+            return
+        asked_at = self._asked.pop(index, None)
+        if status.status == "cached":
+            if asked_at is not None:  # None: sought away from, and here all the same
+                self.played.cached.append(now - asked_at)
+            if self._audio:
+                self._spawn(self._fetch(self._audio, status, asked_at or now))
+                return
+        else:
+            self.played.errors[status.code or status.status] += 1
+        self._now_ready(index, status.duration_ms or 0)
+
+    async def _fetch(self, audio: ThinHttp, status: protocol.Status, asked_at: float) -> None:
+        try:
+            self.played.heard.append(await audio.get(str(status.audio_url)) - asked_at)
+        except OSError:
+            self.played.errors["audio_not_fetched"] += 1
+        self._now_ready(status.block_idx, status.duration_ms or 0)
+
+    def _now_ready(self, index: int, duration_ms: int) -> None:
+        self._ready[index] = duration_ms
+        if index == self._reading.cursor and not self._is_playing:
+            if self._is_fresh:
+                self.played.first.append(time.perf_counter() - self._silent_since)
+            self._play()
+
+    def _play(self) -> None:
+        self._is_playing, self._is_fresh = True, False
+        seconds = self._ready[self._reading.cursor] / 1000 / self._manner.speed
+        asyncio.get_running_loop().call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        """A block has been heard: the next, or one somewhere else."""
+        self._is_playing = False
+        self._heard += 1
+        if self.done.done() or self._heard >= self.listener.blocks:
+            self._end()
+            return
+        if random.random() < self._manner.seeks:  # noqa: S311  # chance, not a secret
+            self._seek(random.randrange(self.listener.blocks))  # noqa: S311
+        else:
+            self._reading.move((self._reading.cursor + 1) % self.listener.blocks)
+        self.look()
+        if self._reading.cursor in self._ready:
+            self._play()
+        elif not self._is_fresh:
+            self.played.underruns += 1
+
+    def _seek(self, index: int) -> None:
+        self.played.seeks += 1
+        self._is_fresh, self._silent_since = True, time.perf_counter()
+        self._asked.clear()
+        if self._reading.seek(index):
+            self._send(_encode(CursorMoved(self._document_id, index)))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def hurry(
@@ -180,19 +352,54 @@ async def hurry(
     ConnectionError or RuntimeError when that cannot be.
     """
     played = Played()
-    players = [_Player(listener, at_once, played) for listener in listeners]
+    players = [_Hurrier(listener, played, at_once) for listener in listeners]
+    async with asyncio.timeout(within):
+        await _run(url, players, played, is_batched=is_batched)
+    return played
+
+
+async def play(
+    url: str,
+    listeners: Sequence[Listener],
+    manner: Manner,
+    *,
+    is_batched: bool = False,
+    within: float = 3600.0,
+) -> Played:
+    """All listeners as the reader page plays, until each has heard as many blocks as its document has.
+
+    Raises as `hurry`.
+    """
+    played = Played()
+    players = [_Reader(listener, played, manner) for listener in listeners]
+    looking = asyncio.create_task(_look_regularly(players))
     try:
         async with asyncio.timeout(within):
-            await _connect_all(url, players, is_batched=is_batched)
-            begun, cpu = time.perf_counter(), time.process_time()
-            for player in players:
-                player.ask_for_more()
-            await asyncio.gather(*(player.done for player in players))
-            played.seconds = time.perf_counter() - begun
-            played.cpu_seconds = time.process_time() - cpu
+            await _run(url, players, played, is_batched=is_batched)
     finally:
-        await _close_all(players)
+        looking.cancel()
     return played
+
+
+async def _run(url: str, players: Sequence[_Player], played: Played, *, is_batched: bool) -> None:
+    try:
+        await _connect_all(url, players, is_batched=is_batched)
+        begun, cpu = time.perf_counter(), time.process_time()
+        for player in players:
+            player.begin()
+        await asyncio.gather(*(player.done for player in players))
+        played.seconds = time.perf_counter() - begun
+        played.cpu_seconds = time.process_time() - cpu
+    finally:
+        await asyncio.gather(*(player.close() for player in players))
+
+
+async def _look_regularly(players: Sequence[_Reader]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        for player in players:
+            if player.socket and not player.done.done():
+                player.look()
 
 
 async def _connect_all(url: str, players: Sequence[_Player], *, is_batched: bool) -> None:
@@ -203,9 +410,3 @@ async def _connect_all(url: str, players: Sequence[_Player], *, is_batched: bool
             await player.connect(url, is_batched=is_batched)
 
     await asyncio.gather(*map(connect, players))
-
-
-async def _close_all(players: Sequence[_Player]) -> None:
-    for player in players:
-        player.done.cancel()
-    await asyncio.gather(*(player.socket.close() for player in players if player.socket))

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from audiocache import blob
 from benchmarks import closed_loop
-from benchmarks.closed_loop import Driven
-from benchmarks.listeners import address_of
+from benchmarks.closed_loop import Driven, address_of
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import beside, cpu_by_process, launched_stack
 from tests.stack import Stack

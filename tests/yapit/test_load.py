@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from benchmarks.servers import beside
-from yapit.load import Listener, hurry
+from yapit.load import Listener, Manner, hurry, play
 
 DOCUMENT = "00000000-0000-0000-0000-000000000000"
 
@@ -23,6 +23,23 @@ async def test_every_listener_gets_every_block(stub):
     assert not played.errors
     assert played.rate > 0
     assert 0 < played.milliseconds(50) <= played.milliseconds(99)
+
+
+async def test_listeners_play_as_the_reader_page_does(stub):
+    played = await play(stub, [Listener("", DOCUMENT, 20)] * 3, Manner(speed=4000))
+
+    assert len(played.cached) == 3 * 20
+    assert len(played.first) == 3
+    assert not played.errors
+
+
+async def test_who_seeks_hears_as_many_blocks_all_the_same(stub):
+    played = await play(
+        stub, [Listener("", DOCUMENT, 20)] * 3, Manner(speed=4000, seeks=1.0), is_batched=True
+    )
+
+    assert played.seeks == 3 * 19
+    assert len(played.first) <= 3 + played.seeks
 
 
 async def test_a_server_that_is_not_there_is_said():
