@@ -70,6 +70,11 @@ class Stack:
         return self.folder / "credentials"
 
     @property
+    def first_key(self) -> str:
+        """The API key that the seed made."""
+        return self.credentials.read_text().split()[-1]
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 

@@ -1,16 +1,14 @@
-"""A listener over a real socket: asks for blocks, collects how each ended, fetches and decodes the audio."""
+"""Hears a whole document through the client, and decodes what it hears."""
 
+import asyncio
 import io
-import json
 from dataclasses import dataclass
 
 import av
-from websockets.sync.client import connect
+import msgspec
 
 from tests.waiting import PROCESS_PATIENCE
-
-BATCH = 32
-FRAME_SECONDS = 60
+from yapit.client import Client
 
 
 @dataclass(frozen=True)
@@ -19,50 +17,22 @@ class Decoded:
     loudest: float  # 0..1
 
 
-class Listener:
-    """`told` has every frame, in order."""
+def hear(stack, document):
+    """Every status that was told, in order, as on the wire."""
+    return [msgspec.to_builtins(status) for status in asyncio.run(_hear(stack, document["id"]))]
 
-    def __init__(self, stack, headers=None):
-        self.stack = stack
-        self.told = []
-        self.headers = headers or {"Origin": stack.url}
 
-    def __enter__(self):
-        self._connecting = connect(
-            self.stack.socket_url, additional_headers=self.headers, open_timeout=PROCESS_PATIENCE
-        )
-        self.socket = self._connecting.__enter__()
-        return self
+async def _hear(stack, document_id):
+    async with asyncio.timeout(10 * PROCESS_PATIENCE), Client(stack.url, stack.first_key) as client:
+        return [status async for status in client.statuses(document_id)]
 
-    def __exit__(self, *error):
-        self._connecting.__exit__(*error)
 
-    def ask(self, document_id, indices, **voice):
-        self.socket.send(
-            json.dumps(
-                {"type": "synthesize", "document_id": document_id, "block_indices": list(indices), **voice}
-            )
-        )
-
-    def frame(self, timeout=FRAME_SECONDS):
-        frame = json.loads(self.socket.recv(timeout))
-        self.told.append(frame)
-        assert frame["seq"] == len(self.told)
-        return frame
-
-    def hear(self, document_id, count, **voice):
-        """Ask for every block; the terminal status of each, by index."""
-        ended = {}
-        for start in range(0, count, BATCH):
-            batch = range(start, min(start + BATCH, count))
-            self.ask(document_id, batch, **voice)
-            while not ended.keys() >= set(batch):
-                frame = self.frame()
-                assert frame["type"] == "status", frame
-                if frame["status"] != "queued":
-                    assert frame["block_idx"] not in ended
-                    ended[frame["block_idx"]] = frame
-        return ended
+def ended(told):
+    """How each block ended, by index: exactly once."""
+    terminal = [status for status in told if status["status"] != "queued"]
+    by_index = {status["block_idx"]: status for status in terminal}
+    assert len(by_index) == len(terminal)
+    return by_index
 
 
 def decode(audio):

@@ -1,6 +1,7 @@
 """The client package against real processes, which are killed, emptied and turned against it."""
 
 import asyncio
+import json
 import os
 import re
 import secrets
@@ -46,7 +47,7 @@ def make_key(stack, username="local"):
 
 @pytest.fixture(scope="module")
 def key(stack):
-    return make_key(stack)
+    return stack.first_key
 
 
 @pytest.fixture
@@ -211,6 +212,18 @@ async def test_a_spent_allowance_ends_the_reading(stack):
         del stack.env["DEFAULT_CHARACTER_LIMIT"]
         stack.stop("web")
         stack.start_web("uvicorn")
+
+
+@pytest.mark.parametrize("speed", ["0", "30"])
+def test_a_load_test_is_one_command(stack, key, speed):
+    who = ("--url", stack.url, "--key", key, "--listeners", "3", "--blocks", "9")
+    how = ("--model", "tone", "--voice", "instant", "--speed", speed, "--fetch")
+
+    figures = json.loads(stack.manage("load_test", *who, *how, "--json"))
+
+    assert (figures["blocks"], figures["errors"]) == (27, {})
+    assert figures["cached_ms_p50"] <= figures["cached_ms_p99"]
+    assert ("first_byte_ms_p50" in figures) == (speed != "0")
 
 
 def test_the_program_in_the_readme_speaks(stack, key, tmp_path):

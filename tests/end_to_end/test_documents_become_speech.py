@@ -6,7 +6,8 @@ import re
 import psycopg
 import pytest
 
-from tests.end_to_end.listener import Listener, decode
+from tests.end_to_end import listener
+from tests.end_to_end.listener import decode
 from tests.stack import Stack
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -68,8 +69,8 @@ def summary(ended):
 
 def check_document(stack, document):
     """Speak it; then the same again without a worker: from Redis, after a restart of all, and from SQLite."""
-    with Listener(stack) as listener:
-        ended = listener.hear(document["id"], document["block_count"])
+    ended = listener.ended(listener.hear(stack, document))
+    assert len(ended) == document["block_count"]
     check_audio(stack, ended)
     wait_until(lambda: everything_is_stored(stack), PROCESS_PATIENCE)
     spoken = {frame["audio_url"] for frame in ended.values() if frame["status"] == "cached"}
@@ -94,10 +95,9 @@ def check_document(stack, document):
 
 
 def check_again(stack, document, ended):
-    with Listener(stack) as listener:
-        again = listener.hear(document["id"], document["block_count"])
-    assert summary(again) == summary(ended)
-    assert all(frame["status"] != "queued" for frame in listener.told)
+    told = listener.hear(stack, document)
+    assert summary(listener.ended(told)) == summary(ended)
+    assert all(status["status"] != "queued" for status in told)
 
 
 def test_a_plain_text_becomes_speech_once(stack):

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
-from tests.end_to_end.listener import Listener
+from tests.end_to_end.raw_socket import RawSocket
 from tests.stack import Stack
 from tests.waiting import PATIENCE, wait_until
 from tests.yapit import hostile
@@ -68,7 +68,7 @@ def answers_of(listener, frames):
 
 def test_10_000_bad_frames_are_answered_in_little_memory_and_a_good_one_is_served(web):
     short = [(frame, code) for frame, code in hostile.FRAMES if len(frame) < 1000]
-    with Listener(web) as listener:
+    with RawSocket(web) as listener:
         list(answers_of(listener, islice(cycle(short), 1000)))
         before = memory(web)
 
@@ -81,7 +81,7 @@ def test_10_000_bad_frames_are_answered_in_little_memory_and_a_good_one_is_serve
 
 def test_long_bad_frames_are_answered_in_little_memory(web):
     long = [(frame, code) for frame, code in hostile.FRAMES if len(frame) >= 1000]
-    with Listener(web) as listener:
+    with RawSocket(web) as listener:
         list(answers_of(listener, islice(cycle(long), 100)))
         before = memory(web)
 
@@ -96,7 +96,7 @@ def test_beyond_the_rate_each_is_told_to_wait_and_afterwards_a_good_one_is_serve
     web.stop("web")
     web.start("web", MESSAGES_PER_SECOND="5", MESSAGES_BURST="20")
     wait_until(web.is_healthy, PATIENCE)
-    with Listener(web) as listener:
+    with RawSocket(web) as listener:
         bad = islice(cycle([('{"type": "dance"}', "")]), 1000)
         answers = [answer for answer, _ in answers_of(listener, bad)]
 
@@ -115,7 +115,7 @@ def test_beyond_the_rate_each_is_told_to_wait_and_afterwards_a_good_one_is_serve
     ids=["no text", "too long", "compressed"],
 )
 def test_what_breaks_the_rules_of_websockets_closes_the_connection_and_nobody_elses(web, frame, code):
-    with Listener(web) as other, connect(web.socket_url, origin=web.url, compression="deflate") as client:
+    with RawSocket(web) as other, connect(web.socket_url, origin=web.url, compression="deflate") as client:
         assert client.protocol.extensions == []
         client.socket.sendall(frame)
 
@@ -128,7 +128,7 @@ def test_what_breaks_the_rules_of_websockets_closes_the_connection_and_nobody_el
 
 def test_who_sends_and_never_reads_does_not_fill_the_memory(web):
     """His answers are dropped with his connection; the text of each is small."""
-    with Listener(web) as other, connect(web.socket_url, origin=web.url, compression=None) as client:
+    with RawSocket(web) as other, connect(web.socket_url, origin=web.url, compression=None) as client:
         before = memory(web)
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, b"\x01" + b"\0" * 15)
         frame = sent(hostile.MALFORMED["a very long priority"].encode())

@@ -1,0 +1,38 @@
+"""A socket for what no client should send: whole frames out, what came back in."""
+
+import json
+
+from websockets.sync.client import connect
+
+from tests.waiting import PROCESS_PATIENCE
+
+
+class RawSocket:
+    """A context manager. Each frame must have the next number."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.seq = 0
+
+    def __enter__(self):
+        self._connecting = connect(
+            self.stack.socket_url,
+            additional_headers={"Origin": self.stack.url},
+            open_timeout=PROCESS_PATIENCE,
+        )
+        self.socket = self._connecting.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._connecting.__exit__(*error)
+
+    def ask(self, document_id, indices):
+        self.socket.send(
+            json.dumps({"type": "synthesize", "document_id": document_id, "block_indices": indices})
+        )
+
+    def frame(self):
+        frame = json.loads(self.socket.recv(PROCESS_PATIENCE))
+        self.seq += 1
+        assert frame["seq"] == self.seq
+        return frame
