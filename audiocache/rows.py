@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from audiocache.eviction import FREED
 from audiocache.integrity import is_whole
 from config.sqlite import sqlite3
 
@@ -47,14 +48,20 @@ def touch(db: sqlite3.Connection, times: Iterable[tuple[bytes, int]]) -> None:
 
 
 def pin(db: sqlite3.Connection, keys: Iterable[bytes], room: int) -> tuple[int, int]:
-    """Pin as many as fit into `room` bytes; return the bytes pinned, and how many entries did not fit."""
+    """Pin as many as fit into `room` bytes; return the bytes pinned, and how many entries did not fit.
+
+    What was marked to leave stays, and may be announced again.
+    """
     pinned = refused = 0
     for key in keys:
         for entry_id, size in db.execute("SELECT id, size FROM entry WHERE key = ? AND pinned = 0", (key,)):
             if pinned + size > room:
                 refused += 1
             else:
-                db.execute("UPDATE entry SET pinned = 1 WHERE id = ?", (entry_id,))
+                db.execute(
+                    "UPDATE entry SET pinned = 1, last_access = max(last_access, ?) WHERE id = ?",
+                    (FREED, entry_id),
+                )
                 pinned += size
     return pinned, refused
 

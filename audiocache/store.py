@@ -97,6 +97,10 @@ class AudioStore:
     def exists_many(self, hashes: Sequence[str]) -> set[str]:
         return {key.hex() for (key,) in self._rows_of("key", hashes)}
 
+    def pins(self, hashes: Sequence[str]) -> dict[str, bool]:
+        """Of those that are there, also of what is about to leave: whether they are pinned."""
+        return {key.hex(): bool(pinned) for key, pinned in self._rows_of("key, pinned", hashes, least_age=0)}
+
     def stats(self) -> Stats:
         rows = self._rows("SELECT bytes, n, pinned_bytes FROM stat", [])
         total, entries, pinned = rows[0] if rows else (0, 0, 0)
@@ -155,13 +159,13 @@ class AudioStore:
         self._reader.close()
         self._writer.close()
 
-    def _rows_of(self, columns: str, hashes: Sequence[str]) -> list[tuple[bytes, ...]]:
-        rows: list[tuple[bytes, ...]] = []
+    def _rows_of(self, columns: str, hashes: Sequence[str], least_age: int = 1) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
         for start in range(0, len(hashes), AT_ONCE):
             some = hashes[start : start + AT_ONCE]
             marks = ",".join("?" * len(some))
             rows += self._rows(
-                f"SELECT {columns} FROM entry WHERE key IN ({marks}) AND last_access > 0",  # noqa: S608
+                f"SELECT {columns} FROM entry WHERE key IN ({marks}) AND last_access >= {least_age}",  # noqa: S608
                 some,
             )
         return rows

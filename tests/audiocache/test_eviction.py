@@ -98,6 +98,19 @@ def test_when_there_is_room_again_what_was_marked_is_announced_again(open_store,
     assert store.exists(old.hash)
 
 
+def test_what_is_pinned_while_it_was_marked_is_announced_again(open_store, clock):
+    store, (old, new) = open_store(writer=True, limit=2500), (sound(0), sound(1, 2000))
+    put(store, old)
+    clock.now += 3600
+    put(store, new)
+    assert store.pins([old.hash]) == {old.hash: False}
+
+    store.write_batch([], [order(Kind.PIN, old)])
+
+    assert store.exists(old.hash)
+    assert store.pins([old.hash]) == {old.hash: True}
+
+
 def test_neither_pinned_nor_just_used_audio_is_evicted(open_store, clock):
     store, (pinned, announced, new) = open_store(writer=True, limit=2000), sounds(3)
     store.write_batch([pinned.put, announced.put], [order(Kind.PIN, pinned)])

@@ -1,0 +1,113 @@
+"""Makes audio before anybody asks for it."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
+
+from audiocache.errors import AudioCacheError
+from audiocache.store import AudioStore, store_for
+from config import redis as redis_clients
+from config.progress import Progress
+from yapit import warming
+from yapit.errors import DocumentMissing, UnknownModel, UnknownVoice
+from yapit.warming import Wanted, Warming
+
+POLL_SECONDS = 0.2
+EX_INTERRUPTED = 130  # 128 + SIGINT
+
+
+class Command(BaseCommand):
+    help = (
+        "Have audio made before anybody asks for it, behind every listener, and keep it: it is never evicted."
+        " Without arguments, the introduction of each voice. Nobody is billed. May be interrupted and"
+        " repeated: what is pinned already costs nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--previews", action="store_true", help="the introduction of each voice")
+        parser.add_argument(
+            "--document", type=UUID, action="append", default=[], metavar="ID", help="all of it; repeatable"
+        )
+        parser.add_argument(
+            "--voice",
+            action="append",
+            default=[],
+            metavar="SLUG",
+            help="of the documents; repeatable; otherwise the default one",
+        )
+        parser.add_argument(
+            "--lost",
+            action="store_true",
+            help="what was pinned in corrupt files, as far as its text is still here",
+        )
+        parser.add_argument(
+            "--wait",
+            type=float,
+            default=120.0,
+            metavar="SECONDS",
+            help="give up when nothing gets done for so long (120)",
+        )
+
+    def handle(self, *args: object, **options: Any) -> None:
+        store = store_for(warming.ALIAS)
+        try:
+            with redis_clients.sync() as redis:
+                self._warm(Warming(redis, store, self._wanted(store, **options)), options["wait"])
+        except (DocumentMissing, UnknownModel, UnknownVoice) as exc:
+            raise CommandError(str(exc)) from exc
+        except (AudioCacheError, RedisError) as exc:
+            raise CommandError(f"{exc} Repeat it to go on.") from exc
+
+    def _wanted(
+        self, store: AudioStore, previews: bool, document: list[UUID], lost: bool, **options: Any
+    ) -> Iterator[Wanted]:
+        pairs = [(each, voice) for each in document for voice in options["voice"] or [None]]
+        parts: list[Iterable[Wanted]] = [warming.of_document(*pair) for pair in pairs]
+        if previews or not (document or lost):
+            parts.append(warming.of_voices())
+        if lost:
+            parts.append(self._lost(store))
+        return chain.from_iterable(parts)
+
+    def _lost(self, store: AudioStore) -> list[Wanted]:
+        listed = warming.listed_as_lost(store)
+        found = list(warming.of_hashes(listed))
+        self.stdout.write(
+            f"{len(listed)} were pinned in files that are set aside; of {len(found)} the text is here."
+        )
+        return found
+
+    def _warm(self, work: Warming, patience: float) -> None:
+        progress = Progress(sys.stderr, work.total, "warm")
+        moved = time.monotonic()
+        try:
+            while work.left:
+                progress.show(work.total - len(work.left))
+                if work.step():
+                    moved = time.monotonic()
+                elif time.monotonic() - moved > patience:
+                    raise CommandError(
+                        f"Nothing got done for {patience:g} s; {len(work.left)} are left. Do run_worker,"
+                        " run_results and run_persister run? Repeat it to go on."
+                    )
+                else:
+                    time.sleep(POLL_SECONDS)
+            progress.show(work.total)
+        except KeyboardInterrupt:
+            raise CommandError(
+                f"Interrupted; {len(work.left)} are left. Repeat it to go on.", returncode=EX_INTERRUPTED
+            ) from None
+        finally:
+            progress.end()
+            self.stdout.write(_summary(work))
+
+
+def _summary(work: Warming) -> str:
+    parts = [f"{number} {outcome}" for outcome, number in sorted(work.outcomes.items())]
+    return f"{work.total} pieces of audio: {', '.join(parts) or 'none done'}"
