@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +15,9 @@ from yapit import changes, keys, roles
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
 from yapit.forms import AdminLogInForm
 from yapit.models import ApiKey, Preferences, Profile
+
+# UserAdmin's own: dates, and nothing that says what an account may do.
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class ProfileInline(admin.StackedInline):  # type: ignore[type-arg]  # generic in the stubs only
@@ -40,6 +43,16 @@ class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
         roles.remove_testers(queryset.values_list("pk", flat=True))
         self.message_user(request, "They are testers no longer.", messages.SUCCESS)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Who may look after accounts may not make one, or their own, more than it is."""
+        return super().get_readonly_fields(request, obj) if _is_operator(request) else POWERS
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and not _is_above(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not _is_above(request, obj)
+
     def save_model(self, request: HttpRequest, obj: User, form: "ModelForm[User]", change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change:
@@ -49,9 +62,32 @@ class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
         return self.inlines if obj else ()  # a new account is made first, as Django does it
 
 
+def _is_operator(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def _is_above(request: HttpRequest, account: User | None) -> bool:
+    """A password that one may set is an account that one may use."""
+    return account is not None and (account.is_superuser or account.is_staff) and not _is_operator(request)
+
+
+class PowersAdmin(GroupAdmin):
+    """What groups may do is for operators to say: anybody else could be in one."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_operator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return _is_operator(request)
+
+    has_delete_permission = has_change_permission
+
+
 admin.site.login_form = AdminLogInForm
 admin.site.unregister(User)
 admin.site.register(User, AccountAdmin)
+admin.site.unregister(Group)
+admin.site.register(Group, PowersAdmin)
 
 
 @admin.register(ApiKey)
@@ -93,7 +129,7 @@ class ApiKeyAdmin(TellsOfChanges, SavesWhatWasEdited):
             request, "admin/yapit/apikey/created.html", context, headers={"Cache-Control": "no-store"}
         )
 
-    @admin.action(description="Revoke the selected keys")
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
             keys.revoke(key)

@@ -6,6 +6,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from config import caching
 from config.caching.figures import figures
@@ -40,6 +41,12 @@ class CacheAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the 
         else:
             self.message_user(request, "Redis cannot be reached right now.", messages.ERROR)
         return HttpResponseRedirect(request.path)
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """There is nothing behind the page, and no table."""
+        return HttpResponseRedirect(reverse("admin:yapit_cache_changelist"))
+
+    delete_view = history_view = change_view
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
