@@ -3,10 +3,16 @@
 import inspect
 
 import pytest
+from django.conf import settings as django_settings
 
 import config.caching
 import config.hot_values
 import config.redis
+
+
+def pytest_configure():
+    """The hash that is made for production takes half a second of CPU, for each account that a test makes."""
+    django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
