@@ -17,14 +17,14 @@ from billing.allowance import Allowance, allowance
 from config import caching
 from config.redis_link import Link
 from config.scripts import arun
-from yapit import changes
+from yapit import changes, preferences
 from yapit.lua import script
-from yapit.models import Preferences
 from yapit.offload import offload
 from yapit.protocol import Usage, UsageThreshold
 
 READ_AGAIN_SECONDS = 900.0
 READ_AGAIN_AT_ZERO_SECONDS = 60.0
+READ_AGAIN_AFTER_CHARGES_SECONDS = 5.0
 KEPT_SECONDS = 86400  # a count in Redis that nobody reads; far longer than any reading holds
 CACHED_BYTES = 4 * 1024 * 1024
 USAGE_TYPES = ("standard", "premium")
@@ -45,6 +45,7 @@ class Limited:
 
     epoch: int
     allowance: Allowance
+    due: int
     left: int
     ceiling: int
     threshold: int | None  # percent spent that the account wants to be told of
@@ -52,7 +53,9 @@ class Limited:
 
     @property
     def may_be_stale(self) -> bool:
-        return time.monotonic() - self.read_at > READ_AGAIN_AT_ZERO_SECONDS
+        """What was charged while it was read is subtracted twice."""
+        good_for = READ_AGAIN_AFTER_CHARGES_SECONDS if self.due else READ_AGAIN_AT_ZERO_SECONDS
+        return time.monotonic() - self.read_at > good_for
 
     def is_past_threshold(self, left: int) -> bool:
         limit = self.allowance.limit
@@ -93,12 +96,13 @@ def forget(*user_ids: int) -> None:
 
 
 def _heard(event: str) -> None:
-    user_id = event.removeprefix(changes.CREDIT)
+    user_id = event.rpartition(":")[2]
     if user_id.isdecimal():
         forget(int(user_id))
 
 
 caching.subscribe(f"{changes.CREDIT}*", _heard, missed=forget)
+caching.subscribe(f"{changes.PREFERENCES}*", _heard)  # the threshold is one of them
 
 
 def remembered(user_id: int, usage_type: str) -> Credit | NotLoaded:
@@ -118,15 +122,13 @@ async def _read(link: Link, user_id: int, usage_type: str) -> Credit:
     if found.characters is None:
         return Unlimited(epoch)
     left = found.characters - due
-    return Limited(epoch, found, left, left + asked, threshold, time.monotonic())
+    return Limited(epoch, found, due, left, left + asked, threshold, time.monotonic())
 
 
 def _look_up(user_id: int, usage_type: str) -> tuple[Allowance, int | None]:
     found = allowance(user_id, usage_type)
-    if found.characters is None:
-        return found, None
-    chosen = Preferences.objects.filter(user=user_id).values_list("usage_threshold", flat=True)
-    return found, next(iter(chosen), Preferences().usage_threshold)
+    is_limited = found.characters is not None
+    return found, preferences.of(user_id).usage_threshold if is_limited else None
 
 
 async def outdated(user_ids: list[int]) -> list[int]:
