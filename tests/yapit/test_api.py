@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -13,6 +14,7 @@ from tests.waiting import PATIENCE
 from tests.yapit.browsing import Client, own_page, with_key
 from tests.yapit.making import make_model, make_user, make_voice
 from yapit import documents, keys
+from yapit.api import examples, schemas, usage_schemas
 from yapit.api.app import api
 from yapit.models import Voice
 from yapit.offload import offload
@@ -26,6 +28,8 @@ PUBLIC = {
     "/v1/audio/models",
     "/v1/audio/voices",
 }
+BESIDE = {"/v1/audio/{hash}": 2}  # what another application answers
+PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 
 
 def operations():
@@ -282,11 +286,40 @@ async def test_every_operation_is_described_with_its_errors():
     for path, methods in described["paths"].items():
         for operation in methods.values():
             assert operation["summary"]
+            assert all(given["description"] for given in operation["parameters"]), path
             assert operation["security"] == [{"Account": []}] or path in PUBLIC
             assert {"401", "403", "503"} <= set(operation["responses"])
-    assert len(
-        {operation["operationId"] for m in described["paths"].values() for operation in m.values()}
-    ) == (len(OPERATIONS))
+    names = [operation["operationId"] for m in described["paths"].values() for operation in m.values()]
+    assert len(set(names)) == len(names) == len(OPERATIONS) + sum(BESIDE.values())
+    assert described["paths"].keys() == {path for _, path in OPERATIONS} | BESIDE.keys()
+
+
+async def test_every_body_has_an_example_and_every_error_one_of_its_status():
+    described = (await Client().get("/v1/openapi.json")).json()
+
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            bodies = list(operation.get("requestBody", {}).get("content", {}).values())
+            for status, answer in operation["responses"].items():
+                body = answer.get("content", {}).get("application/json")
+                bodies += [body] if body else []
+                if int(status) >= 400:
+                    example = body["example"]
+                    assert example["error"].keys() == {"message", "type", "param", "code"}
+                    assert f"`{example['error']['code']}`" in PROTOCOL
+            assert all("example" in body for body in bodies), (method, path)
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_examples_are_what_they_are_examples_of(name):
+    shape = getattr(schemas, name, None) or getattr(usage_schemas, name)
+
+    shown = examples.EXAMPLES[name]
+
+    assert shape.model_validate_json(json.dumps(shown))
+    assert shown.keys() <= shape.model_fields.keys()
+    if not issubclass(shape, schemas.Request):
+        assert shown.keys() == shape.model_fields.keys()
 
 
 async def test_the_description_is_shown_without_anything_from_elsewhere():

@@ -5,12 +5,12 @@ from typing import Any, NoReturn
 
 import msgspec
 from django.http import HttpRequest
-from ninja import NinjaAPI
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
 from yapit.api import account, discovery, documents, errors, keys, leaderboard, speech, tickets, usage
 from yapit.api.auth import Account
+from yapit.api.description import DescribedAPI
 
 DESCRIPTION = """\
 Text in, speech out. Bring a text as a document, then ask for the audio of its blocks over the WebSocket
@@ -41,7 +41,7 @@ class Renderer(BaseRenderer):
         return msgspec.json.encode(data)
 
 
-api = NinjaAPI(
+api = DescribedAPI(
     title="Yapit",
     version="1",
     description=DESCRIPTION,

@@ -19,6 +19,10 @@ MONTH: Any = Query(  # type: ignore[type-arg]  # generic in the stubs only
     examples=["2026-01"],
 )
 
+CSV_ANSWER = {
+    "responses": {200: {"description": "A table.", "content": {"text/csv": {"schema": {"type": "string"}}}}}
+}
+
 
 @router.get("/usage", response=answers(UsageOut, 400), summary="See what you used")
 async def get_usage(request: HttpRequest, period: str | None = MONTH) -> UsageOut:
@@ -29,7 +33,9 @@ async def get_usage(request: HttpRequest, period: str | None = MONTH) -> UsageOu
     return UsageOut.of(await offload(usage.usage_in, identity_of(request).user_id, month))
 
 
-@router.get("/usage.csv", response=answers(str, 400), summary="Download what you used")
+@router.get(
+    "/usage.csv", response=answers(None, 400), summary="Download what you used", openapi_extra=CSV_ANSWER
+)
 async def get_usage_csv(request: HttpRequest, period: str | None = MONTH) -> StreamingHttpResponse:
     """Each use, gift, correction and rollover of the month, oldest first, as CSV."""
     month = usage.period_named(period)
