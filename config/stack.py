@@ -54,6 +54,13 @@ class Stack:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)  # noqa: S104
         return f"[{host}]:{self.options.port}" if ":" in host else f"{host}:{self.options.port}"
 
+    @property
+    def addresses_for_others(self) -> list[str]:
+        """When it listens to whoever comes."""
+        if self.options.host not in ("0.0.0.0", "::"):  # noqa: S104
+            return []
+        return [f"{address}:{self.options.port}" for address in outgoing_addresses()]
+
     def start(self) -> None:
         """Return when a listener would be served."""
         self._start_servers()
@@ -158,4 +165,16 @@ def names_of_this_machine(host: str) -> list[str]:
     names = ["127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host, name, socket.getfqdn()]
     with contextlib.suppress(OSError):  # a name that no resolver knows
         names += {str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET)}
+    names += outgoing_addresses()
     return sorted(set(names) - {"0.0.0.0", "[::]"})  # noqa: S104
+
+
+def outgoing_addresses() -> list[str]:
+    """Those by which others see this machine; its name may stand for no more than the loopback."""
+    found = []
+    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))  # sends nothing, and has the system choose an address
+            address = probe.getsockname()[0]
+            found.append(f"[{address}]" if family == socket.AF_INET6 else address)
+    return found

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from config.stack import names_of_this_machine, outgoing_addresses
 from tests.config.test_services import processes_of
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -187,6 +188,15 @@ def test_a_taken_port_is_named(folder):
 
 def test_others_are_let_in_only_to_log_in(folder):
     assert "--multi-user" in refused(folder / "state", "--host", "0.0.0.0")
+
+
+def test_the_addresses_by_which_others_come_are_names_of_this_machine():
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        for address in outgoing_addresses():
+            if ":" not in address:
+                socket.create_connection((address, server.getsockname()[1]), PROCESS_PATIENCE).close()
+
+    assert set(outgoing_addresses()) <= set(names_of_this_machine("0.0.0.0"))
 
 
 def test_a_folder_that_cannot_be_written_is_named():

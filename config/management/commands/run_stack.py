@@ -86,6 +86,8 @@ class Command(BaseCommand):
     def _welcome(self, stack: Stack, is_first: bool) -> None:
         credentials = stack.state.path / CREDENTIALS
         self.stdout.write(f"\nYapit is ready: http://{stack.address}/\n")
+        for address in stack.addresses_for_others:
+            self.stdout.write(f"From other machines: http://{address}/\n")
         if is_first and credentials.exists():
             self.stdout.write(f"The admin login and an API key, kept in {credentials}:\n")
             self.stdout.write(credentials.read_text())
