@@ -11,12 +11,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from daphne.http_protocol import WebRequest
-from daphne.server import Server, reactor
-from daphne.ws_protocol import WebSocketProtocol
+import uvloop
+from twisted.internet import asyncioreactor
 
-from config.drain import drain
-from config.serving import limits
+# Before daphne is loaded, which would take a slower one.
+asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
+
+from daphne.http_protocol import WebRequest  # noqa: E402
+from daphne.server import Server, reactor  # noqa: E402
+from daphne.ws_protocol import WebSocketProtocol  # noqa: E402
+
+from config.drain import drain  # noqa: E402
+from config.serving import limits  # noqa: E402
 
 TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -101,6 +107,7 @@ class DrainedServer(Server):  # type: ignore[misc]
     def _prepare(self) -> None:
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = lambda address: with_guard(build(address))
+        self.http_factory.log = lambda request: None  # Twisted would put a line together for each request
         self.ws_factory.protocol = GuardedWebSocket
         # A message that is too long is answered with 1009 rather than with a dropped connection.
         self.ws_factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=2)
