@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,9 +14,10 @@ import msgspec
 from yapit.client.errors import BlockFailed, Refused, UsageLimit
 from yapit.client.reading import AHEAD, Reading
 from yapit.client.session import AUDIO_URL, Session
-from yapit.client.web import Response, Web, is_whole
+from yapit.client.web import Response, Web, is_audio
 from yapit.protocol import Status
 
+KEY = re.compile(r"[!-~]+")
 PATIENCE = 120.0  # seconds without an answer that could be used
 
 
@@ -67,8 +69,11 @@ class Client:
     """`async with Client(url, key) as client`. Everything may raise what is in `yapit.client.errors`."""
 
     def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:
+        if not KEY.fullmatch(key):
+            raise ValueError("not an API key: it has characters that none has, or none at all")
         self.url, self._key, self._patience = url.rstrip("/"), key, patience
         self._web = Web(self.url, key, patience=patience)
+        self._sessions: set[Session] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,7 +81,9 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Whatever is still being read, or asked, ends with a ClientError."""
         self._web.close()
+        await asyncio.gather(*(session.close() for session in tuple(self._sessions)))
 
     async def create_document(
         self, content: str, *, title: str | None = None, markdown: bool = True
@@ -141,7 +148,7 @@ class Client:
         if not AUDIO_URL.fullmatch(audio_url):
             raise ValueError(f"not the address of audio: {audio_url!r}")
         response = await self._web.get(audio_url)
-        if not is_whole(response):
+        if not is_audio(response):
             raise Refused("audio_gone", "The audio came damaged.", status=response.status)
         return response.body
 
@@ -149,6 +156,8 @@ class Client:
         """One text, without a document. Asked again after a loss it joins, and is never billed twice."""
         body = {"text": text, **({"model": model} if model else {}), **({"voice": voice} if voice else {})}
         response = await self._web.post("/v1/synthesize", body, is_repeatable=True)
+        if not is_audio(response):
+            raise Refused("bad_answer", "The server's answer is no audio.", status=response.status)
         duration = response.headers.get("x-duration-ms", "")
         return Speech(
             response.headers.get("etag", "").strip('"'),
@@ -156,18 +165,25 @@ class Client:
             response.body,
         )
 
-    def _session(
+    @contextlib.asynccontextmanager
+    async def _session(
         self,
         document_id: UUID | str,
         reading: Reading,
         model: str | None,
         voice: str | None,
         **more: Any,
-    ) -> Session:
+    ) -> AsyncIterator[Session]:
         where = _uuid(document_id)
-        return Session(
+        session = Session(
             self.url, self._key, where, reading, model=model, voice=voice, patience=self._patience, **more
         )
+        self._sessions.add(session)
+        try:
+            async with session:
+                yield session
+        finally:
+            self._sessions.discard(session)
 
     async def _stop(self, document_id: UUID | str, stop: int | None) -> int:
         return (await self.document(document_id)).block_count if stop is None else stop
@@ -244,6 +260,6 @@ def _without_audio(status: Status) -> Block | None:
         return None
     message = status.error or "There is no audio for this block."
     if status.code == "usage_limit":
-        raise UsageLimit(message, status.block_idx, status.usage)
+        raise UsageLimit(message, status.usage, status.block_idx)
     failure = BlockFailed(status.code or "error", message, status.block_idx)
     return Block(status.block_idx, model=status.model_slug, voice=status.voice_slug, failure=failure)

@@ -48,9 +48,12 @@ class BlockFailed(ClientError):
         self.index = index
 
 
-class UsageLimit(BlockFailed):
-    """The characters of the plan are used up: nothing new is spoken."""
+class UsageLimit(ClientError):
+    """The characters of the plan are used up: nothing new is spoken. `index` of the block, if it is one."""
 
-    def __init__(self, message: str, index: int, usage: Usage | None) -> None:
-        super().__init__("usage_limit", message, index)
+    code = "usage_limit"
+
+    def __init__(self, message: str, usage: Usage | None, index: int | None = None) -> None:
+        super().__init__(message)
         self.usage = usage
+        self.index = index

@@ -28,10 +28,11 @@ NEVER_AGAIN: dict[int, type[ClientError]] = {
     4403: OriginRefused,
     4407: NotAuthenticated,
 }
-NO_SUCH_SOCKET, TOO_MANY = 4404, 4429
+NO_SUCH_SOCKET, TOO_MANY, CANNOT_CHECK = 4404, 4429, 1013
 TOO_MANY_SECONDS = 5.0
 LOST = 1006
 BUSY = frozenset({408, 425, 429})  # what a proxy in front may say for a moment
+LIKE_A_CLOSE = {401: 4401, 403: 4403}
 
 _decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 
@@ -77,9 +78,7 @@ class Line:
             if self._lost_at is None:
                 self._lost_at = now
             elif now - self._lost_at > self._patience:
-                raise Unreachable(
-                    f"No usable connection for {self._patience:g} seconds (closed with {code})."
-                )
+                raise _given_up(code, self._patience)
             if now - begun > SETTLED_SECONDS:
                 attempt = 0
             await asyncio.sleep(pause(attempt, TOO_MANY_SECONDS if code == TOO_MANY else FIRST_PAUSE))
@@ -105,7 +104,7 @@ class Line:
     async def _connect_and_hear(self) -> int:
         """The code that it was closed with."""
         try:
-            async with connect(
+            async with _Connect(
                 self._url,
                 additional_headers=self._headers,
                 subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
@@ -122,8 +121,7 @@ class Line:
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else LOST
         except InvalidStatus as refusal:
-            is_final = 400 <= refusal.response.status_code < 500 and refusal.response.status_code not in BUSY
-            return NO_SUCH_SOCKET if is_final else LOST
+            return _like_a_close(refusal.response.status_code)
         except (OSError, TimeoutError, WebSocketException):
             return LOST
         finally:
@@ -148,6 +146,29 @@ class Line:
         await self._hearer.on_message(message)
         if is_gap:
             await self._hearer.on_gap()
+
+
+class _Connect(connect):
+    """Follows no redirect: the key goes nowhere else."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+def _like_a_close(status: int) -> int:
+    """The close code that says the same as a refusal before there was a WebSocket."""
+    is_final = 300 <= status < 500 and status not in BUSY
+    return LIKE_A_CLOSE.get(status, NO_SUCH_SOCKET) if is_final else LOST
+
+
+def _given_up(code: int, patience: float) -> ClientError:
+    if code == TOO_MANY:
+        return Refused(
+            "too_many_connections", "The account has too many connections open.", retry_after=LONGEST_PAUSE
+        )
+    if code == CANNOT_CHECK:
+        return Refused("unavailable", "Keys cannot be checked right now.", retry_after=LONGEST_PAUSE)
+    return Unreachable(f"No usable connection for {patience:g} seconds (closed with {code}).")
 
 
 def pause(attempt: int, shortest: float = FIRST_PAUSE) -> float:

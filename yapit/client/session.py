@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from yapit.client.errors import Refused
+from yapit.client.errors import ClientError, Refused
 from yapit.client.line import Line
 from yapit.client.reading import ENDED, Reading
 from yapit.protocol import CursorMoved, Error, Evicted, Options, ServerMessage, Status, Statuses, Synthesize
@@ -59,6 +59,11 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Who still waits gets a ClientError. Repeatable."""
+        self._fail(ClientError("This client is closed."))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -63,6 +63,29 @@ async def strange(behave):
         yield f"http://127.0.0.1:{port}"
 
 
+@asynccontextmanager
+async def raw(behave):
+    """`behave(reader, writer)` for each connection, whatever it is to be; the server's URL."""
+
+    async def handler(reader, writer):
+        try:
+            await behave(reader, writer)
+        except ConnectionError:
+            pass  # the client has enough of it
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(handler, "127.0.0.1") as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def answer(status, body=b"", **headers):
+    """As it is on the wire."""
+    headers = {"content-length": len(body), **headers}
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} Whatever\r\n{lines}\r\n".encode() + body
+
+
 async def hear(client, count=2):
     """How each block ended, by index."""
     async with asyncio.timeout(30):

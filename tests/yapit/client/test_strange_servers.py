@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.yapit.client.strange_server import DOCUMENT, URL, hear, strange
+from tests.yapit.client.strange_server import DOCUMENT, URL, answer, hear, raw, strange
 from yapit.client import Client, NotAuthenticated, OriginRefused, Refused, Unreachable
 
 BOTH = {0: "cached", 1: "cached"}
@@ -77,7 +77,13 @@ async def test_a_lost_connection_comes_back_and_asks_for_what_is_missing(code):
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [(4400, NotAuthenticated), (4401, NotAuthenticated), (4403, OriginRefused), (4404, Refused)],
+    [
+        (4400, NotAuthenticated),
+        (4401, NotAuthenticated),
+        (4403, OriginRefused),
+        (4404, Refused),
+        (4407, NotAuthenticated),
+    ],
 )
 async def test_a_refusal_for_good_is_said_at_once(code, error):
     async def behave(visit):
@@ -86,6 +92,58 @@ async def test_a_refusal_for_good_is_said_at_once(code, error):
     async with strange(behave) as url, client(url) as one:
         with pytest.raises(error):
             await hear(one)
+
+
+@pytest.mark.parametrize(("code", "said"), [(1013, "unavailable"), (4429, "too_many_connections")])
+async def test_who_is_only_ever_told_to_come_back_learns_why(code, said, monkeypatch):
+    monkeypatch.setattr("yapit.client.line.TOO_MANY_SECONDS", 0.1)
+
+    async def behave(visit):
+        await visit.socket.close(code)
+
+    async with strange(behave) as url, client(url, patience=0.2) as one:
+        with pytest.raises(Refused) as refusal:
+            await hear(one)
+    assert (refusal.value.code, refusal.value.retry_after) == (said, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, NotAuthenticated), (403, OriginRefused), (404, Refused), (302, Refused)]
+)
+async def test_a_refusal_in_place_of_a_socket_is_said_at_once(status, error):
+    async def behave(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(status))
+
+    async with raw(behave) as url, client(url) as one:
+        with pytest.raises(error):
+            await hear(one)
+
+
+async def test_a_connection_that_is_cut_in_the_middle_of_a_message_comes_back():
+    async def behave(visit):
+        if visit.number == 1:
+            await visit.asked()
+            await visit.tell(0)
+            visit.socket.transport.write(b'\x81\x7e\x01\x00{"type": "status", "seq": 2, ')
+            visit.socket.transport.abort()
+        else:
+            assert await visit.asked() == [1]
+            await visit.tell(1)
+
+    async with strange(behave) as url, client(url) as one:
+        assert await hear(one) == BOTH
+
+
+async def test_a_message_in_pieces_is_one_message():
+    async def behave(visit):
+        await visit.asked()
+        await visit.socket.send(iter(json.dumps(STATUS | {"audio_url": URL})))
+        visit.seq = 1
+        await visit.tell(1)
+
+    async with strange(behave) as url, client(url) as one:
+        assert await hear(one) == BOTH
 
 
 async def test_who_is_told_to_slow_down_waits_and_asks_again():
