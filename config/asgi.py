@@ -15,6 +15,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 from config.caching import listen
 from yapit.api.body_limit import Application, BodyLimit, Receive, Scope, Send
+from yapit.api.front import Front
 from yapit.api.handler import ApiHandler
 from yapit.audio_asgi import application as audio
 from yapit.consumers import SynthesisSocket
@@ -27,7 +28,7 @@ NO_SUCH_SOCKET = 4404
 # Models, and voices with what is below them, are the API's; everything else is audio, or nothing.
 AUDIO = re.compile(r"/v1/audio/(?!models/?$|voices(/|$))")
 
-api: Application = BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+api: Application = Front(BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
 socket: Application = SynthesisSocket.as_asgi()
 pages: Application = BodyLimit(ASGIHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 

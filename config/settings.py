@@ -145,6 +145,8 @@ CACHES = {
         },
     }
 }
+# How long a cached response is fresh; then it is served while the next one is built.
+RESPONSE_SECONDS = env.float("RESPONSE_SECONDS", 30.0)
 # One build of a response for all web processes; without, one in each of them.
 SHARED_RESPONSES = env.bool("SHARED_RESPONSES", True)
 SESSION_ENGINE = "yapit.sessions"

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 
+from django.conf import settings
+
 from config import metrics
 from config.caching.bus import subscribe
 from config.caching.flight import MISSING, Missing
@@ -98,7 +100,7 @@ class TtlResponseCache:
         self,
         name: str,
         *,
-        seconds: float = 30.0,
+        seconds: float | None = None,
         grace_seconds: float = 600.0,
         gate_seconds: float = 5.0,
         build_seconds: float = 15.0,
@@ -109,7 +111,7 @@ class TtlResponseCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.seconds = seconds
+        self.seconds = settings.RESPONSE_SECONDS if seconds is None else seconds
         self.max_bytes = max_bytes
         self._grace_seconds = grace_seconds
         self._gate_seconds = gate_seconds
@@ -145,16 +147,28 @@ class TtlResponseCache:
 
     async def get(self, key: Key, build: Build) -> Body:
         """Raises what the build raised where there is nothing to fall back to: to all who waited for it."""
-        built, now = self._bodies.peek(key), self._clock()
+        built = self._bodies.peek(key)
         if built is None:
-            return await self._first(key, build, now)
+            return await self._first(key, build, self._clock())
+        self._use(key, build, built)
+        return built.body
+
+    def holds(self, key: Key, build: Build, etag: str) -> bool:
+        """Whether `get` would return the body of this tag, at once; does then what it would do beside."""
+        built = self._bodies.peek(key)
+        if built is None or built.body.etag != etag:
+            return False
+        self._use(key, build, built)
+        return True
+
+    def _use(self, key: Key, build: Build, built: _Built) -> None:
+        now = self._clock()
         if built.is_fresh(now):
             self._lookups["hit"].inc()
-            return built.body
+            return
         self._lookups["stale"].inc()
         if built.retry_at <= now:
             self._bodies.begin(key, partial(self._renew, key, build))
-        return built.body
 
     def invalidate(self, *keys: Key) -> None:
         """Forget these in this process, and what is being built for them."""

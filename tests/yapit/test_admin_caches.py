@@ -7,6 +7,7 @@ from django.test import Client
 from config import caching
 from config.caching.figures import figures
 from tests.waiting import async_wait_until
+from tests.yapit import browsing
 from tests.yapit.making import make_user, make_voice
 from yapit import catalog, voices
 from yapit.offload import offload
@@ -65,7 +66,7 @@ def test_what_it_did_is_counted():
 async def test_what_is_cleared_is_forgotten(redis, operator):
     await caching.listen().subscribed()
     await offload(make_voice, "aria")
-    for name, fill in {"voices": lambda: voices.aoffers(None), "discovery": kept_list}.items():
+    for name, fill in {"voices": lambda: voices.aoffers(None), "discovery": list_models}.items():
         await fill()
         assert of(name).entries == 1
 
@@ -75,10 +76,8 @@ async def test_what_is_cleared_is_forgotten(redis, operator):
         await async_wait_until(lambda name=name: of(name).entries == 0)
 
 
-async def kept_list():
-    from yapit.api import discovery
-
-    await discovery._kept("models", discovery._list_of_models)
+async def list_models():
+    await browsing.Client().get("/v1/models")
 
 
 def test_who_may_only_look_clears_nothing(redis):

@@ -26,7 +26,7 @@ lists = TtlResponseCache("discovery", follows=[changes.CATALOG])
 
 @router.get("/models", response=conditional_answers(schemas.ModelList), summary="List the models")
 async def list_models(request: HttpRequest) -> HttpResponse:
-    return served.public(request, await _kept("models", _list_of_models))
+    return await _kept(request, "models", _list_of_models, served.public)
 
 
 @router.get("/models/{path:model_id}", response=answers(schemas.ModelOut, 404), summary="Look at a model")
@@ -41,7 +41,7 @@ async def get_model(request: HttpRequest, model_id: str) -> schemas.ModelOut:
     "/audio/models", response=conditional_answers(schemas.AudioModelList), summary="List the models, ids only"
 )
 async def list_audio_models(request: HttpRequest) -> HttpResponse:
-    return served.public(request, await _kept("audio models", _list_of_audio_models))
+    return await _kept(request, "audio models", _list_of_audio_models, served.public)
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def list_voices(
     user_id = user_id_or_none(request)
     if user_id is None and model is None and not language:
         everyones = partial(_list_of_voices, legacy=legacy)
-        return served.anybodys(request, await _kept(f"voices {legacy}", everyones))
+        return await _kept(request, f"voices {legacy}", everyones, served.anybodys)
     offers = [
         offer
         for offer in await voices.aoffers(user_id)
@@ -69,8 +69,12 @@ async def list_voices(
     return (served.anybodys if user_id is None else served.private)(request, body)
 
 
-async def _kept(name: str, read: Callable[[], BaseModel]) -> Body:
-    return await lists.get((name,), partial(offload, _serialized, read))
+async def _kept(
+    request: HttpRequest, name: str, read: Callable[[], BaseModel], serve: served.Serve
+) -> HttpResponse:
+    key, build = (name,), partial(offload, _serialized, read)
+    body = await lists.get(key, build)
+    return serve(request, body, partial(lists.holds, key, build, body.etag))
 
 
 def _serialized(read: Callable[[], BaseModel]) -> bytes:

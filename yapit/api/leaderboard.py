@@ -37,9 +37,11 @@ async def recent(
     Today's rows change: when they have, all of them come again, and replace those that you have of that day.
     When nothing is new the list is empty; ask with If-None-Match, and it is not even sent.
     """
-    window = await days.get(("days",), partial(offload, _read_days))
+    key, build = ("days",), partial(offload, _read_days)
+    window = await days.get(key, build)
     make = partial(_make_page, window, after, limit)
-    return served.public(request, await _pages.aget_or_fetch((window.etag, after, limit), make))
+    page = await _pages.aget_or_fetch((window.etag, after, limit), make)
+    return served.public(request, page, partial(days.holds, key, build, window.etag))
 
 
 def _read_days() -> bytes:

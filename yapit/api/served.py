@@ -3,6 +3,7 @@
 Django compares the tags (RFC 9110: lists, weak ones, the star) and makes the 304.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -11,20 +12,29 @@ from django.utils.cache import get_conditional_response
 from pydantic import BaseModel
 
 from config.caching import Body
+from yapit.api import front
 
 PUBLIC = "public, max-age=15"
 PRIVATE = "private, no-cache"
 CREDENTIALS = "Authorization, Cookie"
+IsCurrent = Callable[[], bool]
+Serve = Callable[[HttpRequest, Body, IsCurrent | None], HttpResponse]
 
 
-def public(request: HttpRequest, body: Body) -> HttpResponse:
-    """The same for everybody."""
-    return _answer(request, body, {"Cache-Control": PUBLIC})
+def public(request: HttpRequest, body: Body, is_current: IsCurrent | None = None) -> HttpResponse:
+    """The same for everybody. `is_current`: while it is, who has it hears so in front of Django."""
+    answer = _answer(request, body, {"Cache-Control": PUBLIC})
+    if is_current is not None:
+        front.remember(request, answer, is_current, is_for_anybody=False)
+    return answer
 
 
-def anybodys(request: HttpRequest, body: Body) -> HttpResponse:
+def anybodys(request: HttpRequest, body: Body, is_current: IsCurrent | None = None) -> HttpResponse:
     """What anybody gets who brings no credentials; with them, there may be more."""
-    return _answer(request, body, {"Cache-Control": PUBLIC, "Vary": CREDENTIALS})
+    answer = _answer(request, body, {"Cache-Control": PUBLIC, "Vary": CREDENTIALS})
+    if is_current is not None:
+        front.remember(request, answer, is_current, is_for_anybody=True)
+    return answer
 
 
 def private(request: HttpRequest, body: Body) -> HttpResponse:
@@ -37,7 +47,6 @@ def serialized(answer: BaseModel) -> bytes:
 
 
 def _answer(request: HttpRequest, body: Body, headers: dict[str, str]) -> HttpResponse:
-    response = HttpResponse(
-        body.data, content_type="application/json", headers={"ETag": body.etag, **headers}
-    )
+    told = {"ETag": body.etag, "Content-Length": str(len(body.data)), **headers}
+    response = HttpResponse(body.data, content_type="application/json", headers=told)
     return cast(HttpResponse, get_conditional_response(request, etag=body.etag, response=response))
