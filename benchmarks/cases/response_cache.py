@@ -13,8 +13,7 @@ import psycopg
 import psycopg.sql
 
 from benchmarks import closed_loop
-from benchmarks.closed_loop import percentile
-from benchmarks.listeners import address_of
+from benchmarks.closed_loop import address_of, percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import beside, cpu_by_process, launched_stack
 from tests.stack import Stack
