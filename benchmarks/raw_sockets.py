@@ -131,10 +131,22 @@ class Asker:
         length_of = statuses(len(indices), status)
         head = b""
         while length_of(head) is None:
-            head += self._socket.recv(CHUNK)
+            head += self._receive()
+
+    def hear(self, expected: bytes) -> None:
+        """Read until that comes."""
+        head = b""
+        while expected not in head:
+            head = head[-len(expected) :] + self._receive()
 
     def close(self) -> None:
         self._socket.close()
+
+    def _receive(self) -> bytes:
+        received = self._socket.recv(CHUNK)
+        if not received:
+            raise ConnectionError("the server closed the connection")
+        return received
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from redis import exceptions as redis_errors
 
 from tests.stack import Stack
 
-STATEMENT = re.compile(r"LOG: +(?:statement|execute [^:]*): *(\S[^\n]*)")
+STATEMENT = re.compile(r"LOG: +(?:statement|execute [^:]*): *(?:\n\t)?(\S[^\n]*)")
 SETTLED_SECONDS = 0.3  # until what was asked has been written down
 
 

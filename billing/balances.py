@@ -16,7 +16,7 @@ from billing.errors import NoSubscription
 from billing.events import UsageType
 from billing.locks import lock_subscriptions, set_lock_timeout
 from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
-from config.caching import bump
+from config.caching import announce
 
 CREDIT = "credit"  # of epochs: whoever remembers a balance compares them
 
@@ -38,9 +38,8 @@ def changing(user_id: int) -> Iterator[Subscription]:
 
 
 def tell(*user_ids: int) -> None:
-    """After the commit, those who remember these balances; without Redis, they look again in time."""
-    for user_id in user_ids:
-        transaction.on_commit(partial(bump, CREDIT, user_id), robust=True)
+    """After the commit, those who remember these balances; without Redis, they look again when it is back."""
+    transaction.on_commit(partial(announce, *(f"{CREDIT}:{user_id}" for user_id in user_ids)))
 
 
 def assign(user_id: int, plan: Plan) -> None:

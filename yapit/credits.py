@@ -116,8 +116,8 @@ async def credit_of(link: Link, user_id: int, usage_type: str) -> Credit:
 async def _read(link: Link, user_id: int, usage_type: str) -> Credit:
     # In this order. What is charged in between is subtracted twice until the next reading; the other way
     # round it could be spent twice.
-    epoch = await caching.aepoch("credit", user_id)
-    due, asked = await arun(link, READING.call(user_id, usage_type, KEPT_SECONDS))
+    key = caching.epoch_key("credit", user_id)
+    epoch, due, asked = await arun(link, READING.call(user_id, usage_type, KEPT_SECONDS, keys=[key]))
     found, threshold = await offload(_look_up, user_id, usage_type)
     if found.characters is None:
         return Unlimited(epoch)

@@ -132,6 +132,21 @@ def readable(document_id: UUID, user_id: int) -> Readable:
     return Readable(*row)
 
 
+def readable_from(document_id: UUID, user_id: int, first: int, last: int) -> tuple[Readable, dict[int, str]]:
+    """The same, together with what its blocks from the first to the last say, in one statement."""
+    wanted = Q(blocks__index__gte=first, blocks__index__lte=last)
+    rows = list(
+        _readable(user_id)
+        .filter(pk=document_id)
+        .annotate(wanted=FilteredRelation("blocks", condition=wanted))
+        .order_by()
+        .values_list("owner_id", "block_count", "wanted__index", "wanted__text")
+    )
+    if not rows:
+        raise _missing()
+    return Readable(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
+
+
 def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
     """For those who know that they may: what the blocks from the first to the last say."""
     rows = Block.objects.filter(document=document_id, index__gte=first, index__lte=last).order_by()

@@ -84,7 +84,7 @@ class Listening:
                     )
                 else:
                     missing.append(index)
-            looks = await self._look(found, bucket)
+            looks = await (self._look(found, bucket) if bucket else self._look_at_first(found))
             for index in missing:
                 self._send_out_of_range(message.document_id, index, spoken)
             await self._ask(found, looks)
@@ -98,6 +98,11 @@ class Listening:
         wait, looks = await jobs.look(self.tower.link, [wanted.work.hash for wanted in found], bucket)
         if wait:
             raise ProtocolError("rate_limited", retry_after=wait)
+        return looks
+
+    async def _look_at_first(self, found: Sequence[Wanted]) -> list[Answer]:
+        """What the account may ask for is read meanwhile, and is there when it is wanted."""
+        looks, _ = await asyncio.gather(self._look(found), self._credits(found))
         return looks
 
     async def check_credit(self) -> None:

@@ -147,11 +147,14 @@ def work_of(text: str, spoken: SpokenAs) -> Work:
 
 
 def _open(document_id: UUID, user_id: int, indices: Sequence[int]) -> Readable:
-    """Reads what is to be spoken first as well, on the same way to PostgreSQL."""
-    access = documents.readable(document_id, user_id)
-    number = next((index // PAGE for index in indices if 0 <= index < access.block_count), None)
-    if number is not None:
-        _pages.get_or_fetch((document_id, number), partial(_read_page, document_id, number))
+    """Reads what is to be spoken first as well, in the same statement."""
+    number = next((index // PAGE for index in indices if 0 <= index <= documents.LARGEST_INDEX), 0)
+    if _pages.get((document_id, number), None) is not None:
+        return documents.readable(document_id, user_id)
+    first = number * PAGE
+    access, texts = documents.readable_from(document_id, user_id, first, first + PAGE - 1)
+    if number * PAGE < access.block_count:
+        _pages.get_or_fetch((document_id, number), lambda: Page(texts))
     return access
 
 

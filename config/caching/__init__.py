@@ -7,7 +7,7 @@ served, built once for all processes. `subscribe` and `listen` hear what `publis
 
 from config.caching.bus import Bus, listen, stop_listening, subscribe
 from config.caching.clearing import all_caches, clear, flush_all
-from config.caching.epochs import abump, aepoch, aepochs, announce, bump, epoch
+from config.caching.epochs import abump, aepoch, aepochs, announce, bump, epoch, epoch_key
 from config.caching.events import apublish, publish
 from config.caching.flight import MISSING, FetchAbandoned, Flights
 from config.caching.memory import MemoryCache, caches
@@ -31,6 +31,7 @@ __all__ = [
     "caches",
     "clear",
     "epoch",
+    "epoch_key",
     "flush_all",
     "listen",
     "publish",

@@ -49,11 +49,11 @@ def bump(kind: str, subject: Subject) -> int:
     Raises RedisError: then nobody will find out, unless the caller repeats it.
     """
     with redis_clients.sync() as client:
-        return int(scripts.run(client, _bump([_key(kind, subject)]))[0])
+        return int(scripts.run(client, _bump([epoch_key(kind, subject)]))[0])
 
 
 async def abump(kind: str, subject: Subject) -> int:
-    return int((await scripts.arun(redis_clients.hot(), _bump([_key(kind, subject)])))[0])
+    return int((await scripts.arun(redis_clients.hot(), _bump([epoch_key(kind, subject)])))[0])
 
 
 def announce(*names: str) -> bool:
@@ -61,7 +61,7 @@ def announce(*names: str) -> bool:
 
     False: Redis is away and nobody was told. That is no reason to fail: each cache forgets by itself in time.
     """
-    keys = [_key(*name.split(":", 1)) for name in names]
+    keys = [epoch_key(*name.split(":", 1)) for name in names]
     try:
         with redis_clients.sync() as client:
             for start in range(0, len(keys), events.EVENTS_IN_MESSAGE):
@@ -74,18 +74,18 @@ def announce(*names: str) -> bool:
 def epoch(kind: str, subject: Subject) -> int:
     """0: nothing changed for days, or ever."""
     with redis_clients.sync() as client:
-        return _number(client.get(_key(kind, subject)))
+        return _number(client.get(epoch_key(kind, subject)))
 
 
 async def aepoch(kind: str, subject: Subject) -> int:
-    return _number(await redis_clients.hot().get(_key(kind, subject)))
+    return _number(await redis_clients.hot().get(epoch_key(kind, subject)))
 
 
 async def aepochs(kind: str, subjects: Sequence[Subject]) -> list[int]:
     """Of many in one round trip, in their order: for those who look again after a silence."""
     if not subjects:
         return []
-    values: Any = await redis_clients.hot().mget([_key(kind, subject) for subject in subjects])
+    values: Any = await redis_clients.hot().mget([epoch_key(kind, subject) for subject in subjects])
     return [_number(value) for value in values]
 
 
@@ -94,7 +94,7 @@ def _bump(keys: Sequence[str]) -> scripts.Call:
     return BUMP.call(EPOCH_SECONDS, events.CHANNEL, message, keys=keys)
 
 
-def _key(kind: str, subject: Subject) -> str:
+def epoch_key(kind: str, subject: Subject) -> str:
     if not KIND.fullmatch(kind) or not SUBJECT.fullmatch(str(subject)):
         raise ValueError("An epoch is named by a kind and a subject, in plain letters and digits.")
     return f"epoch:{kind}:{subject}"

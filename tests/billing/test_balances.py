@@ -114,6 +114,16 @@ def test_every_change_raises_the_epoch_of_the_account(redis):
     assert epochs == sorted(set(epochs))
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_made_also_when_nobody_can_be_told(settings):
+    user_id = make_account(premium_limit=0)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    balances.set_limits(user_id, standard=1, premium=2)
+
+    assert left(user_id) == 2
+
+
 def test_what_a_period_leaves_over_is_carried_once():
     user_id = make_account(premium_limit=100)
     make_past_period(user_id, limit=100, used=30, total=30)

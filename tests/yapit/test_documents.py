@@ -97,10 +97,28 @@ def test_blocks_that_do_not_exist_are_not_an_error_and_a_missing_document_is():
         documents.blocks_for(uuid.uuid4(), made.owner_id, [0])
 
 
+def test_a_document_is_opened_together_with_its_first_blocks(django_assert_num_queries):
+    made, empty = make_document(None, "One.", "Two.", "Three."), make_document(block_count=0)
+    empty.blocks.all().delete()
+
+    with django_assert_num_queries(2):
+        opened = documents.readable_from(made.pk, made.owner_id, 1, 63)
+        nothing = documents.readable_from(empty.pk, empty.owner_id, 0, 63)
+
+    assert opened == (documents.readable(made.pk, made.owner_id), {1: "Two.", 2: "Three."})
+    assert nothing == (documents.readable(empty.pk, empty.owner_id), {})
+
+
 def test_a_private_document_is_missing_for_everyone_else():
     made, other = make_document(), make_user()
 
-    for read in (documents.blocks_for, documents.page_of_blocks, documents.page_of_sections):
+    reads = (
+        documents.blocks_for,
+        documents.page_of_blocks,
+        documents.page_of_sections,
+        documents.readable_from,
+    )
+    for read in reads:
         rest = ([0],) if read is documents.blocks_for else (0, 10)
         with pytest.raises(DocumentMissing):
             read(made.pk, other.pk, *rest)

@@ -1,7 +1,7 @@
 -- What is to be subtracted from a balance that is read right after this: what is due, and how much had been asked
--- for. A count that begins does so with the time in microseconds, so that none ever comes twice: one who
+-- for. In front of both the epoch, which is read before all that it stands for. A count that begins does so with the time in microseconds, so that none ever comes twice: one who
 -- remembers an older one finds far too much asked for since, and reads again.
--- ARGV: user, usage type, seconds that the count is kept without being read
+-- KEYS: epoch   ARGV: user, usage type, seconds that the count is kept without being read
 
 -- A Redis that lost its data knows of nothing that is due; whatever has come into it since, or was brought back,
 -- says so itself: the jobs, and what waits to be charged.
@@ -54,4 +54,7 @@ if redis.call('HEXISTS', asked, ARGV[2]) == 0 then
   redis.call('HSET', asked, ARGV[2], string.format('%.0f', now_ms() * 1000))
 end
 redis.call('EXPIRE', asked, ARGV[3])
-return {tonumber(redis.call('HGET', 'due:' .. ARGV[1], ARGV[2]) or 0), tonumber(redis.call('HGET', asked, ARGV[2]))}
+local counts = {redis.call('GET', KEYS[1]) or 0, redis.call('HGET', 'due:' .. ARGV[1], ARGV[2]) or 0,
+  redis.call('HGET', asked, ARGV[2])}
+for i, count in ipairs(counts) do counts[i] = tonumber(count) end
+return counts
