@@ -15,6 +15,7 @@ from config.scripts import Call, run
 from yapit.lua import script
 
 TAKE = script("take", "limits")
+ADDRESS_PER_SECOND = 1.0  # guesses that an address gets back
 
 
 def take(username: str, address: str) -> float:
@@ -42,7 +43,7 @@ def _calls(username: str, address: str) -> Iterator[tuple[Call, Call]]:
     name = hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
     yield _pair(f"limit:logins:name:{name}", settings.LOGIN_ATTEMPTS, 1 / settings.LOGIN_ATTEMPT_SECONDS)
     if _is_of_one(address):
-        yield _pair(f"limit:logins:address:{address}", settings.LOGIN_ATTEMPTS_PER_ADDRESS, 1.0)
+        yield _pair(f"limit:logins:address:{address}", settings.LOGIN_ATTEMPTS_PER_ADDRESS, ADDRESS_PER_SECOND)
 
 
 def _pair(bucket: str, capacity: int, per_second: float) -> tuple[Call, Call]:

@@ -11,11 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from django.core.management.base import CommandError
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from config.embedded.program import free_port
-from config.management.commands.run_web import is_loopback
+from config.management.commands.run_web import is_loopback, listen
 from tests.waiting import PATIENCE, PROCESS_PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -201,6 +202,12 @@ def test_a_taken_port_is_named():
     assert done.returncode == 1
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", [-1, 65_536 + 8000])
+def test_what_is_no_port_is_named(port):
+    with pytest.raises(CommandError, match=f"no port {port}. .*--port"):
+        listen("127.0.0.1", port)
 
 
 def test_alone_it_listens_to_this_machine_only():

@@ -48,6 +48,8 @@ def is_loopback(host: str) -> bool:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens, bound before anything else is loaded: a taken port shows at once."""
+    if port not in range(65_536):  # the resolver would cut off what is too large
+        raise CommandError(f"There is no port {port}. Choose another with --port.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
