@@ -43,7 +43,9 @@ def _calls(username: str, address: str) -> Iterator[tuple[Call, Call]]:
     name = hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
     yield _pair(f"limit:logins:name:{name}", settings.LOGIN_ATTEMPTS, 1 / settings.LOGIN_ATTEMPT_SECONDS)
     if _is_of_one(address):
-        yield _pair(f"limit:logins:address:{address}", settings.LOGIN_ATTEMPTS_PER_ADDRESS, ADDRESS_PER_SECOND)
+        yield _pair(
+            f"limit:logins:address:{address}", settings.LOGIN_ATTEMPTS_PER_ADDRESS, ADDRESS_PER_SECOND
+        )
 
 
 def _pair(bucket: str, capacity: int, per_second: float) -> tuple[Call, Call]:
