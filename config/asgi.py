@@ -25,6 +25,7 @@ if not settings.SECRET_KEY:  # said here, and not to the first who logs in
 
 SOCKET = "/v1/ws/tts"
 NO_SUCH_SOCKET = 4404
+OVER_TLS = {"http": "https", "websocket": "wss"}
 # Models, and voices with what is below them, are the API's; everything else is audio, or nothing.
 AUDIO = re.compile(r"/v1/audio/(?!models/?$|voices(/|$))")
 
@@ -34,6 +35,7 @@ pages: Application = BodyLimit(ASGIHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SI
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    scope = _as_reached(scope)
     listen()  # nobody else says when the event loop begins: Daphne has no lifespan
     if scope["type"] == "http":
         await _http(scope["path"])(scope, receive, send)
@@ -42,6 +44,16 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await (socket if scope["path"] == SOCKET else _no_such_socket)(scope, receive, send)
     else:
         raise ValueError(f"There is no {scope['type']} here.")
+
+
+def _as_reached(scope: Scope) -> Scope:
+    """As the browser reached the proxy in front. There is no prefix: daphne takes one from a header, and
+    anybody may send that.
+    """
+    changed = {"root_path": ""} if scope.get("root_path") else {}
+    if settings.HTTPS and scope["type"] in OVER_TLS:
+        changed["scheme"] = OVER_TLS[scope["type"]]
+    return {**scope, **changed} if changed else scope
 
 
 def _http(path: str) -> Application:

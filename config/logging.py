@@ -38,7 +38,9 @@ class CurrentStderr(logging.StreamHandler[TextIO]):
 
 
 def configure(options: MutableMapping[str, Any]) -> None:
-    """Django's LOGGING_CONFIG: takes {"level", "format"}, where format is "text" or "json"."""
+    """Django's LOGGING_CONFIG: takes {"level", "format"}, where format is "text" or "json", and "secrets", a
+    pattern of what no line may show.
+    """
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -52,7 +54,7 @@ def configure(options: MutableMapping[str, Any]) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    last = _as_json() if options["format"] == "json" else _as_text()
+    last = [*(_as_json() if options["format"] == "json" else _as_text()), _without(options.get("secrets"))]
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": before,
@@ -93,6 +95,16 @@ def _as_json() -> list[structlog.typing.Processor]:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
+
+
+def _without(secrets: str | None) -> structlog.typing.Processor:
+    """Last of all, on the finished line: whatever part of it a secret came in with."""
+    pattern = re.compile(secrets) if secrets else None
+
+    def hide(logger: Any, name: str, line: Any) -> Any:
+        return pattern.sub("[secret]", line) if pattern else line
+
+    return hide
 
 
 def _quiet() -> dict[str, dict[str, str]]:

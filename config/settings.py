@@ -26,6 +26,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 # Scheme included. A browser's Origin that equals the Host it asked for is always accepted.
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("TRUSTED_ORIGINS", [])
 AUDIO_PUBLIC = env.bool("AUDIO_PUBLIC", False)
+# Browsers come over TLS, which a proxy in front ends. A setting, and no header that anybody could send.
+HTTPS = env.bool("HTTPS", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 0)  # told only where HTTPS is set
 
 # --- Applications -------------------------------------------------------------------------------------------
 
@@ -48,16 +52,20 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the access log: a page has forty of these
     "config.logging.RequestIdMiddleware",
+    "config.policy.tell_browsers",
     "yapit.api.errors.ErrorShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 # Of requests under /v1, which know neither forms nor pages: the others would hop to a thread and back, each.
-API_MIDDLEWARE = ["config.logging.RequestIdMiddleware", "yapit.api.errors.ErrorShape"]
+API_MIDDLEWARE = [
+    "config.logging.RequestIdMiddleware",
+    "config.policy.tell_browsers",
+    "yapit.api.errors.ErrorShape",
+]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 TEMPLATES = [
@@ -138,6 +146,8 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
         "OPTIONS": {
+            # Pickles are programs, and whoever reaches Redis could leave one.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.25,
             "SOCKET_TIMEOUT": 1,
             # Left alone, redis-py repeats each command ten times, for a minute.
@@ -248,7 +258,9 @@ METRICS_PORT = env.int("METRICS_PORT", 0)  # 0: this process serves no metrics
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=lambda v: v in ("text", "json"))
 LOGGING_CONFIG = "config.logging.configure"
-LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
+# API keys and tickets, in whatever ends up in a line: an address that somebody pasted one into, an exception.
+SECRETS = r"y[kt]_[0-9a-z_]{20,}"
+LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT, "secrets": SECRETS}
 
 # --- run_stack: everything on one machine -------------------------------------------------------------------
 

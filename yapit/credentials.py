@@ -23,7 +23,9 @@ Headers = Mapping[bytes, bytes]
 def check_address(scope: Scope) -> None:
     """Refuse a key in an address, wherever it stands: proxies and browsers write addresses down."""
     query = _query(scope)
-    if query and KEY_ANYWHERE.search(unquote_to_bytes(query) if b"%" in query else query):
+    is_there = query and KEY_ANYWHERE.search(unquote_to_bytes(query) if b"%" in query else query)
+    path = scope.get("path", "")
+    if is_there or ("yk_" in path and KEY_ANYWHERE.search(path.encode())):
         raise NotAuthenticated(
             "key_in_address",
             "A key in an address is written into logs: revoke it, and send keys in a header.",

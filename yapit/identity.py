@@ -156,7 +156,7 @@ def _scope_of(request: HttpRequest) -> Scope:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.items()]
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     scope = {"type": "http", "method": request.method, "scheme": request.scheme, "headers": headers}
-    return scope | {"query_string": query}
+    return scope | {"path": request.path, "query_string": query}
 
 
 def _fingerprint(secret: str) -> bytes:

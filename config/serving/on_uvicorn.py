@@ -151,5 +151,6 @@ def run(application: Callable[..., Any], listening: socket.socket, drain_seconds
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # as daphne: addresses and schemes that anybody may claim
     )
     DrainedServer(configuration, drain_seconds).run(sockets=[listening])

@@ -13,7 +13,7 @@ from config.logging import RequestIdMiddleware, bound, configure
 @pytest.fixture
 def lines(settings, capsys):
     """What was logged as JSON since the test began."""
-    configure({"level": "INFO", "format": "json"})
+    configure(settings.LOGGING | {"level": "INFO", "format": "json"})
     yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     configure(settings.LOGGING)
 
@@ -96,3 +96,21 @@ def test_a_static_file_leaves_no_access_line(client, lines):
     assert answer.status_code == 200
     assert b"".join(answer.streaming_content)
     assert not [line for line in lines() if line["event"] == "request"]
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_line_shows_a_key_or_a_ticket_however_it_got_there(rf, settings, capsys, form):
+    configure(settings.LOGGING | {"format": form})
+    secrets = [f"yk_a1b2c3d4e5f6_{'0f' * 24}", f"yt_{'0f' * 24}"]
+    for secret in secrets:
+        RequestIdMiddleware(answer)(rf.get(f"/keys/{secret}"))
+        logging.getLogger("any").error("it was %s", secret, extra={"path": f"/{secret}"})
+        try:
+            raise ValueError(secret)
+        except ValueError:
+            logging.getLogger("any").exception("it failed")
+
+    shown = capsys.readouterr().err
+    configure(settings.LOGGING)
+    assert not [secret for secret in secrets if secret[4:] in shown]
+    assert shown.count("[secret]") >= 8

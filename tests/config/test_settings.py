@@ -30,3 +30,10 @@ def test_what_a_database_address_asks_for_is_kept():
     assert options["sslmode"] == "require"
     assert options["pool"]["max_size"] == 4
     assert "lock_timeout=2s" in options["options"]
+
+
+def test_over_tls_cookies_stay_on_it():
+    names = "[s.HTTPS, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE]"
+
+    assert settings_with(names, HTTPS="1") == [True] * 3
+    assert settings_with(names, HTTPS="0") == [False] * 3

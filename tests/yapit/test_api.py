@@ -332,7 +332,7 @@ async def test_the_description_is_shown_without_anything_from_elsewhere():
 # --- The way in -------------------------------------------------------------------------------------------
 
 
-async def through_asgi(path, *, method="GET", body=(b"",), **headers):
+async def through_asgi(path, method="GET", body=(b"",), *, root_path="", **headers):
     """What the whole application of `config.asgi` answers."""
     from config.asgi import application
 
@@ -346,7 +346,7 @@ async def through_asgi(path, *, method="GET", body=(b"",), **headers):
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "root_path": "",
+        "root_path": root_path,
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],

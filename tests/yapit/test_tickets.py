@@ -213,6 +213,8 @@ async def test_a_key_in_an_address_is_refused_over_http_too(made):
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "key_in_address")
     assert made.token not in json.dumps(answer.json())
+    answer = await with_key(made.token).send("DELETE", f"/v1/keys/{made.token}")
+    assert answer.json()["error"]["code"] == "key_in_address"
 
 
 async def test_missing_and_wrong_credentials_are_told_apart(settings):
