@@ -64,6 +64,7 @@ MIDDLEWARE = [
 API_MIDDLEWARE = [
     "config.logging.RequestIdMiddleware",
     "config.policy.tell_browsers",
+    "yapit.api.complete.CompleteAnswers",
     "yapit.api.errors.ErrorShape",
 ]
 ROOT_URLCONF = "config.urls"

@@ -1,4 +1,4 @@
-"""What is answered in front of Django: only what is current, and nobody whom Django would refuse."""
+"""Behind the door of /v1: what is answered in front of Django, and what each answer of Django says."""
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -162,3 +162,34 @@ async def test_so_many_addresses_are_remembered_and_no_more(monkeypatch):
     await ask(query=b"x" * 300)
 
     assert len(front._answered) == 3
+
+
+# --- What Django answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/me/preferences", 200),
+        ("/v1/documents", 200),
+        ("/v1/documents/00000000-0000-0000-0000-000000000000", 404),
+        ("/v1/nothing", 404),
+        ("/v1/models", 200),
+    ],
+)
+async def test_what_is_not_for_everybody_says_so_and_how_long_it_is(path, status):
+    made = await offload(lambda: keys.create_key(make_user(), "laptop"))
+
+    answer, headers, body = await ask(path, authorization=f"Bearer {made.token}")
+
+    assert (answer, int(headers[b"content-length"])) == (status, len(body))
+    if not path.startswith(PATH):
+        assert headers[b"cache-control"] == b"private, no-cache"
+        assert headers[b"vary"] == b"Authorization, Cookie"
+
+
+async def test_what_has_no_body_has_no_length():
+    status, headers, body = await ask(if_none_match="*")
+
+    assert (status, body) == (304, b"")
+    assert b"content-length" not in headers

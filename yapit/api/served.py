@@ -47,6 +47,7 @@ def serialized(answer: BaseModel) -> bytes:
 
 
 def _answer(request: HttpRequest, body: Body, headers: dict[str, str]) -> HttpResponse:
-    told = {"ETag": body.etag, "Content-Length": str(len(body.data)), **headers}
-    response = HttpResponse(body.data, content_type="application/json", headers=told)
+    response = HttpResponse(
+        body.data, content_type="application/json", headers={"ETag": body.etag, **headers}
+    )
     return cast(HttpResponse, get_conditional_response(request, etag=body.etag, response=response))
