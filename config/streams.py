@@ -1,9 +1,10 @@
 """The consumer loop: take a batch from Redis streams, handle it repeatably, and only then let it go."""
 
+import itertools
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 Event = TypeVar("Event")
 Fields = dict[bytes, bytes]
+Arguments = Sequence[Sequence[str | bytes | int]]
 
 TRANSIENT: tuple[type[Exception], ...] = (
     OperationalError,
@@ -40,10 +42,24 @@ TAKEN = metrics.counter("stream_entries", "Entries handled and let go", ["stream
 BURIED = metrics.counter("stream_buried", "Entries that could not be handled", ["stream"])
 BATCH_SECONDS = metrics.histogram("stream_batch_seconds", "Handling one batch", ["stream"])
 
-# ARGV: group, id, number of dead-letter pairs * 2, the pairs, then what the follow-up takes, as `args`
+# An entry is money or audio: whoever's XACK counts does what follows from it, everybody else nothing.
+#
+# ARGV: group, how many arguments belong to an entry; then those of each: its id and what the follow-up takes,
+# as `args`. Many at a time: a call of its own for each costs more than all that it does.
+LET_GO = """
+local width = tonumber(ARGV[2])
+for first = 3, #ARGV, width do
+  if redis.call('XACK', KEYS[1], ARGV[1], ARGV[first]) == 1 then
+    redis.call('XDEL', KEYS[1], ARGV[first])
+    local args = {unpack(ARGV, first + 1, first + width - 1)}
+%s
+  end
+end
+"""
+LET_GO_AT_ONCE = 100  # entries: nobody may wait long for one script
+# ARGV: group, id, number of dead-letter pairs * 2, the pairs, then `args`
 # (none: an entry that nobody could read, and nothing follows from it).
-# The entry is money or audio: whoever's XACK counts does what follows from it, everybody else nothing.
-SETTLE = """
+BURY = """
 if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
 redis.call('XDEL', KEYS[1], ARGV[2])
 local dead = tonumber(ARGV[3])
@@ -121,7 +137,8 @@ class StreamConsumer(Generic[Event]):
         self.held: list[Entry[Event]] = []
         self._taken = 0
         self._claimed_at = 0.0
-        self._settle = scripts.Script(SETTLE % self.follow_up)
+        self._let_go = scripts.Script(LET_GO % self.follow_up)
+        self._buried = scripts.Script(BURY % self.follow_up)
 
     def parse(self, stream: str, fields: Fields) -> Event:
         """Read one entry, or raise UnreadableEntry."""
@@ -170,13 +187,20 @@ class StreamConsumer(Generic[Event]):
 
     def settle(self, entries: Sequence[Entry[Event]]) -> None:
         """Let handled entries go, each in one atomic step with what follows from it. Repeatable."""
-        calls = [
-            self._settle.call(self.group, entry.id, 0, *self.settle_args(entry.event), keys=[entry.stream])
-            for entry in entries
-        ]
+        calls = []
+        for stream, args in self._to_let_go(entries):
+            calls.append(self._let_go.call(self.group, len(args[0]), *itertools.chain(*args), keys=[stream]))
         for answer in scripts.run_all(self.redis, calls):
             if isinstance(answer, Exception):
                 raise answer
+
+    def _to_let_go(self, entries: Sequence[Entry[Event]]) -> Iterator[tuple[str, Arguments]]:
+        """By stream and number of arguments, so many at a time as one script takes."""
+        args = [(entry.stream, (entry.id, *self.settle_args(entry.event))) for entry in entries]
+        for (stream, _), group in itertools.groupby(args, key=lambda item: (item[0], len(item[1]))):
+            alike = [each for _, each in group]
+            for first in range(0, len(alike), LET_GO_AT_ONCE):
+                yield stream, alike[first : first + LET_GO_AT_ONCE]
 
     def _handle(self, entries: Sequence[Entry[Event]]) -> Sequence[Entry[Event]]:
         """Handle all, or halve until what is refused stands alone, and bury that. Return what is done."""
@@ -269,7 +293,7 @@ class StreamConsumer(Generic[Event]):
                 fields, self.private_fields, entry=entry_id, reason=reason, let_go=args
             )
         scripts.run(
-            self.redis, self._settle.call(self.group, entry_id, len(letter), *letter, *args, keys=[stream])
+            self.redis, self._buried.call(self.group, entry_id, len(letter), *letter, *args, keys=[stream])
         )
 
     def _claim_stale(self) -> None:
