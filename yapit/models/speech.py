@@ -3,11 +3,11 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 
 # A slug is part of Redis keys, URLs and metric labels.
 SLUG = r"^[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$"
-SHA256 = r"^[0-9a-f]{64}$"
 
 
 class UsageType(models.TextChoices):
@@ -93,6 +93,13 @@ class Voice(models.Model):
         return self.slug
 
 
+def _is_sha256(field: str) -> Q:
+    """That it comes back from its bytes as it is. A regular expression takes a third of an insert's time."""
+    decoded = Func(F(field), Value("hex"), function="decode", output_field=models.BinaryField())
+    encoded = Func(decoded, Value("hex"), function="encode", output_field=models.CharField())
+    return Q(Exact(Length(field), 64)) & Q(Exact(F(field), encoded))
+
+
 class BlockVariant(models.Model):
     """A text that was spoken once, by the hash of all that shapes its sound.
 
@@ -100,7 +107,8 @@ class BlockVariant(models.Model):
     `yapit.variants.record` alone, after the charge.
     """
 
-    hash = models.CharField(max_length=64, primary_key=True)
+    # Compared byte by byte, its index finds beginnings too: there is no second one for those.
+    hash = models.CharField(max_length=64, primary_key=True, db_collation="C")
     model = models.CharField(max_length=200)
     voice = models.CharField(max_length=200)
     characters = models.PositiveIntegerField()
@@ -116,7 +124,7 @@ class BlockVariant(models.Model):
             models.Index(name="variant_voice_created", fields=["voice", "-created", "-hash"]),
         ]
         constraints = [
-            models.CheckConstraint(name="variant_hash_is_sha256", condition=Q(hash__regex=SHA256)),
+            models.CheckConstraint(name="variant_hash_is_sha256", condition=_is_sha256("hash")),
         ]
 
     def __str__(self) -> str:
