@@ -9,14 +9,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import ledger, waterfall
-from billing.events import UsageEvent, UsageType
+from billing.events import UsageEvent
 from billing.ledger import Row
 from billing.locks import lock_periods, lock_subscriptions, set_lock_timeout
 from billing.models import LedgerEntry, Subscription, UsagePeriod
 from billing.periods import month_of
 
-Place = tuple[int, UsageType]
-Periods = Mapping[Place, list[UsagePeriod]]
+Periods = Mapping[str, UsagePeriod]  # by event id
 
 
 class NoRow(Exception):
@@ -73,9 +72,7 @@ class Books:
 
     def charge(self, event: UsageEvent) -> None:
         subscription = self.subscriptions.get(event.user_id)
-        period = _containing(self.periods[event.user_id, event.usage_type], event)
-        if period is None:
-            raise LookupError("every event has a period by now")
+        period = self.periods[event.id]
         if subscription is None:  # nobody is left who would pay; what was used is written down
             parts = waterfall.Parts(from_subscription=event.cost)
         else:
@@ -137,36 +134,34 @@ def _held_elsewhere(user_ids: Collection[int], *, wait: bool) -> frozenset[int]:
 
 
 def _periods_of(events: Collection[UsageEvent], subscriptions: Mapping[int, Subscription]) -> Periods:
-    """The locked periods of these events, made where there is none."""
+    """The locked periods that contain these events, made where there is none."""
     found = _locked(events)
-    if lacking := _without_period(events, found, subscriptions):
-        UsagePeriod.objects.bulk_create(lacking, ignore_conflicts=True)
+    if lacking := [event for event in events if event.id not in found]:
+        _open(lacking, subscriptions)
         found = _locked(events)
     return found
 
 
 def _locked(events: Collection[UsageEvent]) -> Periods:
     times = [event.occurred_at for event in events]
-    found: dict[Place, list[UsagePeriod]] = defaultdict(list)
+    rows: dict[tuple[int, str], list[UsagePeriod]] = defaultdict(list)
     for row in lock_periods({event.user_id for event in events}, min(times), max(times)):
-        found[row.user_id, UsageType(row.usage_type)].append(row)
+        rows[row.user_id, row.usage_type].append(row)
+    found = {}
+    for event in events:
+        for row in rows.get((event.user_id, event.usage_type.value), ()):
+            if row.start <= event.occurred_at < row.end:
+                found[event.id] = row
     return found
 
 
-def _containing(periods: Iterable[UsagePeriod], event: UsageEvent) -> UsagePeriod | None:
-    return next((row for row in periods if row.start <= event.occurred_at < row.end), None)
-
-
-def _without_period(
-    events: Iterable[UsageEvent], found: Periods, subscriptions: Mapping[int, Subscription]
-) -> list[UsagePeriod]:
+def _open(events: Iterable[UsageEvent], subscriptions: Mapping[int, Subscription]) -> None:
     """A row for each month in which there is none yet."""
     lacking = {}
     for event in events:
-        if _containing(found.get((event.user_id, event.usage_type), ()), event) is None:
-            row = new_period(event, subscriptions.get(event.user_id))
-            lacking[row.user_id, row.usage_type, row.start] = row
-    return [lacking[place] for place in sorted(lacking)]
+        row = new_period(event, subscriptions.get(event.user_id))
+        lacking[row.user_id, row.usage_type, row.start] = row
+    UsagePeriod.objects.bulk_create([lacking[place] for place in sorted(lacking)], ignore_conflicts=True)
 
 
 def new_period(event: UsageEvent, subscription: Subscription | None) -> UsagePeriod:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from billing.cost import cost
@@ -23,10 +24,11 @@ LATEST_MS = 253_370_764_799_999  # the end of 9998: the month of an event must h
 LONGEST_SLUG = 200
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,18}")
-_EVENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_HASH = re.compile(r"[0-9a-f]{64}")
-_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+_EVENT_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
+_HASH = re.compile(rb"[0-9a-f]{64}")
+_UUID = re.compile(rb"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+_MOST_DIGITS = 19
+_KEPT = 4096  # slugs and documents that were read last: the next entries have the same
 
 
 class UsageType(StrEnum):
@@ -85,35 +87,37 @@ def _raw(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
         raise Unreadable(f"{name.decode()}: missing") from None
 
 
-def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
-    try:
-        return _raw(fields, name).decode()
-    except UnicodeDecodeError:
-        raise Unreadable(f"{name.decode()}: not UTF-8") from None
-
-
 def _number(fields: Mapping[bytes, bytes], name: bytes, *, least: int = 0, most: int = LARGEST_COUNT) -> int:
     raw = _raw(fields, name)
-    if not _NUMBER.fullmatch(raw):
+    if not raw.isdigit() or len(raw) > _MOST_DIGITS or (raw[:1] == b"0" and raw != b"0"):
         raise Unreadable(f"{name.decode()}: not a whole number from 0 up")
     if not least <= (value := int(raw)) <= most:
         raise Unreadable(f"{name.decode()}: not between {least} and {most}")
     return value
 
 
-def _matching(fields: Mapping[bytes, bytes], name: bytes, form: re.Pattern[str]) -> str:
-    value = _text(fields, name)
-    if not form.fullmatch(value):
+def _matching(fields: Mapping[bytes, bytes], name: bytes, form: re.Pattern[bytes]) -> str:
+    """Of an ASCII form."""
+    raw = _raw(fields, name)
+    if not form.fullmatch(raw):
         raise Unreadable(f"{name.decode()}: not of the expected form")
-    return value
+    return raw.decode()
 
 
 def _slug(fields: Mapping[bytes, bytes], name: bytes) -> str:
-    """Models and voices of other servers are named by them, so anything printable is a name."""
-    value = _text(fields, name)
-    if not value or len(value) > LONGEST_SLUG or not value.isprintable():
+    if (slug := _slug_of(_raw(fields, name))) is None:
         raise Unreadable(f"{name.decode()}: not 1 to {LONGEST_SLUG} printable characters")
-    return value
+    return slug
+
+
+@lru_cache(_KEPT)
+def _slug_of(raw: bytes) -> str | None:
+    """Models and voices of other servers are named by them, so anything printable is a name."""
+    try:
+        value = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return value if value and len(value) <= LONGEST_SLUG and value.isprintable() else None
 
 
 def _usage_type(fields: Mapping[bytes, bytes]) -> UsageType:
@@ -124,4 +128,7 @@ def _usage_type(fields: Mapping[bytes, bytes]) -> UsageType:
 
 
 def _document(fields: Mapping[bytes, bytes]) -> UUID | None:
-    return UUID(_matching(fields, b"document", _UUID)) if _raw(fields, b"document") else None
+    return _uuid_of(_matching(fields, b"document", _UUID)) if _raw(fields, b"document") else None
+
+
+_uuid_of = lru_cache(_KEPT)(UUID)

@@ -10,6 +10,7 @@ from django.db import connection
 from billing.events import UsageEvent, UsageType
 from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod, VoiceMonth
 from billing.waterfall import Parts
+from config.columns import array, column, columns, unnested
 
 LEDGER = LedgerEntry._meta.db_table
 SUBSCRIPTION = Subscription._meta.db_table
@@ -18,7 +19,7 @@ SUMS = ("events", "characters", "cost", "duration_ms")
 
 
 class Row(NamedTuple):
-    """Of the ledger, as it is written."""
+    """Of the ledger, as it is written; the four parts in the order of `Parts`."""
 
     event_id: str
     kind: str
@@ -49,10 +50,7 @@ def usage_row(event: UsageEvent, parts: Parts) -> Row:
         event.characters,
         event.multiplier_bp,
         event.cost,
-        parts.from_subscription,
-        parts.from_rollover,
-        parts.from_purchased,
-        parts.to_debt,
+        *parts,
         event.usage_type.value,
         event.model,
         event.voice,
@@ -84,10 +82,7 @@ def change_row(
         0,
         0,
         parts.total,
-        parts.from_subscription,
-        parts.from_rollover,
-        parts.from_purchased,
-        parts.to_debt,
+        *parts,
         usage_type.value,
         "",
         "",
@@ -102,8 +97,12 @@ def change_row(
 
 def recorded(event_ids: Collection[str]) -> set[str]:
     with connection.cursor() as cursor:
-        # Not IN: one parameter, and one plan for any number of ids.
-        cursor.execute(f"SELECT event_id FROM {LEDGER} WHERE event_id = ANY(%s)", [list(event_ids)])  # noqa: S608
+        # Not IN: one parameter, and one plan for any number of ids. And a subquery, or to plan it would take
+        # longer than to look them up: each constant is compared with the statistics.
+        cursor.execute(
+            f"SELECT event_id FROM {LEDGER} WHERE event_id = ANY(ARRAY(SELECT unnest({array('text')})))",  # noqa: S608
+            [column(event_ids)],
+        )
         return {event_id for (event_id,) in cursor.fetchall()}
 
 
@@ -164,25 +163,24 @@ def _update(table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -
     """Set these columns by id. Not bulk_update: its CASE grows with rows times columns."""
     if not rows:
         return
-    places = ", ".join(["%s::bigint[]"] * (len(names) + 1))
     values = ", ".join(f"{name} = new.{name}" for name in names)
+    new = unnested(dict.fromkeys(("id", *names), "bigint"))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} SET {values} FROM unnest({places}) AS new (id, {', '.join(names)})"  # noqa: S608
-            f" WHERE {table}.id = new.id",
-            [list(column) for column in zip(*rows, strict=True)],
+            f"UPDATE {table} SET {values} FROM {new} WHERE {table}.id = new.id",  # noqa: S608
+            columns(rows),
         )
 
 
 def _upsert(table: str, key: dict[str, str], sums: dict[tuple[Any, ...], list[int]]) -> None:
     """Add to the rows with these keys. In one order everywhere, as accounts that are gone have no lock."""
     names = [*key, *SUMS]
-    places = ", ".join(f"%s::{kind}[]" for kind in (*key.values(), *("bigint",) * len(SUMS)))
+    new = unnested(key | dict.fromkeys(SUMS, "bigint"))
     added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMS)
     rows = [(*place, *sums[place]) for place in sorted(sums)]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({places})"  # noqa: S608
+            f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM {new}"  # noqa: S608
             f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {added}",
-            [list(column) for column in zip(*rows, strict=True)],
+            columns(rows),
         )

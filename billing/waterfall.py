@@ -4,7 +4,7 @@
 none while there is debt.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from billing.events import UsageType
 
@@ -13,16 +13,14 @@ from billing.events import UsageType
 ROLLOVER_CAP = {UsageType.STANDARD: 0, UsageType.PREMIUM: 1_000_000}
 
 
-@dataclass(frozen=True, slots=True)
-class Pools:
+class Pools(NamedTuple):
     """What an account has beside the limit of its period."""
 
     rollover: int = 0
     purchased: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What one entry took from where; negative parts were given. `to_debt` lowers the rollover, too."""
 
     from_subscription: int = 0
@@ -45,7 +43,9 @@ def draw(cost: int, left: int | None, pools: Pools) -> tuple[Parts, Pools]:
 
     A use has already happened, so it is never refused. Unlimited takes from nothing else.
     """
-    from_subscription = cost if left is None else min(cost, left)
+    if left is None or cost <= left:
+        return Parts(cost), pools
+    from_subscription = left
     rest = cost - from_subscription
     from_rollover = min(rest, max(0, pools.rollover))
     from_purchased = min(rest - from_rollover, pools.purchased)
