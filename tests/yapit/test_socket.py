@@ -247,6 +247,53 @@ async def test_statuses_come_in_one_frame_to_who_asks_for_it(document, redis):
     assert [status["status"] for status in ended] == ["cached"] * 3
 
 
+async def test_a_status_says_the_same_alone_and_in_a_batch_and_nobody_is_sent_batches_unasked(
+    document, redis
+):
+    async with listener() as one:
+        await one.ask(document, 0)
+        queued = await one.frame()
+        await work_off(redis)
+        cached = await one.frame()
+        said = []
+        for batched in (True, False):
+            await one.send(type="options", batched=batched)
+            await one.ask(document, 0)
+            said.append(await one.frame())
+
+    [batched], alone = said[0].pop("statuses"), said[1]
+    assert said[0] == {"type": "statuses", "seq": 3}
+    assert batched | {"seq": 0} == alone | {"seq": 0} == cached | {"seq": 0}
+    assert queued.keys() == cached.keys() >= OF_OLDER_CLIENTS
+
+
+# What a status had before there were codes, numbers and batches.
+OF_OLDER_CLIENTS = {
+    *("type", "document_id", "block_idx", "status", "audio_url", "error", "recoverable"),
+    *("model_slug", "voice_slug", "word_timestamps", "duration_ms"),
+}
+
+
+async def test_a_full_redis_is_told_with_what_was_asked_for_and_the_wait(document, redis, settings):
+    settings.RESYNC_SECONDS = 3600  # it would be asked for again
+    await sync_to_async(redis.config_set)("maxmemory", 1)
+    async with listener() as one:
+        try:
+            await one.ask(document, 0, 2)
+            error = await one.frame()
+        finally:
+            await sync_to_async(redis.config_set)("maxmemory", "512mb")
+        await one.ask(document, 0, 2)
+        await one.frames(2)
+        await work_off(redis)
+        ended = await one.frames(2)
+
+    assert (error["type"], error["code"]) == ("error", "unavailable")
+    assert (error["document_id"], error["block_indices"]) == (str(document.pk), [0, 2])
+    assert error["retry_after"] == settings.RESYNC_SECONDS
+    assert [frame["status"] for frame in ended] == ["cached"] * 2
+
+
 async def test_seeking_drops_what_this_connection_waits_for_and_nothing_else(document, redis):
     async with listener() as one:
         other = Listener()

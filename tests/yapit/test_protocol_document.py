@@ -1,0 +1,200 @@
+"""docs/protocol.md has every message, field, code, close code and limit in its place, and no other code."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from django.conf import settings
+
+from config import asgi
+from yapit import consumers, error_body, errors, protocol
+from yapit.api.errors import SPEECH_STATUS
+from yapit.documents import MAX_CONTENT
+from yapit.engines import MAX_CHARACTERS
+
+PROJECT = Path(__file__).parents[2]
+SOURCES = PROJECT / "yapit"
+DOCS = (PROJECT / "docs" / "protocol.md").read_text()
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def section(docs, title, level="##"):
+    """From that heading to the next of its level or above."""
+    body = re.split(rf"^{level} {re.escape(title)}\n", docs, maxsplit=1, flags=re.MULTILINE)[1:]
+    return re.split(rf"^#{{1,{len(level)}}} ", body[0], maxsplit=1, flags=re.MULTILINE)[0] if body else ""
+
+
+def first_cells(text):
+    return re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+
+
+def quoted(text):
+    return set(re.findall(r"`([^`]+)`", FENCED.sub("", text)))
+
+
+# --- What there is -----------------------------------------------------------------------------------------
+
+MESSAGES = [*protocol.ClientMessage.__args__, *protocol.ServerMessage.__args__]
+# Where the code stands among the arguments of what raises or sends it.
+NAMED = {"ProtocolError": 0, "EngineError": 1, "_error": 1, "_unavailable": 1} | {
+    name: 0
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and "code" in inspect.signature(kind.__init__).parameters
+}
+OF_THE_CLIENT_ITSELF = SOURCES / "client"
+
+
+def codes_of_http():
+    tables = (error_body.CODES.values(), SPEECH_STATUS, consumers.REFUSED)
+    return {code for table in tables for code in table}
+
+
+def codes_in_sources():
+    paths = [path for path in SOURCES.rglob("*.py") if OF_THE_CLIENT_ITSELF not in path.parents]
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    return {code for node in nodes for code in codes_at(node)}
+
+
+def codes_at(node):
+    """Class attributes named `code`, arguments named so, and those that stand where a code stands."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id="code")], value=ast.Constant(value=str(code))):
+            yield code
+        case ast.keyword(arg="code", value=ast.Constant(value=str(code))):
+            yield code
+        case ast.Call(func=ast.Name(id=name), args=args) if len(args) > NAMED.get(name, 99):
+            if isinstance(args[NAMED[name]], ast.Constant):
+                yield args[NAMED[name]].value
+
+
+def codes_in_scripts():
+    scripts = "".join(path.read_text() for path in SOURCES.rglob("*.lua"))
+    return set(re.findall(r"refused\('(\w+)'", scripts)) - {"unread"}  # which is for ourselves
+
+
+OF_THE_BASE_CLASS = {"error"}  # which nobody raises
+CODES = {*codes_of_http(), *codes_in_sources(), *codes_in_scripts()} - OF_THE_BASE_CLASS
+CLOSE_CODES = {
+    value
+    for module in (consumers, asgi)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, int) and 1000 < value < 5000
+}
+LIMITS = (
+    protocol.MAX_FRAME_BYTES // 1024,
+    protocol.MAX_INDICES,
+    settings.BLOCKS_PER_MINUTE,
+    settings.MESSAGES_PER_SECOND,
+    settings.MESSAGES_BURST,
+    settings.CONNECTIONS_PER_USER,
+    settings.DOCUMENTS_PER_CONNECTION,
+    settings.WAITING_JOBS_LIMIT,
+    consumers.OUTBOX,
+    MAX_CONTENT,
+    MAX_CHARACTERS,
+)
+
+
+# --- What is missing ---------------------------------------------------------------------------------------
+
+
+def missing_fields(docs, message):
+    tag = message.__struct_config__.tag
+    about = section(docs, f"`{tag}`", "###")
+    documented = quoted(about) | set(re.findall(r'"(\w+)":', about))  # the latter in an example
+    return {f"{tag}.{field.name}" for field in msgspec.structs.fields(message)} - {
+        f"{tag}.{name}" for name in documented | quoted(intro(docs))
+    }
+
+
+def intro(docs):
+    """What all frames of the server have in common."""
+    return section(docs, "What the server sends").partition("\n### ")[0]
+
+
+def codes_of_socket(docs):
+    return {
+        code for cell in first_cells(section(docs, "Codes").partition("\n### ")[0]) for code in quoted(cell)
+    }
+
+
+def codes_anywhere(docs):
+    tables = section(docs, "Codes") + section(docs, "One text in one request")
+    return {code for line in tables.splitlines() if line.startswith("| ") for code in quoted(line)}
+
+
+def missing(docs):
+    usage = {field.name for field in msgspec.structs.fields(protocol.Usage)}
+    shape = re.search(r'"error": \{([^}]*)\}', section(docs, "Codes of HTTP", "###"))
+    return (
+        {name for message in MESSAGES for name in missing_fields(docs, message)}
+        | protocol.CODES.keys() - codes_of_socket(docs)
+        | CODES - codes_anywhere(docs)
+        | {str(code) for code in CLOSE_CODES} - set(first_cells(section(docs, "Connecting")))
+        | set(error_body.TYPES.values()) - quoted(section(docs, "Codes of HTTP", "###"))
+        | usage - quoted(section(docs, "`status`", "###"))
+        | error_body.body(400, "")["error"].keys() - set(re.findall(r'"(\w+)"', shape[1] if shape else ""))
+        | {f"{n:,.0f}" for n in LIMITS} - set(re.findall(r"\b[\d,]*\d\b", section(docs, "Limits")))
+    )
+
+
+def test_nothing_is_missing():
+    assert missing(DOCS) == set()
+
+
+def test_no_code_is_documented_that_there_is_not():
+    assert codes_of_socket(DOCS) <= protocol.CODES.keys()
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "found"),
+    [
+        ("`retry_after` in seconds", "error.retry_after"),
+        ("`code`, `error` (a sentence)", "error.code"),
+        ("### `evicted`", "evicted.block_indices"),
+        ("| `document_id`, `block_idx` |", "status.block_idx"),
+        ("| `engine_hung` |", "engine_hung"),
+        ("`invalid_ticket`", "invalid_ticket"),
+        ("| 4429 |", "4429"),
+        ("`requested`", "requested"),
+        ('"param", ', "param"),
+        ("20 a second, 100 at once", "100"),
+        ("and `seq`", "status.seq"),
+    ],
+)
+def test_what_is_left_out_is_found_missing(forgotten, found):
+    """The control: each of these is missed as soon as it is left out in its place, whatever else names it."""
+    assert forgotten in DOCS
+
+    assert found in missing(DOCS.replace(forgotten, ""))
+
+
+@pytest.mark.parametrize(
+    "code", ["audio_gone", "invalid_ticket", "encoding_failed", "busy", "login_needed", "local_account"]
+)
+def test_codes_are_found_wherever_they_are_named(code):
+    """Shows that there is something to find: each of these stands in another kind of place."""
+    assert code in CODES
+
+
+def test_what_engines_and_scripts_refuse_has_a_sentence_for_listeners():
+    of_engines = {
+        code
+        for path in (SOURCES / "engines").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for code in codes_at(node)
+    }
+
+    assert of_engines | codes_in_scripts() <= protocol.CODES.keys()
+
+
+@pytest.mark.parametrize("what", ["A request", "Seeking", "Reconnecting", "Refusals"])
+def test_each_of_these_is_shown_as_a_sequence(what):
+    shown = section(DOCS, "How it goes")
+
+    after = shown.partition(f"\n{what}")[2]
+
+    assert re.match(r"[^`]*```mermaid\nsequenceDiagram\n(    .+\n)+```", after)
