@@ -34,6 +34,7 @@ CODES = {
     "revision_mismatch": "The workers run another version of this voice.",
     "engine_hung": "The voice did not finish this block in time.",
     "worker_lost": "The workers that tried this block did not survive it.",
+    "result_refused": "What the workers handed in for this block could not be read.",
     "lost": "The block was lost on its way several times.",
 }
 

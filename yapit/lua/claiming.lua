@@ -4,6 +4,8 @@ local function weight(chars)
   return math.max(125, math.min(250, tonumber(chars) or 0))
 end
 
+local CLAIMED = {'text', 'voice', 'params', 'revision', 'chars'}
+
 -- The next user's next job, leased to this worker. Nothing to do: an empty answer.
 local function claim(model, worker, lease_ms)
   local users = 'queue:' .. model
@@ -17,9 +19,11 @@ local function claim(model, worker, lease_ms)
     local popped = redis.call('ZPOPMIN', users .. ':' .. owner)
     local left = redis.call('ZCARD', users .. ':' .. owner)
     local id = popped[1]
-    local job = id and load(id, 'text', 'voice', 'params', 'revision', 'chars', 'submitted', 'attempts')
+    local job = id and load(id, 'submitted', 'attempts', unpack(CLAIMED))
     if left == 0 then redis.call('ZREM', users, owner) end
-    if job and not job.submitted then
+    if job and lacks(job, CLAIMED) then
+      forget(id, job.hash)
+    elseif job and not job.submitted then
       if owner ~= WARM then
         local served = string.format('%.0f', vtime + weight(job.chars))
         redis.call('SET', 'vtime:' .. model, head[2])

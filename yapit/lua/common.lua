@@ -50,7 +50,7 @@ end
 local function ring(hash, status, detail)
   local rung = {}
   for _, member in ipairs(redis.call('SMEMBERS', 'subs:' .. hash)) do
-    local process = string.match(member, ':([^:.]+)%.[^:.]+$')
+    local process = string.match(member, '.*:([^.]*)') -- what follows the last colon: process.connection
     if process and not rung[process] then
       rung[process] = true
       redis.call('PUBLISH', 'bell:' .. process, hash .. status .. detail)
@@ -75,8 +75,8 @@ end
 
 local function load(id, ...)
   local names = {...}
-  local values = redis.call('HMGET', 'job:' .. id, 'hash', unpack(names))
-  if not values[1] then return nil end
+  local values = redis.pcall('HMGET', 'job:' .. id, 'hash', unpack(names))
+  if values.err or not values[1] then return nil end
   local job = {hash = values[1]}
   for i, name in ipairs(names) do job[name] = values[i + 1] or nil end
   return job
@@ -103,9 +103,28 @@ local function announce(hash, seconds)
   return 'c' .. header
 end
 
--- Another attempt for a job whose worker is gone, or the end of it.
+-- A job that no script of ours wrote would stop whoever comes upon it, again and again.
+local function lacks(job, names)
+  for _, name in ipairs(names) do
+    if not job[name] then return name end
+  end
+end
+
+local RETRIED = {'attempts', 'model', 'voice', 'owner', 'rank', 'user', 'usage_type', 'cost', 'billable'}
+
+-- Another attempt for a job whose worker is gone, or the end of it, also when all who waited have left. The job has what RETRIED names.
 local function retry_or_bury(id, job, max_attempts, reason)
   redis.call('ZREM', 'leases', id)
+  if lacks(job, RETRIED) then
+    ring(job.hash, 'e', reason)
+    forget(id, job.hash)
+    return 'MALFORMED'
+  end
+  -- Unbilled work and warming have nobody who waits, and are wanted all the same.
+  if job.billable == '1' and job.owner ~= WARM and redis.call('EXISTS', 'subs:' .. job.hash) == 0 then
+    fail(id, job, 'e', reason)
+    return 'DROPPED'
+  end
   redis.call('HDEL', 'job:' .. id, 'worker')
   if tonumber(job.attempts) < max_attempts then
     push(id, job.model, job.owner, job.rank)

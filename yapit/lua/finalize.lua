@@ -26,19 +26,18 @@ if not job then
   let_go()
   return 'GONE'
 end
-for _, name in ipairs(names) do -- before anything is written: a script that fails half-way is not undone
-  if not job[name] then return redis.error_reply('MALFORMED job without ' .. name) end
-end
+-- Before anything is written: a script that fails half-way is not undone.
+local missing = lacks(job, names)
+if missing then return redis.error_reply('MALFORMED job without ' .. missing) end
+let_go() -- a full Redis refuses this no more than what follows a write
 
 if outcome == 's' then
   redis.call('SET', 'outcome:' .. job.hash, 's', 'EX', 604800)
   fail(id, job, 's', '')
-  let_go()
   return 'SKIPPED'
 elseif outcome == 'e' then
   redis.call('SET', 'outcome:' .. job.hash, 'e' .. detail, 'EX', 60)
   fail(id, job, 'e', detail)
-  let_go()
   return 'ERROR'
 end
 
@@ -48,12 +47,11 @@ if size == 0 then -- the bytes did not survive: make them again
   unqueue(id, job.model, job.owner)
   redis.call('HDEL', 'job:' .. id, 'submitted', 'worker')
   push(id, job.model, job.owner, job.rank)
-  let_go()
   return 'REQUEUED'
 end
 
 local at = now_ms()
-redis.call('RENAME', 'res:' .. id, audio) -- never refused by a full Redis, so what follows completes
+redis.call('RENAME', 'res:' .. id, audio)
 redis.call('XADD', 'billing', '*', 'id', id, 'user', job.user, 'chars', job.chars, 'multiplier_bp', job.multiplier_bp,
   'cost', job.cost, 'usage_type', job.usage_type, 'billable', job.billable, 'hash', job.hash, 'model', job.model,
   'voice', job.voice, 'document', job.document, 'duration_ms', job.duration_ms, 'created_ms', string.format('%.0f', at))
@@ -71,5 +69,4 @@ end
 unqueue(id, job.model, job.owner) -- a late result may find its job queued again
 ring(job.hash, 'c', header_of(audio))
 forget(id, job.hash)
-let_go()
 return 'CACHED'

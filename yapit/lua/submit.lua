@@ -17,9 +17,9 @@ local function submit()
   elseif outcome == 'e' and job.worker ~= worker then
     return 'STALE' -- late audio is as good as any; a late "cannot" must not end what another worker is doing
   end
+  redis.call('ZREM', 'leases', id) -- before all that a full Redis would refuse
   redis.call('HSET', 'job:' .. id, 'submitted', now_ms(), 'duration_ms', ARGV[5])
   redis.call('XADD', 'results', '*', 'id', id, 'outcome', outcome, 'detail', ARGV[4])
-  redis.call('ZREM', 'leases', id)
   return 'OK'
 end
 
