@@ -61,6 +61,17 @@ local function move_up(id, job, rank_base)
   end
 end
 
+-- All who waited have left while it was spoken: who comes to wait for it pays.
+local function take_over(id, running)
+  if running.billable ~= '1' or running.owner == WARM or running.user == user then return end
+  if redis.call('EXISTS', 'subs:' .. running.hash) == 1 then return end
+  local cost = tonumber(running.cost)
+  owe(running.user, running.usage_type, -cost)
+  owe(user, running.usage_type, cost)
+  redis.call('HSET', 'job:' .. id, 'user', user)
+  if left[running.usage_type] then left[running.usage_type] = left[running.usage_type] - cost end
+end
+
 local function queue(job, owner, rank)
   local work = job.work
   redis.call('HSET', 'job:' .. job.id, 'hash', work.hash, 'user', user, 'owner', owner, 'rank', rank, 'attempts', 0,
@@ -84,7 +95,7 @@ local function answer(job, place)
   if cached then return cached end
   if redis.call('GET', 'outcome:' .. work.hash) == 's' then return 's' end
   local running = redis.call('GET', 'inflight:' .. work.hash)
-  local other = running and load(running, 'model', 'owner', 'user')
+  local other = running and load(running, 'model', 'owner', 'user', 'usage_type', 'cost', 'billable')
   local no, one
   if not (other and is_accepted(job, other)) then
     no = cannot_pay(job)
@@ -95,7 +106,10 @@ local function answer(job, place)
 
   local rank_base = job.priority * 1e14
   if other then
-    if job.member ~= '' then redis.call('SADD', 'subs:' .. work.hash, job.member) end
+    if job.member ~= '' then
+      if job.billable then take_over(running, other) end
+      redis.call('SADD', 'subs:' .. work.hash, job.member)
+    end
     taken = taken + (one or 0)
     move_up(running, other, rank_base)
     return 'j'
