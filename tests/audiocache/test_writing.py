@@ -87,6 +87,14 @@ def test_more_touches_than_a_statement_takes_variables_are_applied(store, clock)
     assert {last_access(store, one) for one in many} == {later}
 
 
+def test_one_statement_for_all_touches_would_fail(tamper):
+    """Shows what the test above is about: the limit is 32,766 as SQLite comes, and 250,000 in the wheel."""
+    marks = ",".join("?" * 250_001)
+
+    with pytest.raises(sqlite3.OperationalError, match="too many SQL variables"):
+        tamper(f"UPDATE entry SET last_access = 0 WHERE key IN ({marks})", *[b""] * 250_001)
+
+
 def test_orders_for_what_is_absent_are_no_trouble(store):
     absent = sound("absent")
 
