@@ -10,17 +10,19 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client as Browser
+from django.utils import timezone
 
 from billing.models import LedgerEntry
 from billing.services import record_usage
 from config import caching
 from tests.billing.usage import make_event, publish, used
+from tests.waiting import async_wait_until
 from tests.yapit.browsing import Client, own_page, with_key
 from tests.yapit.listeners import PAGE, Listener
-from tests.yapit.making import make_document, make_user, make_voice
-from yapit import accounts, bells, identity, keys
+from tests.yapit.making import make_document, make_user, make_variant, make_voice
+from yapit import accounts, bells, identity, keys, leaderboard
 from yapit.errors import AccountKept
-from yapit.models import Playback, Preferences, Voice
+from yapit.models import BlockVariant, Playback, Preferences, Voice
 from yapit.offload import offload
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -134,6 +136,53 @@ def test_usage_that_was_still_on_its_way_is_charged_all_the_same(redis):
     assert used(ann.pk) == 42
     assert LedgerEntry.objects.filter(user_id=ann.pk).count() == 2
     assert not redis.exists("dead:billing")
+
+
+async def test_what_was_shared_is_gone_for_everybody(async_redis):
+    ann, made = await offload(lambda: (make_user("ann"), keys.create_key(make_user(), "laptop")))
+    document = await offload(lambda: make_document(ann, "Ann's.", is_public=True))
+    paths = [f"/v1/documents/{document.pk}{part}" for part in ("", "/blocks", "/sections")]
+    reader = with_key(made.token)
+    await caching.listen().subscribed()
+    assert [(await reader.send("GET", path)).status_code for path in paths] == [200] * 3
+
+    await offload(accounts.delete_account, ann.pk)
+
+    async def is_gone():
+        return [(await reader.send("GET", path)).status_code for path in paths] == [404] * 3
+
+    await async_wait_until(is_gone, timeout=15)  # half of the time for which they are kept
+
+
+def test_the_leaderboard_keeps_its_counts_and_forgets_the_title():
+    ann = make_user("ann")
+    document = make_document(ann, "Ann's.", title="Ann's title", is_public=True)
+    make_voice("aria")
+    for user in (ann, *(make_user() for _ in range(leaderboard.FEWEST_LISTENERS))):
+        Playback.objects.create(user=user, document=document, block_idx=0, played_at=timezone.now())
+        record_usage([make_event(user.pk, 7, voice="aria", document=document.pk)])
+    assert shown() == {"Ann's title", "aria"}
+
+    accounts.delete_account(ann.pk)
+
+    assert shown() == {"aria"}
+
+
+def shown():
+    rows = [json.loads(row) for day in leaderboard.recent() for row in day.rows]
+    return {row.get("voice") or row["title"] for row in rows}
+
+
+def test_what_was_spoken_stays_for_others_who_hear_the_same(redis):
+    ann = make_user("ann")
+    make_document(ann, "The same words.")
+    make_variant("a" * 64)
+    redis.set(f"audio:{'a' * 64}", b"the sound of them")
+
+    accounts.delete_account(ann.pk)
+
+    assert redis.get(f"audio:{'a' * 64}") == b"the sound of them"
+    assert BlockVariant.objects.filter(pk="a" * 64).exists()
 
 
 # --- Who may ----------------------------------------------------------------------------------------------
