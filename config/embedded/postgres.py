@@ -3,6 +3,7 @@
 PostgreSQL refuses to be root, so as root it runs as another user, out of a home which that user can reach.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -24,6 +25,7 @@ from config.embedded.program import Account, CannotRun, Program, free_port, stop
 Launch = Callable[[Program], "subprocess.Popen[bytes]"]
 
 ATTEMPTS = 5
+STATUS_LINE = 7  # of postmaster.pid
 READY_SECONDS = 90.0  # recovery after a crash comes first
 MAJOR = "18"
 NAME = "yapit"  # of the database and of the role that owns it
@@ -166,13 +168,20 @@ class PostgresServer:
     def _answers(self, process: "subprocess.Popen[bytes]") -> bool:
         deadline = time.monotonic() + READY_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
-            try:
-                self._connect().close()
-            except psycopg.OperationalError:  # not listening yet, or recovering
-                time.sleep(0.02)
-            else:
-                return True
+            if self._says_ready():
+                with contextlib.suppress(psycopg.OperationalError):  # that was said by one that was killed
+                    self._connect().close()
+                    return True
+            time.sleep(0.02)
         return False
+
+    def _says_ready(self) -> bool:
+        """Who connects before has it log FATAL lines, which frighten those who read along."""
+        try:
+            about = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(about) > STATUS_LINE and about[STATUS_LINE].strip() == "ready"
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
