@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 WRONG = metrics.counter("audiocache_wrong", "Entries whose bytes are not what they should be", ["alias"])
 
 AT_ONCE = 500  # hashes in one statement
+WHOLE = "SELECT key, meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key"
 
 
 class Found(NamedTuple):
@@ -70,13 +71,17 @@ class AudioStore:
 
     def get(self, hash_hex: str) -> Found | None:
         """The audio, its checksum verified. What proves wrong is reported and not there."""
-        for meta, sha256, data in self._rows(
-            "SELECT meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key = ?", [hash_hex]
-        ):
-            if is_whole(meta, sha256, data):
-                return Found(meta, data)
-            self._wrong([hash_hex])
-        return None
+        rows = self._rows(f"{WHOLE} = ?", [hash_hex])
+        return self._verified(*rows[0]) if rows else None
+
+    def get_many(self, hashes: Sequence[str]) -> dict[str, Found]:
+        """The same for each of those that are there. All of it is in memory at once."""
+        found: dict[str, Found] = {}
+        for some in _parts(hashes):
+            for row in self._rows(f"{WHOLE} IN ({_marks(some)})", some):
+                if audio := self._verified(*row):
+                    found[row[0].hex()] = audio
+        return found
 
     def header(self, hash_hex: str) -> bytes | None:
         return self.headers([hash_hex]).get(hash_hex)
@@ -161,14 +166,16 @@ class AudioStore:
 
     def _rows_of(self, columns: str, hashes: Sequence[str], least_age: int = 1) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
-        for start in range(0, len(hashes), AT_ONCE):
-            some = hashes[start : start + AT_ONCE]
-            marks = ",".join("?" * len(some))
-            rows += self._rows(
-                f"SELECT {columns} FROM entry WHERE key IN ({marks}) AND last_access >= {least_age}",  # noqa: S608
-                some,
-            )
+        for some in _parts(hashes):
+            which = f"key IN ({_marks(some)}) AND last_access >= {least_age}"
+            rows += self._rows(f"SELECT {columns} FROM entry WHERE {which}", some)  # noqa: S608
         return rows
+
+    def _verified(self, key: bytes, meta: bytes, sha256: bytes, data: bytes | None) -> Found | None:
+        if data is not None and is_whole(meta, sha256, data):
+            return Found(meta, data)
+        self._wrong([key.hex()])
+        return None
 
     def _rows(self, sql: str, hashes: Sequence[str]) -> list[Any]:
         try:
@@ -182,6 +189,14 @@ class AudioStore:
         logger.error("%s: damaged and counted as absent: %s", self.alias, ", ".join(hashes))
         for hash_hex in hashes:
             self._report_wrong(hash_hex)
+
+
+def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (hashes[start : start + AT_ONCE] for start in range(0, len(hashes), AT_ONCE))
+
+
+def _marks(hashes: Sequence[str]) -> str:
+    return ",".join("?" * len(hashes))
 
 
 @cache

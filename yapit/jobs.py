@@ -26,6 +26,7 @@ REAP_BATCH = 200
 UPLOAD_SECONDS = 600  # longer than stored audio is kept, or a full Redis would drop it first
 
 REAPED = metrics.counter("jobs_reaped", "Jobs whose worker went silent")
+REFUSED = metrics.counter("jobs_refused", "Blocks that were not queued, by the reason", ["reason"])
 
 
 LOOK, ENQUEUE, CANCEL = script("look", "limits"), script("enqueue", "limits"), script("cancel")
@@ -202,9 +203,13 @@ class Enqueued:
 async def enqueue(link: Link, user_id: int, asked: Sequence[Asked], ceilings: Mapping[str, int]) -> Enqueued:
     """One round trip. A Redis without room refuses with `busy`."""
     try:
-        return Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings)))
+        enqueued = Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings)))
     except OutOfMemoryError:
-        return Enqueued([Answer(State.REFUSED, b"busy")] * len(asked))
+        enqueued = Enqueued([Answer(State.REFUSED, b"busy")] * len(asked))
+    for answer in enqueued.answers:
+        if answer.state is State.REFUSED:
+            REFUSED.labels(answer.detail.decode()).inc()
+    return enqueued
 
 
 async def cancel(link: Link, waiting: Sequence[tuple[str, str]]) -> None:

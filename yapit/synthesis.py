@@ -18,6 +18,8 @@ from yapit.jobs import Work
 
 # SQLite reads only: nothing that waits for PostgreSQL may sit in front of them.
 _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kept-headers")
+# And no large audio in front of a question whether there is any.
+_audio_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="kept-audio")
 
 Resolved = tuple[SpokenAs, Mapping[int, Work]]
 
@@ -79,7 +81,8 @@ async def audio_of(link: Link, variant: str) -> tuple[blob.Header, bytes | memor
     if value is not None:
         with contextlib.suppress(blob.BadBlob):  # the persister finds it, too, and has it made again
             return blob.split(value)
-    found = await asyncio.get_running_loop().run_in_executor(_readers, store_for("audio").get, variant)
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(_audio_readers, store_for("audio").get, variant)
     return (blob.header_of(found.header), found.audio) if found else None
 
 

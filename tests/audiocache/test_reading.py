@@ -29,6 +29,18 @@ def test_what_was_not_stored_is_a_miss(store):
     assert not store.exists(absent)
 
 
+def test_many_are_read_at_once_each_verified(open_store, tamper):
+    reported, (one, bad, absent, *more) = [], sounds(600, size=20)
+    store = open_store(writer=True, report_wrong=reported.append)
+    store.write_batch([one.put, bad.put, *(each.put for each in more)], [])
+    tamper("UPDATE entry SET sha256 = zeroblob(32) WHERE key = ?", bad.key)
+
+    found = store.get_many([one.hash, bad.hash, absent.hash, *(each.hash for each in more)])
+
+    assert found == {each.hash: (each.header, each.audio) for each in (one, *more)}
+    assert reported == [bad.hash]
+
+
 def test_many_are_looked_up_at_once(store):
     there = sounds(1200, size=10)
     store.write_batch([one.put for one in there], [])

@@ -8,6 +8,7 @@ from redis.exceptions import OutOfMemoryError
 from audiocache import blob
 from billing.events import UsageEvent
 from config import scripts
+from config.redis_link import Link
 from config.streams import MAX_DELIVERIES
 from tests.yapit.jobbing import (
     at_rest,
@@ -22,7 +23,7 @@ from tests.yapit.jobbing import (
     speak_all,
 )
 from yapit import jobs
-from yapit.jobs import Priority, State
+from yapit.jobs import Asked, Priority, State
 from yapit.results import ResultConsumer
 
 WORK = make_work()
@@ -211,6 +212,21 @@ def test_too_much_unpersisted_audio_refuses_new_work_and_recovers(redis, setting
     redis.set("unpersisted", 0)
 
     assert enqueue(redis, WORK).state is State.QUEUED
+
+
+async def test_refusals_are_counted_by_their_reason(async_redis, settings):
+    await async_redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
+    busy = jobs.REFUSED.labels("busy")
+    before = busy._value.get()
+    link = Link(settings.REDIS_URL)
+
+    await jobs.enqueue(link, 1, [Asked(WORK)] * 3, {})
+    assert busy._value.get() == before + 3
+
+    await async_redis.delete("unpersisted")
+    await jobs.enqueue(link, 1, [Asked(WORK)], {})
+    assert busy._value.get() == before + 3
+    await link.close()
 
 
 def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
