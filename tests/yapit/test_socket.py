@@ -72,6 +72,17 @@ async def test_odd_indices_are_skipped_and_doubles_answered_once(document):
         assert await one.is_quiet()
 
 
+async def test_who_asks_for_nothing_that_is_there_is_answered_and_served_on(document):
+    async with listener() as one:
+        await one.ask(document)
+        await one.send(type="cursor_moved", document_id=str(document.pk), cursor=10**30)
+        await one.ask(document, 99)
+        await one.ask(document, 1)
+
+        assert [brief(frame)[1:3] for frame in await one.frames(2)] == [(99, "skipped"), (1, "queued")]
+        assert await one.is_quiet()
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
