@@ -15,7 +15,7 @@ import pytest
 from tests.audiocache.files import MANAGE
 from tests.audiocache.looking import totals_by_counting
 from tests.audiocache.sounds import sound
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", "220"))
@@ -54,7 +54,7 @@ class Nursery:
 
     def close(self) -> None:
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(PROCESS_PATIENCE)
         self.process.stdout.close()
 
 

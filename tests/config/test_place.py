@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError
 from config.place import Place, PlaceTaken
 from config.streams import EX_TEMPFAIL
 from tests.stack import ROOT
-from tests.waiting import wait_until
+from tests.waiting import PROCESS_PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -83,16 +83,16 @@ def test_a_second_process_of_one_name_says_so_and_after_a_kill_the_next_one_runs
         )
 
     first = consumer(tmp_path)
-    wait_until(lambda: is_there(first), 30)
+    wait_until(lambda: is_there(first), PROCESS_PATIENCE)
     second = consumer(tmp_path)
-    _, said = second.communicate(timeout=60)
+    _, said = second.communicate(timeout=PROCESS_PATIENCE)
     first.kill()
     first.communicate()
     third = consumer(tmp_path)
 
-    wait_until(lambda: redis.xinfo_stream("results") and is_there(third), 30)
+    wait_until(lambda: redis.xinfo_stream("results") and is_there(third), PROCESS_PATIENCE)
 
     third.terminate()
-    assert (second.returncode, third.wait(10)) == (EX_TEMPFAIL, 0)
+    assert (second.returncode, third.wait(PROCESS_PATIENCE)) == (EX_TEMPFAIL, 0)
     assert b"results-7 runs already: give this one another --number" in said
     third.stderr.close()

@@ -6,7 +6,7 @@ from asgiref.testing import ApplicationCommunicator
 from config import caching
 from config.asgi import application
 from config.caching.figures import figures
-from tests.waiting import async_wait_until
+from tests.waiting import PATIENCE, async_wait_until
 from tests.yapit.making import make_user, make_voice
 from yapit import keys
 from yapit.api import discovery, front
@@ -54,9 +54,9 @@ async def ask(path=PATH, query=b"", method="GET", **headers):
     }
     communicator = ApplicationCommunicator(application, scope)
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
-    start = await communicator.receive_output(10)
-    body = (await communicator.receive_output(10)).get("body", b"")
-    await communicator.wait(10)
+    start = await communicator.receive_output(PATIENCE)
+    body = (await communicator.receive_output(PATIENCE)).get("body", b"")
+    await communicator.wait(PATIENCE)
     return start["status"], {name.lower(): value for name, value in start["headers"]}, body
 
 

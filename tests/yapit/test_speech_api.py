@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 
-from tests.waiting import async_wait_until
+from tests.waiting import PATIENCE, async_wait_until
 from tests.yapit.browsing import own_page
 from tests.yapit.jobbing import at_rest, finalize, finish
 from tests.yapit.listeners import fail_all, work_off
@@ -232,11 +232,11 @@ async def test_who_goes_away_stops_waiting(site, redis):
     }
     request = ApplicationCommunicator(application, scope)
     await request.send_input({"type": "http.request", "body": body})
-    await async_wait_until(lambda: redis.keys("job:*"), 15)
+    await async_wait_until(lambda: redis.keys("job:*"))
     await request.send_input({"type": "http.disconnect"})
 
-    await async_wait_until(lambda: at_rest(redis), 15)
-    await request.wait(15)
+    await async_wait_until(lambda: at_rest(redis))
+    await request.wait(PATIENCE)
 
 
 # --- Previews -------------------------------------------------------------------------------------------
