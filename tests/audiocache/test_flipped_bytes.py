@@ -6,7 +6,9 @@ import pytest
 
 from audiocache import store as store_module
 from audiocache.persister import PersistConsumer
+from audiocache.store import AudioStore
 from config.sqlite import sqlite3
+from tests.audiocache.files import copy_files
 from tests.audiocache.sounds import sound
 from yapit.audio_asgi import AudioApplication
 
@@ -38,24 +40,30 @@ def chance():
     return random.Random(SEED)
 
 
-@pytest.fixture
-def many(chance):
-    sizes = [chance.randint(1000, LARGEST) for _ in range(MANY - 1)]
+@pytest.fixture(scope="module")
+def many():
+    sizes = random.Random(SEED).choices(range(1000, LARGEST), k=MANY - 1)
     return [sound(number, size) for number, size in enumerate([*sizes, 3_000_000])]
 
 
-@pytest.fixture
-def damaged(files, open_store, many, chance):
-    """The store in which each of them has another byte than it was given."""
-    writer = open_store(writer=True)
+@pytest.fixture(scope="module")
+def content(many, tmp_path_factory):
+    """A file in which each of them has another byte than it was given."""
+    path = copy_files(tmp_path_factory.mktemp("flipped") / "files") / "audio.sqlite3"
+    writer = AudioStore(path, 10**9)
+    writer.open_writer()
     for start in range(0, MANY, 20):
         writer.write_batch([one.put for one in many[start : start + 20]], [])
     writer.close()  # the log is written back: all bytes are in the file
-    path = files / "audio.sqlite3"
-    content = bytearray(path.read_bytes())
+    content, chance = bytearray(path.read_bytes()), random.Random(SEED)
     for one in many:
         flip(content, one.audio, chance)
-    path.write_bytes(content)
+    return content
+
+
+@pytest.fixture
+def damaged(content, files, open_store):
+    (files / "audio.sqlite3").write_bytes(content)
     reported = []
     store = open_store(report_wrong=reported.append)
     store.reported = reported
