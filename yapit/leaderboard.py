@@ -49,8 +49,8 @@ def recent(today: date | None = None) -> list[Day]:
         rows[row.day].append(row)
     for day in _open_days(today):
         rows[day] = list(_count(day))
-    hidden, titles = _private_voices(), _public_titles(rows.values())
-    return [Day(day, list(_shown(rows[day], hidden, titles))) for day in sorted(rows)]
+    voices, titles = _public_voices(), _public_titles(rows.values())
+    return [Day(day, list(_shown(rows[day], voices, titles))) for day in sorted(rows)]
 
 
 def _open_days(today: date) -> list[date]:
@@ -59,8 +59,9 @@ def _open_days(today: date) -> list[date]:
     return [today] if is_rolled_up else [yesterday, today]
 
 
-def _private_voices() -> set[str]:
-    return set(Voice.objects.exclude(owner=None, approved=True).values_list("slug", flat=True))
+def _public_voices() -> set[str]:
+    """Those that are everyone's now: what is gone may have been somebody's."""
+    return set(Voice.objects.filter(owner=None, approved=True).values_list("slug", flat=True))
 
 
 def _public_titles(days: Iterable[Sequence[LeaderboardRow]]) -> dict[UUID | None, str]:
@@ -70,7 +71,7 @@ def _public_titles(days: Iterable[Sequence[LeaderboardRow]]) -> dict[UUID | None
 
 
 def _shown(
-    rows: Sequence[LeaderboardRow], private_voices: set[str], titles: dict[UUID | None, str]
+    rows: Sequence[LeaderboardRow], voices: set[str], titles: dict[UUID | None, str]
 ) -> Iterator[bytes]:
     for row in rows:
         place = {"day": row.day, "kind": row.kind, "rank": row.rank}
@@ -78,7 +79,7 @@ def _shown(
             if row.document in titles:
                 heard = {"id": row.document, "title": titles[row.document], "listeners": row.listeners}
                 yield _encoder.encode(place | heard)
-        elif row.voice not in private_voices:
+        elif row.voice in voices:
             voice = {"voice": row.voice, "model": row.model, "characters": row.characters}
             yield _encoder.encode(place | voice | {"listeners": row.listeners})
 

@@ -128,8 +128,13 @@ def make_rows() -> tuple[str, str]:
 
     from benchmarks.making import make_accounts, make_document
     from yapit import documents
-    from yapit.models import LeaderboardDay, LeaderboardRow
+    from yapit.models import LeaderboardDay, LeaderboardRow, TTSModel, Voice
 
+    model = TTSModel.objects.get(slug="hibari")
+    Voice.objects.bulk_create(
+        Voice(slug=f"voice-{rank}", name=f"Voice {rank}", model=model, language="en", approved=True)
+        for rank in range(1, 51)
+    )
     today = timezone.now().date()
     for ago in range(1, 5):
         day = today - timedelta(days=ago)

@@ -125,7 +125,7 @@ class TtlResponseCache:
         self._failures: dict[Key, _Failure] = {}
         self._stale_since: dict[Key, float] = {}
         self._lookups = {outcome: LOOKUPS.labels(name, outcome) for outcome in ("hit", "stale", "miss")}
-        STALE_SINCE.labels(name).set(0)
+        STALE_SINCE.labels(name).set_function(lambda: self.stale_since)
         for event in self._follows:
             subscribe(event, lambda _: self.flush(), missed=self.flush)
         if kind is not None:
@@ -143,7 +143,10 @@ class TtlResponseCache:
     @property
     def stale_since(self) -> float:
         """Unix time; 0: nothing is stale for want of a build that succeeds."""
-        return min(self._stale_since.values(), default=0.0)
+        for key in list(self._stale_since):
+            if self._bodies.peek(key) is None:  # nobody is served that any more, nor may ever ask again
+                self._stale_since.pop(key, None)
+        return min(list(self._stale_since.values()), default=0.0)
 
     async def get(self, key: Key, build: Build) -> Body:
         """Raises what the build raised where there is nothing to fall back to: to all who waited for it."""
@@ -189,7 +192,6 @@ class TtlResponseCache:
         for remembered in (self._failures, self._stale_since):
             for key in [key for key in list(remembered) if is_forgotten(key)]:
                 remembered.pop(key, None)
-        self._export()
 
     # --- Building ---------------------------------------------------------------------------------------
 
@@ -208,14 +210,12 @@ class TtlResponseCache:
         except self._refusals:
             self._bodies.drop(key)
             self._stale_since.pop(key, None)
-            self._export()
             raise
         except Exception as error:  # whatever the builder raised: an older body is better than any of it
             return self._entry(key, self._fall_back(key, error))
         if built.retry_at == 0.0:
             self._failures.pop(key, None)
             self._stale_since.pop(key, None)
-            self._export()
         return self._entry(key, built)
 
     async def _obtain(self, key: Key, build: Build) -> _Built:
@@ -309,7 +309,6 @@ class TtlResponseCache:
             raise error
         logger.warning("The cache %s serves what it has: %s", self.name, type(error).__name__)
         self._stale_since.setdefault(key, time.time() - (now - built.fresh_until))
-        self._export()
         return replace(built, retry_at=now + self._gate_seconds)
 
     def _remember_failure(self, key: Key, error: Exception, now: float) -> None:
@@ -324,9 +323,6 @@ class TtlResponseCache:
     def _entry(self, key: Key, built: _Built) -> Entry[_Built]:
         size = ENTRY_BYTES + sum(map(len, key)) + len(built.body.data)
         return Entry(built, built.fresh_until + self._grace_seconds, size)
-
-    def _export(self) -> None:
-        STALE_SINCE.labels(self.name).set(self.stale_since)
 
 
 class _Bodies(Memory[Key, _Built]):

@@ -1,8 +1,11 @@
 """What is served from caches: entity tags, 304, who may keep it, and that a change shows at once."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Pages
+from django.utils import timezone
 
 from config import caching
 from tests.waiting import async_wait_until
@@ -66,6 +69,17 @@ async def test_other_tags_get_the_body(tags):
     answer = await known(Client(), "/v1/models", tags)
 
     assert (answer.status_code, answer.json()["data"][0]["id"]) == (200, "bell")
+
+
+@pytest.mark.parametrize("path", [*LISTS, "/v1/leaderboard/recent"])
+async def test_a_body_says_nothing_that_is_only_true_now(path, monkeypatch):
+    await offload(make_voice, "aria")
+    first, now = await Client().get(path), timezone.now
+    caching.flush_all()
+    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(minutes=3))
+    later = await Client().get(path)
+
+    assert (later.content, later["ETag"]) == (first.content, first["ETag"])
 
 
 async def test_everyones_lists_may_be_kept_by_everybody_for_a_while():

@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.exceptions import RedisError
 
 from config import caching
 from config.caching.memory import INVALIDATIONS, LOOKUPS, REBUILDS
-from config.caching.response import FAILURES, STALE_SINCE, Body
+from config.caching.response import FAILURES, Body
 from tests.config.caching.crowds import Gate, LeaderFetches, NoGeneration, Source
 from tests.waiting import async_wait_until
 
@@ -138,18 +139,31 @@ async def test_a_builder_that_fails_is_asked_once_in_each_interval(cache, clock,
 
 
 async def test_since_when_it_is_stale_is_told_until_it_is_not(cache, clock):
-    since = STALE_SINCE.labels("tested")._value
+    def since():
+        return REGISTRY.get_sample_value("yapit_cache_stale_since", {"cache": "tested"})
+
     await cache.get(KEY, Source(b"old").afetch)
     clock.pass_(31)
     before = count(FAILURES)
     await cache.get(KEY, Source(LookupError()).afetch)
     await async_wait_until(lambda: cache._bodies.under_way == 0)
-    assert since.get() > 0
-    assert (count(FAILURES), cache.stale_since) == (before + 1, since.get())
+    assert since() > 0
+    assert (count(FAILURES), cache.stale_since) == (before + 1, since())
 
     clock.pass_(6)
     await cache.get(KEY, Source(b"new").afetch)
-    await async_wait_until(lambda: since.get() == 0)
+    await async_wait_until(lambda: since() == 0)
+
+
+async def test_a_body_that_nobody_asks_for_any_more_is_not_told_to_be_stale_for_ever(cache, clock):
+    await cache.get(KEY, Source(b"old").afetch)
+    clock.pass_(31)
+    await cache.get(KEY, Source(LookupError()).afetch)
+    await async_wait_until(lambda: cache.stale_since > 0)
+
+    clock.pass_(600)
+
+    assert cache.stale_since == 0
 
 
 async def test_no_body_is_served_after_its_grace_time(cache, clock):
