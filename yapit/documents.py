@@ -15,6 +15,7 @@ from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from config.prepared import Prepared
 from yapit import changes, text
 from yapit.errors import DocumentMissing, DocumentRefused
 from yapit.models import Block, Document, Playback, Section
@@ -134,14 +135,7 @@ def readable(document_id: UUID, user_id: int) -> Readable:
 
 def readable_from(document_id: UUID, user_id: int, first: int, last: int) -> tuple[Readable, dict[int, str]]:
     """The same, together with what its blocks from the first to the last say, in one statement."""
-    wanted = Q(blocks__index__gte=first, blocks__index__lte=last)
-    rows = list(
-        _readable(user_id)
-        .filter(pk=document_id)
-        .annotate(wanted=FilteredRelation("blocks", condition=wanted))
-        .order_by()
-        .values_list("owner_id", "block_count", "wanted__index", "wanted__text")
-    )
+    rows = _OPENED(document_id, user_id, first, last)
     if not rows:
         raise _missing()
     return Readable(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
@@ -188,6 +182,20 @@ def page_of_sections(document_id: UUID, user_id: int, offset: int, limit: int) -
 
 def _readable(user_id: int) -> QuerySet[Document]:
     return Document.objects.filter(Q(owner_id=user_id) | Q(is_public=True))
+
+
+def _opened(document_id: UUID, user_id: int, first: int, last: int) -> QuerySet[Any, Any]:
+    wanted = Q(blocks__index__gte=first, blocks__index__lte=last)
+    return (
+        _readable(user_id)
+        .filter(pk=document_id)
+        .annotate(wanted=FilteredRelation("blocks", condition=wanted))
+        .order_by()
+        .values_list("owner_id", "block_count", "wanted__index", "wanted__text")
+    )
+
+
+_OPENED = Prepared(_opened, UUID(int=1), 2, 3, 4)
 
 
 def _skeleton(document_id: UUID, user_id: int) -> Document:

@@ -26,7 +26,6 @@ from config import redis as redis_clients
 from yapit import changes, credentials, keys, origins, proof, tickets
 from yapit.credentials import Headers, Scope
 from yapit.errors import CannotCheck, NotAuthenticated
-from yapit.models import ApiKey
 from yapit.offload import offload
 from yapit.proof import LOCAL_USERNAME, Identity
 
@@ -63,7 +62,7 @@ _known: caching.MemoryCache[bytes, _Held] = caching.MemoryCache(
     lifetime=lambda held: held.seconds,
 )
 # A cache of its own, for nothing but refusals: whoever tries keys would fill the other.
-_refused: caching.MemoryCache[bytes, ApiKey | None] = caching.MemoryCache(
+_refused: caching.MemoryCache[bytes, proof.HeldKey | None] = caching.MemoryCache(
     "refused keys",
     max_bytes=REMEMBERED_BYTES // 2,
     seconds=REFUSED_SECONDS,
@@ -226,11 +225,11 @@ def _seconds_left(expires_at: datetime | None) -> float:
 # --- Last used ------------------------------------------------------------------------------------------
 
 
-def _note_used_later(key: ApiKey) -> None:
+def _note_used_later(key: proof.HeldKey) -> None:
     """Beside the request, which does not wait for it."""
     if proof.is_use_noted(key):
         return
-    task = asyncio.create_task(_note_used(key.pk))
+    task = asyncio.create_task(_note_used(key.id))
     _background.add(task)  # or it could be collected before it ran
     task.add_done_callback(_background.discard)
 

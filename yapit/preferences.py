@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from config import caching
+from config.prepared import Prepared
 from yapit import changes
 from yapit.models import Preferences
 from yapit.offload import offload
@@ -62,10 +63,15 @@ def change(user_id: int, fields: dict[str, Any]) -> Chosen:
     return _of_row([getattr(row, column) for column in COLUMNS])
 
 
+_CHOSEN = Prepared(lambda user_id: Preferences.objects.filter(user_id=user_id).values_list(*COLUMNS), 2)
+
+
 def _read(user_id: int) -> Chosen:
-    row = Preferences.objects.filter(user_id=user_id).values_list(*COLUMNS).first()
+    rows = _CHOSEN(user_id)
+    if rows:
+        return _of_row(rows[0])
     defaults = Preferences(user_id=user_id)
-    return _of_row(row or [getattr(defaults, column) for column in COLUMNS])
+    return _of_row([getattr(defaults, column) for column in COLUMNS])
 
 
 def _of_row(row: Any) -> Chosen:

@@ -5,21 +5,26 @@ Everything here blocks. `yapit.identity` asks it from a thread, and remembers wh
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.contrib.auth import get_user, get_user_model
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from config.prepared import Prepared
 from yapit import changes, keys
 from yapit.models import ApiKey
 
 LOCAL_USERNAME = "local"
 LAST_USED_SECONDS = 60.0
+NOTE_USED = """
+UPDATE yapit_apikey SET last_used = %s WHERE id = %s AND (last_used IS NULL OR last_used < %s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,28 @@ class Identity:
         return event in (f"{changes.ACCOUNT}{self.user_id}", f"{changes.KEY}{self.api_key_id}")
 
 
-def find_key(token: str) -> ApiKey | None:
-    """With its account; None: it does not hold."""
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """One that held when it was looked up."""
+
+    id: str
+    user_id: int
+    username: str
+    expires_at: datetime | None
+    last_used: datetime | None
+    digest: str = field(repr=False)
+
+
+def find_key(token: str) -> HeldKey | None:
+    """None: it does not hold."""
     key_id = keys.public_id(token)
-    if key_id is None:
-        return None
-    key = _holding_keys().filter(pk=key_id).select_related("user").first()
-    return key if key and keys.matches(key, token) else None
+    rows = _HELD(key_id, timezone.now()) if key_id else []
+    found = HeldKey(*rows[0]) if rows else None
+    return found if found and keys.matches(found.digest, token) else None
 
 
-def identity_of(key: ApiKey) -> Identity:
-    return Identity(key.user_id, key.user.get_username(), key.pk, "key")
+def identity_of(key: HeldKey) -> Identity:
+    return Identity(key.user_id, key.username, key.id, "key")
 
 
 def identify_session(session_key: str) -> Identity | None:
@@ -76,17 +92,26 @@ def lost(identities: Collection[Identity]) -> frozenset[Identity]:
 def note_used(key_id: str) -> None:
     """At most once in a minute, however many processes see the key."""
     now = timezone.now()
-    stale = Q(last_used=None) | Q(last_used__lt=now - timedelta(seconds=LAST_USED_SECONDS))
-    ApiKey.objects.filter(stale, pk=key_id).update(last_used=now)
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE_USED, [now, key_id, now - timedelta(seconds=LAST_USED_SECONDS)])
 
 
-def is_use_noted(key: ApiKey) -> bool:
+def is_use_noted(key: HeldKey) -> bool:
     return key.last_used is not None and timezone.now() - key.last_used < timedelta(seconds=LAST_USED_SECONDS)
 
 
-def _holding_keys() -> QuerySet[ApiKey]:
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+def _holding_keys(now: datetime | None = None) -> QuerySet[ApiKey]:
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=now or timezone.now())
     return ApiKey.objects.filter(unexpired, revoked_at=None, user__is_active=True)
+
+
+def _held(key_id: str, now: datetime) -> QuerySet[Any, Any]:
+    account = f"user__{get_user_model().USERNAME_FIELD}"
+    columns = ("id", "user_id", account, "expires_at", "last_used", "digest")
+    return _holding_keys(now).filter(pk=key_id).order_by().values_list(*columns)
+
+
+_HELD = Prepared(_held, "an id", datetime.max.replace(tzinfo=UTC))
 
 
 def _holds(identity: Identity, held_keys: set[str]) -> bool:

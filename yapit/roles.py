@@ -7,6 +7,7 @@ from functools import partial
 from django.db import transaction
 
 from config import caching
+from config.prepared import Prepared
 from yapit import changes
 from yapit.models import Profile
 from yapit.offload import offload
@@ -72,6 +73,11 @@ def _set_testers(user_ids: list[int], *, is_tester: bool) -> None:
     changes.access_changed(*user_ids)
 
 
+_ROLES = Prepared(
+    lambda user_id: Profile.objects.filter(user_id=user_id).values_list("is_tester", "is_reviewer"), 2
+)
+
+
 def _read(user_id: int) -> Roles:
-    row = Profile.objects.filter(user_id=user_id).values_list("is_tester", "is_reviewer").first()
-    return Roles(*row) if row else NOBODY
+    rows = _ROLES(user_id)
+    return Roles(*rows[0]) if rows else NOBODY

@@ -12,6 +12,7 @@ import msgspec
 from django.db.models import Q, QuerySet
 
 from config import caching
+from config.prepared import Prepared
 from yapit import changes, roles
 from yapit.models import TTSModel, Voice
 from yapit.offload import offload
@@ -176,11 +177,31 @@ def _own(user_id: int | None, found: Roles) -> Q:
     return own
 
 
+def _beside(found: Roles, user_id: int | None) -> QuerySet[Voice]:
+    """What this account may use and not everybody."""
+    return visible(user_id, found).exclude(_everyones())
+
+
+def _numbers_beside(found: Roles, user_id: int | None) -> QuerySet[Voice, tuple[int]]:
+    return _beside(found, user_id).order_by().values_list("pk")
+
+
+_BESIDE = {
+    found: Prepared(partial(_numbers_beside, found), 2)
+    for found in (Roles(bool(kind & 1), bool(kind & 2)) for kind in range(4))
+}
+
+
 def _read(whose: _Whose) -> Slice:
     user_id, is_tester, is_reviewer = whose
-    voices = visible(user_id, Roles(is_tester, is_reviewer))
-    if user_id is not None:
-        voices = voices.exclude(_everyones())
+    if user_id is None:
+        return _slice(visible(None))
+    found = Roles(is_tester, is_reviewer)
+    # Nearly nobody has any, and everybody is asked for them.
+    return _slice(_beside(found, user_id)) if _BESIDE[found](user_id) else Slice({})
+
+
+def _slice(voices: Iterable[Voice]) -> Slice:
     return Slice({offer.slug: offer for offer in _offers(voices)})
 
 
