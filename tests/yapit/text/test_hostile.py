@@ -1,8 +1,11 @@
 """Half a million characters of malice cost in proportion to their number, not to its square."""
 
 import sys
+import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from yapit.text import to_blocks
 from yapit.text.splitting import LIMIT
@@ -35,7 +38,47 @@ UNITS = [
     "|a",
     "<yap-show>\n\n",
     "> [!x] a\n\n",
+    # The dearest that were found by chance.
+    "![<yap-cap>@http://,",
+    "![</yap-show>e.g.",
+    "[^ &<yap-speak>~~",
 ]
+PARTS = [
+    *UNITS,
+    "]",
+    "](",
+    "]: ",
+    "_",
+    "~~",
+    "``",
+    "\\",
+    "&#",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "https://x.y/",
+    "www.",
+    "@",
+]
+PARTS += [
+    "    ",
+    "\t",
+    "\n\n",
+    "\r",
+    "\u2028",
+    "\xad",
+    "|---",
+    "===",
+    "~~~",
+    "data:",
+    "Mr.",
+    "e.g.",
+    "🙂",
+    "้",
+    "。",
+    "…",
+]
+CPU_SECONDS = 10.0  # for a twentieth of the longest text; most take a hundredth of this
 
 
 def calls_for(source):
@@ -67,6 +110,19 @@ def test_the_longest_text_of_anything_ends_in_blocks(unit):
     document = to_blocks((unit * SIZE)[:SIZE])
 
     assert all(0 < len(block) <= LIMIT for block in document.blocks)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join), st.booleans())
+def test_no_pattern_meets_a_text_that_it_cannot_be_done_with(unit, markdown):
+    """Counted calls do not show what happens inside a regular expression; the clock of this thread does."""
+    source = (unit * (SIZE // 20))[: SIZE // 20]
+
+    begun = time.thread_time()
+    to_blocks(source, markdown=markdown)
+
+    assert time.thread_time() - begun < CPU_SECONDS
 
 
 @pytest.mark.parametrize("opening", ["> ", "- ", "> - ", "1. "])
