@@ -5,55 +5,20 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
 
-from tests.waiting import PATIENCE, async_wait_until
-from tests.yapit.browsing import own_page
+from tests.waiting import async_wait_until
+from tests.yapit.asking import error_of, speaking_site, synthesize, while_somebody_works
 from tests.yapit.jobbing import at_rest, finalize, finish
-from tests.yapit.listeners import fail_all, work_off
-from tests.yapit.making import make_model, make_user, make_voice
-from yapit import bells, catalog, identity, jobs, previews
-from yapit.offload import offload
+from tests.yapit.listeners import fail_all
+from yapit import bells, jobs, previews
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 async def site(async_redis, settings):
-    """The page of the single user, and a voice to speak."""
-    settings.MIDDLEWARE = settings.API_MIDDLEWARE  # as yapit.api.handler has it: others would hold a thread
-    settings.DEFAULT_MODEL = "tone"
-    settings.RESYNC_SECONDS = 0.2
-    settings.SYNTHESIZE_TIMEOUT = 20.0
-    catalog.forget()
-    identity.forget()
-    await offload(make_voices)
-    yield own_page()
-    await bells.tower().close()
-
-
-def make_voices():
-    make_user("local")
-    make_voice("sine", model=make_model("tone"), language="de-AT")
-
-
-async def while_somebody_works(redis, request, work=work_off):
-    """The answer to a request that needs a worker."""
-    asking = asyncio.ensure_future(request)
-    while not asking.done():
-        await work(redis)
-        await asyncio.sleep(0.01)
-    return await asking
-
-
-def error_of(answer):
-    return answer.status_code, answer.json()["error"]["code"]
-
-
-async def synthesize(site, text="Hello there.", accept="*/*", **more):
-    return await site.post(
-        "/v1/synthesize", {"text": text, **more}, content_type="application/json", headers={"accept": accept}
-    )
+    async with speaking_site(settings) as page:
+        yield page
 
 
 async def test_a_text_becomes_audio_in_one_request(site, redis):
@@ -216,27 +181,6 @@ async def test_a_bell_that_is_lost_costs_a_moment(site, redis, monkeypatch):
     answer = await while_somebody_works(redis, synthesize(site))
 
     assert answer.status_code == 200
-
-
-async def test_who_goes_away_stops_waiting(site, redis):
-    from config.asgi import application
-
-    body = json.dumps({"text": "Hello there."}).encode()
-    headers = {"host": "localhost", "origin": "http://localhost", "content-type": "application/json"}
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/v1/synthesize",
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }
-    request = ApplicationCommunicator(application, scope)
-    await request.send_input({"type": "http.request", "body": body})
-    await async_wait_until(lambda: redis.keys("job:*"))
-    await request.send_input({"type": "http.disconnect"})
-
-    await async_wait_until(lambda: at_rest(redis))
-    await request.wait(PATIENCE)
 
 
 # --- Previews -------------------------------------------------------------------------------------------
