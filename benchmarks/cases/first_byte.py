@@ -1,7 +1,6 @@
 """From `synthesize` on an open WebSocket to the first byte of audio over HTTP: hibari, nothing cached."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -9,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
-from yapit.client.thin import ThinSocket
-from yapit.client.thin_http import ThinHttp
 from yapit.engines.hibari import HibariEngine
+from yapit.load import Listener, Manner, play
 
 CHARACTERS = 80
 WARM = 5  # requests that do not count
 TARGET_MS = 150
+ONE_BY_ONE = Manner(speed=10_000, ahead=0, fetch=True)  # the next as soon as one is there
 
 
 @benchmark("first_byte")
@@ -29,8 +28,11 @@ def first_byte(size: Size) -> Iterator[Figure]:
         account = make_accounts(1)[0]
         document_id = make_document(account, sentences)
         stack.start_all("hibari")
-        asking = ask_one_by_one(stack.url, account.token, document_id, len(sentences))
-        waits = asyncio.run(asking)[WARM:]
+        listener = Listener(account.token, document_id, len(sentences))
+        played = asyncio.run(play(stack.url, [listener], ONE_BY_ONE))
+    if played.errors:
+        raise RuntimeError(f"not spoken: {played.errors}")
+    waits = played.heard[WARM:]
     alone = engine_alone(sentences)[WARM:]
     for percent in (50, 95):
         yield Figure(
@@ -41,34 +43,6 @@ def first_byte(size: Size) -> Iterator[Figure]:
             target=TARGET_MS if percent == 50 else None,
             limit=percentile(alone, percent) * 1000,
         )
-
-
-async def ask_one_by_one(url: str, token: str, document_id: str, count: int) -> list[float]:
-    frames: asyncio.Queue[bytes] = asyncio.Queue()
-    socket = await ThinSocket.open(url, token, lambda text: frames.put_nowait(bytes(text)), _closed)
-    audio = await ThinHttp.open(url, token)
-    waits = []
-    for index in range(count):
-        message = {
-            "type": "synthesize",
-            "document_id": document_id,
-            "block_indices": [index],
-            "priority": "playing",
-        }
-        begun = time.perf_counter()
-        socket.send(json.dumps(message).encode())
-        while (status := json.loads(await frames.get()))["status"] == "queued":
-            pass
-        if status["status"] != "cached":
-            raise RuntimeError(f"not spoken: {status}")
-        waits.append(await audio.get(status["audio_url"]) - begun)
-    await audio.close()
-    await socket.close()
-    return waits
-
-
-def _closed(code: int) -> None:
-    """What is missing then is said by the benchmark's own time limit."""
 
 
 def engine_alone(sentences: Sequence[str]) -> list[float]:

@@ -16,13 +16,13 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
-from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.closed_loop import percentile, redis_command
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack, wait_for_quiet
 from tests.stack import Stack
 from tests.waiting import async_wait_until
+from yapit.client.thin import ThinSocket
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -84,11 +84,14 @@ async def bursts(
     waits: list[float] = []
     pushes: list[float] = []
     async with AsyncExitStack() as ending:
-        sockets = [await ending.enter_async_context(_socket(stack, account)) for _ in range(LISTENERS)]
+        ears = [Ear() for _ in range(LISTENERS)]
+        sockets = [await ThinSocket.open(stack.url, account.token, ear.hear, ear.lost) for ear in ears]
+        for socket_ in sockets:
+            ending.push_async_callback(socket_.close)
         for document in documents:
             claimed = await _everything_asked_for(stack, document, sockets)
             message = _handed_in(stack, claimed)
-            hearing = [asyncio.create_task(_hear(socket)) for socket in sockets]
+            hearing = [ear.begin() for ear in ears]
             begun = time.perf_counter()
             pushes.append(await asyncio.to_thread(_push, stack, message))
             for heard in await asyncio.gather(*hearing):
@@ -97,24 +100,37 @@ async def bursts(
     return waits, pushes
 
 
-def _socket(stack: Stack, account: "Account") -> connect:
-    return connect(
-        stack.socket_url,
-        additional_headers={"Authorization": f"Bearer {account.token}"},
-        compression=None,
-        proxy=None,
-        max_queue=None,
-    )
+class Ear:
+    """When one listener heard of each result."""
+
+    def begin(self) -> "asyncio.Future[list[float]]":
+        self._heard: list[float] = []
+        self._all = asyncio.get_running_loop().create_future()
+        return self._all
+
+    def hear(self, text: memoryview) -> None:
+        status = json.loads(bytes(text))["status"]
+        if status == "queued":
+            return
+        self._heard.append(time.perf_counter())
+        if status != "cached":
+            self.lost(f"not spoken: {status}")
+        elif len(self._heard) == RESULTS:
+            self._all.set_result(self._heard)
+
+    def lost(self, why: object) -> None:
+        if not self._all.done():
+            self._all.set_exception(RuntimeError(f"lost: {why}"))
 
 
 async def _everything_asked_for(
-    stack: Stack, document: str, sockets: Sequence[ClientConnection]
+    stack: Stack, document: str, sockets: Sequence[ThinSocket]
 ) -> list["Claimed"]:
     """The jobs of a new document, all claimed, once every listener waits for every one."""
     for socket_ in sockets:
         for first in range(0, RESULTS, AT_ONCE):
             indices = list(range(first, min(first + AT_ONCE, RESULTS)))
-            await socket_.send(json.dumps(_request(document, indices)))
+            socket_.send(json.dumps(_request(document, indices)).encode())
     with stack.redis as redis:
         claimed: list[Claimed] = []
         await async_wait_until(lambda: _claim_more(redis, claimed) == RESULTS)
@@ -138,17 +154,6 @@ def _request(document: str, indices: Sequence[int]) -> dict[str, object]:
         "model": "tone",
         "voice": "instant",
     }
-
-
-async def _hear(socket_: ClientConnection) -> list[float]:
-    heard: list[float] = []
-    while len(heard) < RESULTS:
-        status = json.loads(await socket_.recv())
-        if status["status"] == "cached":
-            heard.append(time.perf_counter())
-        elif status["status"] != "queued":
-            raise RuntimeError(f"not spoken: {status}")
-    return heard
 
 
 def _handed_in(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
