@@ -11,6 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import NoScriptError, RedisError
 
 from config.redis_link import Link
+from config.wire import Command, Wire, wire_of
 
 Argument = str | bytes | int | float
 
@@ -36,6 +37,15 @@ class Call:
     args: tuple[Argument, ...]
     keys: int
 
+    @property
+    def command(self) -> Command:
+        return ("EVALSHA", self.script.sha, self.keys, *self.args)
+
+    @property
+    def full_command(self) -> Command:
+        """For a server that does not know the script."""
+        return ("EVAL", self.script.text, self.keys, *self.args)
+
     def evalsha(self, client: Any) -> Any:
         return client.evalsha(self.script.sha, self.keys, *self.args)
 
@@ -57,16 +67,16 @@ async def arun(client: AsyncRedis | Link, call: Call) -> Any:
         return await call.eval(client)
 
 
-def run_all(client: Redis, calls: Sequence[Call]) -> list[Any]:
+def run_all(client: Redis | Wire, calls: Sequence[Call]) -> list[Any]:
     """All in one round trip, answers in order. An exception of one call is its answer."""
     if not calls:
         return []
-    with client.pipeline(transaction=False) as pipe:
-        for call in calls:
-            call.evalsha(pipe)
-        answers = pipe.execute(raise_on_error=False)
-    for i in _forgotten(answers):
-        answers[i] = calls[i].eval(client)
+    with wire_of(client) as wire:
+        answers = wire.exchange([call.command for call in calls])
+        if forgotten := _forgotten(answers):
+            again = wire.exchange([calls[i].full_command for i in forgotten])
+            for i, answer in zip(forgotten, again, strict=True):
+                answers[i] = answer
     return answers
 
 

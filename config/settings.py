@@ -217,6 +217,7 @@ BILLING_BATCH_SIZE = env.int("BILLING_BATCH_SIZE", 500)
 PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
 PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 COLD_PAUSE_SECONDS = env.float("COLD_PAUSE_SECONDS", 0.1)  # between batches that are not full
+RESULTS_PAUSE_SECONDS = env.float("RESULTS_PAUSE_SECONDS", 0.002)  # likewise; for these somebody waits
 BILLING_BATCH_HOOKS = ["yapit.variants.record"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 

@@ -19,6 +19,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError
 from config import metrics
 from config.redis_link import Link
 from config.scripts import Call, arun, arun_all, run
+from config.wire import Command, Wire, wire_of
 from yapit.lua import script
 
 FINISHED_SECONDS = 8 * 86400
@@ -258,7 +259,7 @@ def fail_attempt(redis: Redis, job_id: str, worker: str, reason: str) -> None:
     run(redis, RELEASE.call(job_id, worker, 1, settings.MAX_ATTEMPTS, reason))
 
 
-def submit(redis: Redis, job_id: str, worker: str, made: Made, claim_from: str = "") -> HandedIn:
+def submit(redis: Redis | Wire, job_id: str, worker: str, made: Made, claim_from: str = "") -> HandedIn:
     """Hand in, and take the next job of the model `claim_from`: one round trip. To be repeated on `LOST`.
 
     The bytes go ahead of the script, as themselves: through it they would be copied three times. Until it
@@ -273,20 +274,20 @@ def submit(redis: Redis, job_id: str, worker: str, made: Made, claim_from: str =
         claim_from,
         _milliseconds(settings.LEASE_SECONDS),
     )
-    status, *claimed = (
-        _sent(redis, f"up:{job_id}:{worker}", made.blob, call) if made.blob else run(redis, call)
-    )
+    with wire_of(redis) as wire:
+        status, *claimed = _sent(wire, _upload(job_id, worker, made.blob), call)
     return HandedIn(status.decode(), _claimed(claimed))
 
 
-def _sent(redis: Redis, key: str, blob: bytes, call: Call) -> Any:
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.set(key, blob, ex=UPLOAD_SECONDS)
-        call.evalsha(pipe)
-        stored, answer = pipe.execute(raise_on_error=False)
+def _upload(job_id: str, worker: str, blob: bytes) -> list[Command]:
+    return [("SET", f"up:{job_id}:{worker}", blob, "EX", UPLOAD_SECONDS)] if blob else []
+
+
+def _sent(wire: Wire, upload: list[Command], call: Call) -> Any:
+    *stored, answer = wire.exchange([*upload, call.command])
     if isinstance(answer, NoScriptError):
-        answer = call.eval(redis)
-    for each in (answer, stored):
+        [answer] = wire.exchange([call.full_command])
+    for each in (answer, *stored):
         if isinstance(each, Exception):
             raise each
     return answer

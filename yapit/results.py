@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from redis import exceptions as redis_errors
@@ -9,6 +10,7 @@ from redis import exceptions as redis_errors
 from config import metrics
 from config.scripts import run_all
 from config.streams import Entry, Fields, StreamConsumer, UnreadableEntry
+from config.wire import Wire
 from yapit.jobs import FINALIZE
 from yapit.lua import text
 
@@ -28,7 +30,12 @@ class ResultConsumer(StreamConsumer[Result]):
     streams = ("results",)
     group = "results"
     batch_size = 64
+    pause = settings.RESULTS_PAUSE_SECONDS
     follow_up = text("unfinished")  # of a result that is buried; the others' is FINALIZE
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.wire = Wire.to(self.redis)
 
     def parse(self, stream: str, fields: Fields) -> Result:
         try:
@@ -54,7 +61,7 @@ class ResultConsumer(StreamConsumer[Result]):
             )
             for entry in entries
         ]
-        for entry, answer in zip(entries, run_all(self.redis, calls), strict=True):
+        for entry, answer in zip(entries, run_all(self.wire, calls), strict=True):
             if type(answer) is redis_errors.ResponseError:  # of the script itself: the same again next time
                 self._bury(entry.stream, entry.id, entry.fields, str(answer), self.settle_args(entry.event))
             elif isinstance(answer, redis_errors.RedisError):

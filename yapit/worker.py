@@ -15,6 +15,7 @@ from audiocache import blob
 from config import metrics
 from config.logging import bound
 from config.streams import StopFlag
+from config.wire import Wire
 from yapit import jobs
 from yapit.engines import Engine, EngineError, Speech
 from yapit.jobs import Claimed, HandedIn, Made
@@ -53,6 +54,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.lease = Lease(self)
+        self.wire = Wire.to(self.redis)
 
     def run(self) -> None:
         """Until stopped. Redis being away is waited out."""
@@ -61,6 +63,7 @@ class Worker:
             self._work()
         finally:
             self.lease.is_over = True
+            self.wire.close()
 
     def _work(self) -> None:
         delay = 0.0
@@ -128,7 +131,7 @@ class Worker:
         while True:
             try:
                 more = "" if self.stop.is_set else claim_from
-                handed_in = jobs.submit(self.redis, job.id, self.name, made, more)
+                handed_in = jobs.submit(self.wire, job.id, self.name, made, more)
                 if handed_in.status != "LOST":
                     return handed_in
                 logger.warning("Redis had no room for %d bytes of audio", len(made.blob))

@@ -10,6 +10,7 @@ from billing.events import UsageEvent
 from config import scripts
 from config.redis_link import Link
 from config.streams import MAX_DELIVERIES
+from config.wire import wire_of
 from tests.yapit.jobbing import (
     at_rest,
     cancel,
@@ -288,9 +289,9 @@ def test_a_result_that_comes_twice_counts_once(redis):
 def test_audio_whose_worker_died_before_it_was_accepted_expires(redis):
     enqueue(redis, WORK)
     job = claim(redis)
-    call = jobs.SUBMIT.call("of another job", "w", "c", "", 1, "", 1)
 
-    jobs._sent(redis, f"up:{job.id}:w", make_blob(), call)  # as if only the bytes had arrived
+    with wire_of(redis) as wire:  # only the bytes arrive
+        wire.exchange(jobs._upload(job.id, "w", make_blob()))
 
     assert 0 < redis.ttl(f"up:{job.id}:w") <= jobs.UPLOAD_SECONDS
 

@@ -11,6 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from config.streams import StopFlag
+from config.wire import Wire
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
 from tests.yapit.jobbing import claim, enqueue, finalize, look, make_work
@@ -142,27 +143,25 @@ def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
 def test_finished_work_outlives_an_outage_of_redis(redis, worker):
     work = tone_work()
     enqueue(redis, work)
-    worker.redis = Interrupted(redis, times=3)
+    worker.wire = Interrupted(worker.wire, times=3)
 
     worker.run_once()
 
     assert outcome(redis, work).state is State.CACHED
 
 
-class Interrupted:
-    """A client that loses its connection some times before it hands anything in."""
+class Interrupted(Wire):
+    """Loses its connection some times before it hands anything in."""
 
-    def __init__(self, client, times):
-        self.client, self.times = client, times
+    def __init__(self, wire, times):
+        super().__init__(wire._connection)
+        self.times = times
 
-    def pipeline(self, **how):
+    def exchange(self, commands):
         self.times -= 1
         if self.times >= 0:
             raise ConnectionError("gone")
-        return self.client.pipeline(**how)
-
-    def __getattr__(self, name):
-        return getattr(self.client, name)
+        return super().exchange(commands)
 
 
 def test_one_worker_speaks_all_there_is(redis, worker):
