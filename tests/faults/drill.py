@@ -163,9 +163,9 @@ class Drill:
             notes = self.audience.notes
             scene = Scene(notes, redis, database, self.stack.folder / "audio" / "audio.sqlite3")
             stirred = begun
-            while (now := time.monotonic()) < min(begun + patience, stirred + QUIET_SECONDS):
+            while time.monotonic() < min(begun + patience, stirred + QUIET_SECONDS):
                 if under_way := self._under_way(scene):
-                    stirred, self.report.last = now, under_way[0]
+                    stirred, self.report.last = time.monotonic(), under_way[0]  # looking may take long
                 self.watch(0.1)
             self.report.quiet_after = stirred - begun
             self.report.states = notes.states()
