@@ -26,13 +26,13 @@ class RawSocket:
     def __exit__(self, *error):
         self._connecting.__exit__(*error)
 
-    def ask(self, document_id, indices):
+    def ask(self, document_id, indices, **voice):
         self.socket.send(
-            json.dumps({"type": "synthesize", "document_id": document_id, "block_indices": indices})
+            json.dumps({"type": "synthesize", "document_id": document_id, "block_indices": indices, **voice})
         )
 
-    def frame(self):
-        frame = json.loads(self.socket.recv(PROCESS_PATIENCE))
+    def frame(self, timeout=PROCESS_PATIENCE):
+        frame = json.loads(self.socket.recv(timeout))
         self.seq += 1
         assert frame["seq"] == self.seq
         return frame

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.end_to_end.listener import Listener
+from tests.end_to_end.raw_socket import RawSocket
 from tests.stack import Stack
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -86,7 +86,7 @@ def assert_heard_once(stack, listener, document):
 
 def test_a_results_consumer_killed_with_the_result_unread_is_made_up_for(stack, document, worker):
     stack.kill("results")
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         worker()
         wait_until(lambda: in_redis(stack, lambda redis: redis.xlen("results")), PROCESS_PATIENCE)
@@ -97,12 +97,12 @@ def test_a_results_consumer_killed_with_the_result_unread_is_made_up_for(stack, 
 
 
 def test_a_web_process_killed_is_asked_again_and_the_work_is_joined(stack, document, worker):
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
     [job] = in_redis(stack, lambda redis: redis.keys("job:*"))
     stack.kill("web")
     stack.start_web()
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         assert in_redis(stack, lambda redis: redis.keys("job:*")) == [job]
         worker()
@@ -111,20 +111,20 @@ def test_a_web_process_killed_is_asked_again_and_the_work_is_joined(stack, docum
 
 
 def test_audio_that_is_finished_while_the_web_process_is_away_is_kept(stack, document, worker):
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         stack.kill("web")
     worker()
     wait_until(lambda: not in_redis(stack, lambda redis: redis.keys("job:*")), PROCESS_PATIENCE)
     until_charged(stack)
     stack.start_web()
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "cached"
     assert charges(stack, document) == 1
 
 
 def test_a_killed_worker_is_followed_by_another(stack, document, worker):
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         claim_and_die(stack)
         worker()
@@ -138,7 +138,7 @@ def claim_and_die(stack):
 
 
 def test_a_killed_valkey_comes_back_with_the_request(stack, document, worker):
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         stack.kill_valkey()
         stack.start_valkey()
@@ -152,7 +152,7 @@ def empty_redis(stack):
 
 
 def test_an_emptied_redis_is_asked_again(stack, document, worker):
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         empty_redis(stack)
         worker()
@@ -161,7 +161,7 @@ def test_an_emptied_redis_is_asked_again(stack, document, worker):
 
 
 def test_a_bell_that_does_not_ring_is_made_up_for(stack, document, worker):
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         nobody_is_told(stack)
         worker()
@@ -179,7 +179,7 @@ def test_without_second_looks_both_would_be_waited_for_in_vain(
     stack, document, worker, without_second_looks, lose
 ):
     """The control of the two above."""
-    with Listener(stack) as listener:
+    with RawSocket(stack) as listener:
         assert ask(listener, document)["status"] == "queued"
         lose(stack)
         worker()
