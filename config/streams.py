@@ -33,7 +33,7 @@ TRANSIENT: tuple[type[Exception], ...] = (
 )
 REFUSALS: tuple[type[Exception], ...] = (DataError, IntegrityError)
 EX_TEMPFAIL = 75  # sysexits.h: another one is at it
-MAX_BACKOFF = 15.0  # seconds
+MAX_BACKOFF = 2.0  # seconds; whoever was away is noticed soon after it is back
 MAX_DELIVERIES = 5
 CLAIM_EVERY = 1.0  # seconds between looks for what a dead consumer left
 CLAIM_IDLE_MS = 30_000
