@@ -60,25 +60,40 @@ class DrainedServer(uvicorn.Server):
 
 
 class GuardedHttp(HttpToolsProtocol):
-    """Bounds what comes before a body: the parser would keep whatever is sent."""
+    """Bounds what comes before a body and after it: the parser would keep whatever is sent.
+
+    What comes after it is dropped. It would become headers, past whoever has looked at those.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head_bytes = 0
+        self._kept_bytes = 0  # at most; since something was handed on
         self._is_in_body = False
 
     def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
+        self._kept_bytes += len(data)
         super().data_received(data)
-        if not self._is_in_body and self._head_bytes > limits.HEAD_BYTES and not self.transport.is_closing():
+        if self._kept_bytes <= limits.HEAD_BYTES or self.transport.is_closing():
+            return
+        if self._is_in_body:  # an answer may be on its way
+            self.transport.abort()
+        else:
             self.send_400_response("The request's head is too long.")
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._is_in_body = True
+        self._is_in_body, self._kept_bytes = True, 0
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._kept_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._is_in_body, self._head_bytes = False, 0
+        self._is_in_body, self._kept_bytes = False, 0
         super().on_message_complete()
 
 

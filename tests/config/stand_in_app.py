@@ -16,6 +16,8 @@ async def application(scope, receive, send):
         await socket(receive, send)
     elif scope["path"] == "/slow":
         await slow_response(float(scope["query_string"]), send)
+    elif scope["path"] == "/headers":
+        await names_of_headers(scope, receive, send)
     else:
         await django_application(scope, receive, send)
 
@@ -25,6 +27,16 @@ async def slow_response(seconds, send):
     await send({"type": "http.response.body", "body": b"begin", "more_body": True})
     await asyncio.sleep(seconds)
     await send({"type": "http.response.body", "body": b"ended"})
+
+
+async def names_of_headers(scope, receive, send):
+    """What they are once the whole body is there."""
+    while (await receive()).get("more_body"):
+        pass
+    names = b" ".join(name for name, _ in scope["headers"])
+    start = [(b"content-length", b"%d" % len(names))]
+    await send({"type": "http.response.start", "status": 200, "headers": start})
+    await send({"type": "http.response.body", "body": names})
 
 
 async def socket(receive, send):

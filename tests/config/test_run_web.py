@@ -108,6 +108,30 @@ def test_a_body_without_end_is_cut_off(web, server, is_announced):
             connection.sendall(piece * 200)
 
 
+CHUNKED = (
+    b"POST /headers HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+)
+
+
+def test_what_follows_a_body_does_not_become_a_header(web):
+    """Otherwise it comes past whoever has looked at the headers: a proxy, or a check of ours."""
+    with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
+        connection.sendall(CHUNKED + b"Authorization: Bearer x\r\nX-Late: 1\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+
+        assert set(answer.read().split()) <= {b"host", b"transfer-encoding"}
+
+
+@pytest.mark.parametrize("piece", [b"x" * 2**16, b"x: y\r\n" * 2**13], ids=["one", "many"])
+def test_what_follows_a_body_without_end_is_cut_off(web, piece):
+    with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
+        connection.sendall(CHUNKED + b"X-Late: ")
+
+        with pytest.raises(ConnectionError):
+            connection.sendall(piece * 1000)
+
+
 def test_health_is_told_without_naming_the_server(web):
     with web.get("/health") as response:
         assert response.status == 200
