@@ -106,8 +106,8 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **_database.get("OPTIONS", {}),  # what the address itself asks for, e.g. ?sslmode=require
-            # `reconnect_timeout`: a pool that cannot connect tries ever more seldom for so long, by default for
-            # minutes, and nobody who asks meanwhile makes it try sooner.
+            # `reconnect_timeout`: a pool that cannot connect tries ever more seldom for so long, by default
+            # for minutes, and nobody who asks meanwhile makes it try sooner.
             "pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 4, "reconnect_timeout": 4},
             "options": " ".join(
                 f"-c {timeout}"
