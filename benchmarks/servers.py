@@ -111,6 +111,19 @@ def _accepts(port: int) -> bool:
     return False
 
 
+def wait_until_all_wait(stack: Stack) -> None:
+    """For something to do, each worker and consumer: what it takes them to start is nobody's request."""
+    workers = sum(name.startswith("worker") for name in stack.processes)
+    consumers = sum(name in ("results", "billing", "persister") for name in stack.processes)
+    with stack.redis as redis:
+
+        def all_wait() -> bool:
+            asked = Counter(client["cmd"] for client in redis.client_list())
+            return asked["blpop"] >= workers and asked["xreadgroup"] >= consumers
+
+        wait_until(all_wait, QUIET_SECONDS)
+
+
 def wait_for_quiet(stack: Stack) -> None:
     """Until the cold consumers have put away everything: the next round begins as the first one did."""
     with stack.redis as redis:

@@ -14,7 +14,13 @@ from statistics import median
 
 from benchmarks import closed_loop
 from benchmarks.registry import Figure, Size, benchmark
-from benchmarks.servers import beside, cpu_by_process, launched_stack, wait_for_quiet
+from benchmarks.servers import (
+    beside,
+    cpu_by_process,
+    launched_stack,
+    wait_for_quiet,
+    wait_until_all_wait,
+)
 from tests.stack import Stack
 from yapit.load import Listener, Played, hurry
 
@@ -69,6 +75,7 @@ def end_to_end_blocks(size: Size) -> Iterator[Figure]:
         switch_on("tone")
         stack.start_all("tone", server="uvicorn")
         stack.start("worker-1", "run_worker", "--model", "tone")
+        wait_until_all_wait(stack)
         runs = Runs(stack)
         runs.once(5, BLOCKS)  # warms up
         for count in (1, 50, 200):

@@ -121,6 +121,47 @@ async def test_who_hangs_up_is_not_spoken_for(stack, key):
     stack.start("worker")
 
 
+async def test_one_text_outlives_the_web_process_that_was_asked_and_is_charged_once(stack, key):
+    """It is told to come back; and meanwhile Valkey goes away, too."""
+    stack.stop("worker")
+    text = f"A text of its own: {secrets.token_hex(8)}."
+    before = charged_characters(stack)
+    async with Client(stack.url, key) as client:
+        asking = asyncio.create_task(client.synthesize(text, model="tone", voice="sine"))
+        with stack.redis as redis:
+            await async_wait_until(lambda: redis.keys("job:*"), 30)
+        stack.stop("web")
+        stack.start_web("daphne")
+        stack.kill_valkey()
+        stack.start_valkey()
+        stack.start("worker")
+        speech = await asking
+        again = await client.synthesize(text, model="tone", voice="sine")
+
+    assert speech.audio == again.audio
+    wait_until(lambda: charged_characters(stack) >= before + len(text), 30)
+    assert charged_characters(stack) == before + len(text)
+
+
+def charged_characters(stack):
+    with psycopg.connect(stack.env["DATABASE_URL"]) as connection:
+        everything = "SELECT coalesce(sum(characters), 0) FROM billing_ledgerentry"
+        return connection.execute(everything).fetchone()[0]
+
+
+async def test_without_valkey_one_text_is_told_to_come_back(stack, key):
+    async with Client(stack.url, key, patience=0.5) as client:
+        await client.synthesize("Somebody is here.", model="tone", voice="sine")
+        stack.kill_valkey()
+        try:
+            with pytest.raises(Refused) as refusal:
+                await client.synthesize("Anybody here?", model="tone", voice="sine")
+        finally:
+            stack.start_valkey()
+    assert (refusal.value.status, refusal.value.code) == (503, "unavailable")
+    assert refusal.value.retry_after
+
+
 @pytest.mark.parametrize("name", ["web", "worker", "results"])
 async def test_a_process_killed_in_the_middle_costs_nothing_but_time(stack, key, document, name):
     blocks = []
