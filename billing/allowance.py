@@ -1,8 +1,7 @@
-"""What an account may still spend, and the one shape in which a refusal says so."""
+"""What an account may still spend."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
 
 from django.conf import settings
 from django.db import connection
@@ -32,14 +31,6 @@ class Allowance:
     @property
     def is_unlimited(self) -> bool:
         return self.characters is None
-
-
-class UsageBody(TypedDict):
-    available: int | None
-    limit: int | None
-    used: int
-    requested: int
-    period_end: str | None
 
 
 # The default plan stands in for an account that has no row yet.
@@ -85,14 +76,3 @@ def new_limit(is_plan: bool, of_plan: int | None) -> int | None:
     if default is not None:
         return default
     return of_plan if is_plan or settings.DEFAULT_PLAN == UNLIMITED_PLAN else 0
-
-
-def usage_body(found: Allowance, requested: int, due: int = 0) -> UsageBody:
-    """What a refusal carries, over HTTP and WebSocket alike. `due`: asked for and not charged yet."""
-    return {
-        "available": None if found.characters is None else max(0, found.characters - due),
-        "limit": found.limit,
-        "used": found.used,
-        "requested": requested,
-        "period_end": found.period_end.isoformat() if found.period_end else None,
-    }

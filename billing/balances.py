@@ -3,8 +3,8 @@
 Charging and rollovers keep the same order of locks; what a charge takes, sockets see by what is due.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from uuid import uuid4
 
@@ -56,7 +56,19 @@ def set_limits(user_id: int, *, standard: int | None, premium: int | None) -> No
         _limit(subscription, {UsageType.STANDARD: standard, UsageType.PREMIUM: premium})
 
 
-def _limit(subscription: Subscription, limits: dict[UsageType, int | None]) -> None:
+def close(user_id: int) -> None:
+    """For an account that is deleted, in the same transaction: it has no plan and no limit to spend any more.
+
+    Ledger, periods, sums and what is left of its balances stay under its number, which names nobody then and
+    is never given again; usage that is still on its way is booked there, too.
+    """
+    with suppress(NoSubscription), changing(user_id) as subscription:
+        subscription.plan = None
+        subscription.save(update_fields=["plan"])
+        _limit(subscription, dict.fromkeys(UsageType, 0))
+
+
+def _limit(subscription: Subscription, limits: Mapping[UsageType, int | None]) -> None:
     for kind, limit in limits.items():
         setattr(subscription, f"{kind}_limit", limit)
         UsagePeriod.objects.filter(

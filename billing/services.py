@@ -1,4 +1,4 @@
-"""What doors may ask of billing: charge usage, give accounts their row, let an account go."""
+"""What doors may ask of billing: charge usage, and give accounts their row."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,6 @@ from django.contrib.auth import get_user_model
 from django.db import DataError, IntegrityError, OperationalError
 
 from billing.allowance import new_limit
-from billing.balances import tell
 from billing.charging import Charged, NoRow, charge
 from billing.events import UsageEvent
 from billing.models import Plan, Subscription
@@ -79,17 +78,6 @@ def _default_subscription() -> dict[str, object]:
         "standard_limit": new_limit(plan is not None, plan.standard_limit if plan else None),
         "premium_limit": new_limit(plan is not None, plan.premium_limit if plan else None),
     }
-
-
-def anonymise(user_id: int) -> None:
-    """Before an account is deleted, in the same transaction: takes its balance and its plan away.
-
-    Ledger, periods and sums stay under the account's number. That is no key, was never shown with a name
-    here, and is never given again, so that without the account it names nobody; usage that is still on its
-    way is booked under it, too.
-    """
-    Subscription.objects.filter(user_id=user_id).delete()
-    tell(user_id)
 
 
 def _billable(events: Iterable[UsageEvent]) -> dict[str, UsageEvent]:

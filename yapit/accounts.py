@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import CharField, Model, Q, QuerySet
 from django.db.models.functions import Cast
 
+from billing import balances
 from yapit import changes
 from yapit.errors import AccountKept
 from yapit.models import ApiKey, Block, Document, Playback, Preferences, Profile, Section, Voice
@@ -36,6 +37,7 @@ def delete_account(user_id: int) -> None:
         _forget_in_the_log(user_id)
         _tell(user_id)
         _delete_belongings(user_id)
+        balances.close(user_id)
         _make_nobody(user)
 
 

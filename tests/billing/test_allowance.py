@@ -1,11 +1,9 @@
 """What an account may still spend."""
 
-from datetime import UTC, datetime
-
 import pytest
 from django.utils import timezone
 
-from billing.allowance import Allowance, allowance, usage_body
+from billing.allowance import Allowance, allowance
 from billing.models import Plan, Subscription
 from billing.periods import month_of
 from tests.billing.usage import make_account
@@ -71,19 +69,3 @@ def test_asking_is_one_select_that_locks_and_writes_nothing(django_assert_num_qu
 
     assert "FOR UPDATE" not in statements[0]["sql"]
     assert not Subscription.objects.exists()
-
-
-def test_a_refusal_says_what_was_available_and_what_was_asked():
-    found = Allowance(70, 100, 30, datetime(2026, 2, 1, tzinfo=UTC))
-
-    assert usage_body(found, requested=80, due=20) == {
-        "available": 50,
-        "limit": 100,
-        "used": 30,
-        "requested": 80,
-        "period_end": "2026-02-01T00:00:00+00:00",
-    }
-
-
-def test_more_due_than_left_is_nothing_available():
-    assert usage_body(Allowance(10, 100, 90), requested=1, due=20)["available"] == 0

@@ -12,7 +12,7 @@ from billing.events import UsageType
 from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
 from billing.periods import month_of
 from billing.renewal import close_ended
-from billing.services import anonymise, record_usage
+from billing.services import record_usage
 from config import caching
 from tests.billing.usage import make_account, make_event
 
@@ -106,7 +106,7 @@ def test_every_change_raises_the_epoch_of_the_account(redis):
         lambda: balances.correct(user_id, PREMIUM, -5, **BY),
         lambda: balances.assign(user_id, plan),
         lambda: balances.set_limits(user_id, standard=1, premium=2),
-        lambda: anonymise(user_id),
+        lambda: balances.close(user_id),
     ):
         change()
         epochs.append(caching.epoch("credit", user_id))

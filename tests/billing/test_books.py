@@ -128,6 +128,11 @@ class Books(RuleBasedStateMachine):
         balances.grant(self.user_id, kind, characters, **BY)
 
     @rule(kind=st.sampled_from(KINDS), characters=AMOUNTS)
+    def give_back(self, kind, characters):
+        self.purses[kind].give(characters)
+        balances.correct(self.user_id, kind, characters, **BY)
+
+    @rule(kind=st.sampled_from(KINDS), characters=AMOUNTS)
     def take_back(self, kind, characters):
         for _ in range(characters):
             self.purses[kind].take_one()

@@ -9,12 +9,14 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from billing import balances
+from billing import balances, renewal
+from billing.allowance import allowance
 from billing.checks import check, check_recent
 from billing.events import UsageType
 from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod, VoiceMonth
 from billing.services import record_usage
 from tests.billing.usage import make_account, make_event, make_fields, milliseconds
+from yapit import accounts
 
 pytestmark = pytest.mark.django_db
 
@@ -150,6 +152,20 @@ def test_recent_accounts_are_looked_at_while_billing_runs(redis, account, caplog
     check_recent(redis)
 
     assert "the ledger and its sums differ" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_books_of_a_deleted_account_still_add_up(redis, account):
+    """Also when usage is told after it is gone, and when its months end."""
+    accounts.delete_account(account)
+    finish(redis, event := make_event(account, 30, usage_type="premium"))
+    record_usage([event])
+
+    renewal.close_ended(timezone.now() + timedelta(days=70))
+
+    assert found(redis) == found(redis, user_id=account) == []
+    assert allowance(account, "premium").limit == 0
+    assert not LedgerEntry.objects.filter(user_id=account, kind="rollover").exists()
 
 
 @pytest.mark.django_db(transaction=True)
