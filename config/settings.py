@@ -197,6 +197,7 @@ DOCUMENTS_PER_CONNECTION = 20  # that one connection waits for at the same time
 
 PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
+    ("billing.backlog.look", 5.0),
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.dead_letters.trim", 3600.0),
     ("yapit.leaderboard.roll_up_beside", 3600.0),

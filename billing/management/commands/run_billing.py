@@ -26,15 +26,12 @@ REPLAY = replay_script((SCRIPTS / "due_again.lua").read_text())
 FIRST_RETRY = 0.25  # seconds, for an account that is locked elsewhere; doubled up to LAST_RETRY
 LAST_RETRY = 5.0
 PARKED_BLOCK_MS = 100  # how long to wait for new entries while somebody is parked
-HEALTH_EVERY = 1.0
 
 EVENTS = metrics.counter("billing_processed_events", "Events that billing has seen through")
 CHARGED = metrics.counter("billing_charged_events", "Events that were new to the ledger")
 USERS = metrics.counter("billing_processed_users", "Accounts in a batch, summed over the batches")
 SECONDS = metrics.histogram("billing_processed_seconds", "Charging one batch and running its hooks")
 PARKED = metrics.gauge("billing_parked_accounts", "Accounts whose usage waits for their row")
-DEPTH = metrics.gauge("billing_backlog_entries", "Entries in the stream, charged ones not counted")
-AGE = metrics.gauge("billing_backlog_seconds", "Age of the oldest of them")
 
 
 @dataclass(slots=True)
@@ -63,7 +60,6 @@ class BillingConsumer(StreamConsumer[UsageEvent]):
         super().__init__(*args, **options)
         self.parked: dict[int, Parked] = {}
         self.outcome = Outcome()
-        self._looked_at = 0.0
 
     @cached_property
     def hooks(self) -> list[Callable[[list[UsageEvent]], object]]:
@@ -80,7 +76,6 @@ class BillingConsumer(StreamConsumer[UsageEvent]):
         retried = self._retry_parked()
         self.block_ms = PARKED_BLOCK_MS if self.parked else type(self).block_ms
         taken = super().run_once(wait=wait and not retried)
-        self._look_at_backlog()
         if self.parked and not taken and not wait:
             time.sleep(PARKED_BLOCK_MS / 1000)
         return taken + retried + len(self.parked)  # until they are charged, something is left
@@ -182,16 +177,6 @@ class BillingConsumer(StreamConsumer[UsageEvent]):
         self.redis.xclaim(
             USAGE_STREAM, self.group, self.consumer, 0, [entry.id for entry in entries], justid=True
         )
-
-    def _look_at_backlog(self) -> None:
-        """For whoever watches: how much there is, and for how long the oldest has been waiting."""
-        if time.monotonic() - self._looked_at < HEALTH_EVERY:
-            return
-        self._looked_at = time.monotonic()
-        found: Any = self.redis.xrange(USAGE_STREAM, count=1)
-        seconds, _ = self.redis.time()
-        DEPTH.set(self.redis.xlen(USAGE_STREAM))
-        AGE.set(max(0.0, seconds - int(found[0][0].partition(b"-")[0]) / 1000) if found else 0)
 
 
 def _report(events: Sequence[UsageEvent], charged: int, seconds: float) -> None:
