@@ -36,7 +36,7 @@ def response_cache(size: Size) -> Iterator[Figure]:
         uncached, key = make_rows()
         for server in SERVERS:
             stack.start_web(server)
-            yield from known_against_full(stack, server, size.pick(1.5, 15.0))
+            yield from known_against_full(stack, server, size.pick(1.0, 15.0))
             yield from polled_while_blocked(stack, server, uncached, key, size.pick(3.0, 10.0))
             stack.stop("web")
 

@@ -107,6 +107,7 @@ class DrainedServer(Server):  # type: ignore[misc]
     def _prepare(self) -> None:
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = lambda address: with_guard(build(address))
+        self.http_factory.timeOut = limits.HTTP_SECONDS
         self.http_factory.log = lambda request: None  # Twisted would put a line together for each request
         self.ws_factory.protocol = GuardedWebSocket
         # A message that is too long is answered with 1009 rather than with a dropped connection.

@@ -62,13 +62,23 @@ class DrainedServer(uvicorn.Server):
 class GuardedHttp(HttpToolsProtocol):
     """Bounds what comes before a body and after it: the parser would keep whatever is sent.
 
-    What comes after it is dropped. It would become headers, past whoever has looked at those.
+    What comes after it is dropped. It would become headers, past whoever has looked at those. And nobody
+    holds a connection with a request that does not come to its end.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._kept_bytes = 0  # at most; since something was handed on
         self._is_in_body = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_longer()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._kept_bytes += len(data)
@@ -80,21 +90,47 @@ class GuardedHttp(HttpToolsProtocol):
         else:
             self.send_400_response("The request's head is too long.")
 
+    def on_message_begin(self) -> None:
+        self._wait_for_more()
+        super().on_message_begin()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_in_body:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._is_in_body, self._kept_bytes = True, 0
+        self._wait_for_more()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._kept_bytes = 0
+        self._wait_for_more()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._is_in_body, self._kept_bytes = False, 0
+        self._wait_no_longer()
         super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._wait_no_longer()
+        super().handle_websocket_upgrade()
+
+    def _wait_for_more(self) -> None:
+        self._wait_no_longer()
+        self._patience = self.loop.call_later(limits.HTTP_SECONDS, self._give_up)
+
+    def _wait_no_longer(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        if self.flow.read_paused:  # it is the application that does not read
+            self._wait_for_more()
+        else:
+            self.transport.close()
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):

@@ -1,12 +1,15 @@
 """An application for a web process of the tests: health, a slow response, obedient sockets."""
 
 import asyncio
+import os
 
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
 from config.health import health
+from config.serving import limits
 
+limits.HTTP_SECONDS = float(os.environ.get("HTTP_SECONDS", limits.HTTP_SECONDS))
 urlpatterns = [path("health", health)]
 django_application = get_asgi_application()
 

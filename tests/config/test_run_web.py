@@ -23,10 +23,10 @@ PROJECT = Path(__file__).parents[2]
 
 
 class Web:
-    def __init__(self, server, drain_seconds):
+    def __init__(self, server, drain_seconds, **env):
         self.port = free_port()
         command = [sys.executable, "manage.py", "run_web", "--server", server, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=PROJECT, env=environment(drain_seconds))
+        self.process = subprocess.Popen(command, cwd=PROJECT, env=environment(drain_seconds) | env)
         wait_until(self.is_up, PROCESS_PATIENCE)
 
     def is_up(self):
@@ -73,8 +73,8 @@ def start(server):
     """Starts a web process, and sees to its end."""
     with contextlib.ExitStack() as running:
 
-        def begin(drain_seconds=5):
-            web = Web(server, drain_seconds)
+        def begin(drain_seconds=5, **env):
+            web = Web(server, drain_seconds, **env)
             running.callback(web.process.wait)
             running.callback(web.process.kill)
             return web
@@ -130,6 +130,36 @@ def test_what_follows_a_body_without_end_is_cut_off(web, piece):
 
         with pytest.raises(ConnectionError):
             connection.sendall(piece * 1000)
+
+
+def test_who_does_not_come_to_the_end_of_a_request_is_hung_up_on(start):
+    web, waiting = start(HTTP_SECONDS="2"), []
+    beginnings = {
+        "nothing": b"",
+        "part of a head": b"GET /health HT",
+        "part of a second head": b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HT",
+        "part of a body": b"POST /headers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhell",
+    }
+    with contextlib.ExitStack() as opened:
+        for sent in beginnings.values():
+            connection = socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE)
+            opened.enter_context(connection).sendall(sent)
+            waiting.append(connection)
+
+        for what, connection in zip(beginnings, waiting, strict=True):
+            assert hangs_up(connection), what
+
+
+def hangs_up(connection):
+    """Whatever it says before."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_health_is_told_without_naming_the_server(web):
