@@ -7,6 +7,7 @@ next process would wait for it.
 
 import logging
 import time
+from functools import cached_property
 from typing import Any
 
 from redis import Redis
@@ -28,8 +29,11 @@ class PlaceTaken(Exception):
 class Place:
     def __init__(self, name: str) -> None:
         self.name = name
-        self._client: Redis = redis_clients.named(f"consumer:{name}")
         self._connection = 0
+
+    @cached_property
+    def _client(self) -> Redis:
+        return redis_clients.named(f"consumer:{self.name}")  # connects, so not before it is waited for
 
     def take(self) -> None:
         """Raises PlaceTaken. Where the server does not tell who is connected, every place is free."""
@@ -57,7 +61,8 @@ class Place:
         return True
 
     def close(self) -> None:
-        self._client.close()
+        if "_client" in self.__dict__:
+            self._client.close()
 
     def _is_held_by_another(self) -> bool:
         us: Any = self._client.client_info()

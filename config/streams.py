@@ -16,6 +16,7 @@ from redis import exceptions as redis_errors
 
 from config import dead_letters, metrics, scripts
 from config import redis as redis_clients
+from config.outages import OUTAGES, passes
 from config.place import Place, PlaceTaken
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,7 @@ Arguments = Sequence[Sequence[str | bytes | int]]
 TRANSIENT: tuple[type[Exception], ...] = (
     OperationalError,
     InterfaceError,
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.OutOfMemoryError,
+    *OUTAGES,
 )
 REFUSALS: tuple[type[Exception], ...] = (DataError, IntegrityError)
 EX_TEMPFAIL = 75  # sysexits.h: another one is at it
@@ -153,11 +152,14 @@ class StreamConsumer(Generic[Event]):
     def run(self, stop: StopFlag, *, drain: bool = False) -> None:
         """Until stopped, or with `drain` until nothing is left."""
         delay = 0.0
+        waited_for: tuple[type[Exception], ...] = (*self.transient, redis_errors.ResponseError)
         while not stop.is_set:
             close_old_connections()
             try:
                 taken = self.run_once(wait=not drain)
-            except self.transient as error:
+            except waited_for as error:
+                if not isinstance(error, self.transient) and not passes(error):
+                    raise
                 if isinstance(error, redis_errors.RedisError):
                     self.backlog = True  # a server that comes back may have lost what it had acknowledged
                 delay = min(MAX_BACKOFF, delay * 2 or 0.25)

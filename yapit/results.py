@@ -8,6 +8,7 @@ from django.conf import settings
 from redis import exceptions as redis_errors
 
 from config import metrics
+from config.outages import passes
 from config.scripts import run_all
 from config.streams import Entry, Fields, StreamConsumer, UnreadableEntry
 from config.wire import Wire
@@ -62,9 +63,9 @@ class ResultConsumer(StreamConsumer[Result]):
             for entry in entries
         ]
         for entry, answer in zip(entries, run_all(self.wire, calls), strict=True):
-            if type(answer) is redis_errors.ResponseError:  # of the script itself: the same again next time
-                self._bury(entry.stream, entry.id, entry.fields, str(answer), self.settle_args(entry.event))
-            elif isinstance(answer, redis_errors.RedisError):
-                raise answer
-            else:
+            if not isinstance(answer, redis_errors.RedisError):
                 FINALIZED.labels(answer.decode()).inc()
+            elif passes(answer):
+                raise answer
+            else:  # the script's own: the same again next time
+                self._bury(entry.stream, entry.id, entry.fields, str(answer), self.settle_args(entry.event))

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from redis import exceptions as redis_errors
 from audiocache import blob
 from config import metrics
 from config.logging import bound
+from config.outages import passes
 from config.streams import StopFlag
 from config.wire import Wire
 from yapit import jobs
@@ -26,7 +28,6 @@ STOP_GRACE = 3.0  # seconds for the job in hand after SIGTERM; a process has fiv
 HAND_IN_SECONDS = 120.0  # for which Redis may be away before finished work is given up
 EXIT_HUNG = 70
 OGG = b"OggS"
-REDIS_TROUBLE = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.OutOfMemoryError)
 
 SPOKEN = metrics.counter("worker_jobs", "Jobs by how they ended here", ["model", "outcome"])
 SECONDS = metrics.histogram("worker_seconds", "From claim to hand-in", ["model"])
@@ -74,7 +75,9 @@ class Worker:
                     job = self._take(job, claim_from=self.model)
                 jobs.wait_for_work(self.blocking, self.model, seconds=1)
                 delay = 0.0
-            except REDIS_TROUBLE as error:
+            except redis_errors.RedisError as error:
+                if not passes(error):
+                    raise
                 delay = min(5.0, delay * 2 or 0.1)
                 logger.warning("Redis: %s; trying again in %.1f s", type(error).__name__, delay)
                 self.stop.sleep(delay)
@@ -135,8 +138,8 @@ class Worker:
                 if handed_in.status != "LOST":
                     return handed_in
                 logger.warning("Redis had no room for %d bytes of audio", len(made.blob))
-            except REDIS_TROUBLE:
-                if self.stop.is_set or time.monotonic() > deadline:
+            except redis_errors.RedisError as error:
+                if not passes(error) or self.stop.is_set or time.monotonic() > deadline:
                     raise
             self.stop.sleep(0.2)
 
@@ -151,10 +154,11 @@ class Lease:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.is_over = False
+        self._clock = RunningTime()
         self._held: Held | None = None  # replaced as a whole: the other thread sees one or the other
 
     def begin(self, job: Claimed) -> None:
-        self._held = Held(job, time.monotonic())
+        self._held = Held(job, self._clock(), time.monotonic())
 
     def spoken(self) -> None:
         """From now on the engine cannot hang: the deadline was its."""
@@ -167,7 +171,7 @@ class Lease:
     def keep(self) -> None:
         stop_at: float | None = None
         while not self.is_over:
-            time.sleep(0.1)
+            self._clock.tick(0.1)
             now = time.monotonic()
             if self.worker.stop.is_set:
                 stop_at = stop_at or now + STOP_GRACE
@@ -175,7 +179,7 @@ class Lease:
                 self._look_after(held, now, stop_at)
 
     def _look_after(self, held: "Held", now: float, stop_at: float | None) -> None:
-        if not held.is_spoken and now >= held.since + held.job.deadline:
+        if not held.is_spoken and self._clock() >= held.since + held.job.deadline:
             self._end_process(held.job)
         if stop_at is not None and now >= stop_at:
             self._give_back(held.job)
@@ -186,7 +190,9 @@ class Lease:
     def _renew(self, job: Claimed) -> None:
         try:
             jobs.renew(self.worker.redis, job.id, self.worker.name)
-        except REDIS_TROUBLE as error:
+        except redis_errors.RedisError as error:
+            if not passes(error):
+                raise
             logger.warning("The lease could not be renewed: %s", type(error).__name__)
 
     def _end_process(self, job: Claimed) -> None:
@@ -211,15 +217,33 @@ class Lease:
 
 @dataclass(slots=True)
 class Held:
-    """A job in hand, since when, and when its lease was last renewed."""
+    """A job in hand, since when by the time that we ran, and when its lease was last renewed."""
 
     job: Claimed
     since: float
-    renewed: float = field(init=False)
+    renewed: float
     is_spoken: bool = False
 
-    def __post_init__(self) -> None:
-        self.renewed = self.since
+
+class RunningTime:
+    """Seconds that leave out those for which the process was stopped: no engine can be blamed for them."""
+
+    LONGEST_TICK = 1.0
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._time, self._sleep = clock, sleep
+        self._stopped = 0.0
+
+    def __call__(self) -> float:
+        return self._time() - self._stopped
+
+    def tick(self, seconds: float) -> None:
+        """Sleep; one who wakes up much too late was stopped meanwhile."""
+        begun = self._time()
+        self._sleep(seconds)
+        self._stopped += max(0.0, self._time() - begun - self.LONGEST_TICK)
 
 
 def made_of(speech: Speech) -> Made:

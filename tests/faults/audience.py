@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import redis
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, OutOfMemoryError, TimeoutError
 
 from audiocache import blob
 from billing.cost import cost
@@ -29,7 +29,7 @@ USERS = 6
 LOOK_SECONDS = 1.0
 ASKS = 5  # how often a hash that nobody knows of is asked for again
 TICK = 0.02
-OUTAGE = (ConnectionError, TimeoutError)
+OUTAGE = (ConnectionError, TimeoutError, OutOfMemoryError)  # after each of them one asks again
 KINDS = {"": 0.94, "nothing": 0.03, "raise": 0.026, "die": 0.004}
 EXPECTED = {"": State.CACHED, "nothing": State.SKIPPED, "raise": State.ERROR, "die": State.ERROR}
 SHARED = 0.3  # of the requests are for what somebody else asked for before

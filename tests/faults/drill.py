@@ -71,6 +71,7 @@ class Report:
     kills: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     finished: int = 0
+    ended: Counter[str] = field(default_factory=Counter)  # by themselves
     quiet_after: float = 0.0
     last: str = "nothing"  # of what was under way
     violations: list[str] = field(default_factory=list)
@@ -132,6 +133,7 @@ class Drill:
         until = time.monotonic() + seconds
         while True:
             for name in self.nursery.ended():
+                self.report.ended[name] += 1
                 self.start(name)
             if time.monotonic() >= until:
                 return

@@ -1,5 +1,6 @@
 """One kind of trouble at a time, under the same load and the same invariants as the drill."""
 
+import os
 import random
 import signal
 import threading
@@ -154,3 +155,51 @@ def test_everything_killed_at_once_goes_on_where_it_was(drill):
                 ours.start(name)
 
         assert ours.end().violations == [], str(ours.report)
+
+
+HOT = ("worker-0", "worker-1", "results-0", "results-1", "scheduler")
+STOPPED_SECONDS = float(os.environ.get("DRILL_STOPPED_SECONDS", "5"))  # leases are over by then
+
+
+def test_processes_that_were_stopped_for_a_while_go_on(drill):
+    with drill(seconds=6) as ours:
+        ours.watch(1.5)
+        for name in HOT:
+            ours.nursery.send(name, signal.SIGSTOP)
+        ours.watch(STOPPED_SECONDS)
+        for name in HOT:
+            ours.nursery.send(name, signal.SIGCONT)
+        ours.watch(1.5)
+
+        assert ours.end().violations == [], str(ours.report)
+        assert not set(HOT) & set(ours.report.ended)
+
+
+def test_nobody_ends_because_valkey_is_away_or_frozen(drill):
+    with drill(seconds=6) as ours:
+        ours.watch(1.0)
+        ours.stack.kill_valkey()
+        ours.watch(2.0)
+        ours.stack.start_valkey()
+        ours.watch(1.0)
+        os.kill(ours.stack.valkey_process.pid, signal.SIGSTOP)
+        ours.watch(3.0)
+        os.kill(ours.stack.valkey_process.pid, signal.SIGCONT)
+        ours.watch(1.0)
+
+        assert ours.end().violations == [], str(ours.report)
+        assert not ours.report.ended
+
+
+def test_nobody_ends_because_redis_is_full(drill):
+    with drill(seconds=6) as ours, ours.stack.redis as client:
+        ours.watch(1.5)
+        before = client.config_get("maxmemory*")
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        ours.watch(3.0)
+        for name in ("maxmemory-policy", "maxmemory"):
+            client.config_set(name, before[name])
+
+        assert ours.end().violations == [], str(ours.report)
+        assert not ours.report.ended

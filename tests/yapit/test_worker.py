@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, ResponseError
 
 from config.streams import StopFlag
 from config.wire import Wire
@@ -18,7 +18,7 @@ from tests.yapit.jobbing import claim, enqueue, finalize, look, make_work
 from yapit.engines import Speech
 from yapit.engines.tone import ToneEngine
 from yapit.jobs import State
-from yapit.worker import EXIT_HUNG, Worker
+from yapit.worker import EXIT_HUNG, RunningTime, Worker
 
 REVISION = ToneEngine.revision
 
@@ -153,14 +153,14 @@ def test_finished_work_outlives_an_outage_of_redis(redis, worker):
 class Interrupted(Wire):
     """Loses its connection some times before it hands anything in."""
 
-    def __init__(self, wire, times):
+    def __init__(self, wire, times, error=ConnectionError("gone")):  # noqa: B008
         super().__init__(wire._connection)
-        self.times = times
+        self.times, self.error = times, error
 
     def exchange(self, commands):
         self.times -= 1
         if self.times >= 0:
-            raise ConnectionError("gone")
+            raise self.error
         return super().exchange(commands)
 
 
@@ -253,3 +253,34 @@ def test_a_stopped_worker_gives_a_long_job_back(redis, spawn):
 
     assert process.wait(PROCESS_PATIENCE) == 0
     assert claim(redis, "other").attempt == 1
+
+
+def test_a_process_that_was_stopped_for_a_minute_does_not_blame_its_engine():
+    now = [1000.0]
+    clock = RunningTime(lambda: now[0], lambda seconds: now.__setitem__(0, now[0] + 60))
+    begun = clock()
+
+    clock.tick(0.1)
+
+    assert clock() - begun == RunningTime.LONGEST_TICK
+
+
+@pytest.mark.parametrize(
+    "refusal", ["MISCONF Errors writing to the AOF file", "BUSY Valkey is busy running a script"]
+)
+def test_a_server_that_cannot_write_for_a_while_is_waited_for(redis, worker, refusal):
+    work = tone_work()
+    enqueue(redis, work)
+    worker.wire = Interrupted(worker.wire, times=2, error=ResponseError(refusal))
+
+    worker.run_once()
+
+    assert outcome(redis, work).state is State.CACHED
+
+
+def test_what_does_not_pass_is_not_waited_for(redis, worker):
+    enqueue(redis, tone_work())
+    worker.wire = Interrupted(worker.wire, times=2, error=ResponseError("WRONGTYPE"))
+
+    with pytest.raises(ResponseError):
+        worker.run_once()

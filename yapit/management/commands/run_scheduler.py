@@ -8,12 +8,16 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from config import metrics
 from config import redis as redis_clients
+from config.outages import passes
 from config.streams import TRANSIENT, StopFlag
 
 logger = logging.getLogger(__name__)
+
+WAITED_FOR: tuple[type[Exception], ...] = (*TRANSIENT, ResponseError)  # the latter only where it passes
 
 
 class Periodic:
@@ -31,7 +35,9 @@ class Periodic:
         self.due_at = time.monotonic() + self.seconds
         try:
             self.call(redis)
-        except TRANSIENT as error:
+        except WAITED_FOR as error:
+            if not isinstance(error, TRANSIENT) and not passes(error):
+                raise
             logger.warning("%s: %s; trying again in %.1f s", self.path, type(error).__name__, self.seconds)
 
 
