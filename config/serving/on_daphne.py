@@ -33,8 +33,10 @@ class GuardedRequest(WebRequest):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._left = limits.BODY_BYTES
+        self.channel.setTimeout(limits.HTTP_SECONDS)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's names
+        self.channel.setTimeout(limits.HTTP_SECONDS)
         was_refused = self._left < 0
         self._left -= len(data)
         if self._left >= 0:
@@ -68,9 +70,11 @@ class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         self.sendCloseFrame(code=1000 if code is None else code)
 
 
-def with_guard(channel: Any) -> Any:
-    channel.requestFactory = GuardedRequest
-    return channel
+def with_guard(protocol: Any) -> Any:
+    protocol.requestFactory = GuardedRequest
+    # Twisted waits anew after each byte of a head: one in a minute would keep a connection for ever.
+    protocol._channel.resetTimeout = lambda: None
+    return protocol
 
 
 def unsent_bytes(transport: Any) -> int:

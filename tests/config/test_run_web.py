@@ -150,6 +150,26 @@ def test_who_does_not_come_to_the_end_of_a_request_is_hung_up_on(start):
             assert hangs_up(connection), what
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: "])
+def test_a_head_that_comes_a_byte_at_a_time_is_given_up(start, begun):
+    """Each byte alone comes in good time."""
+    web = start(HTTP_SECONDS="3")
+    with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
+        connection.sendall(begun)
+        connection.settimeout(0.2)
+
+        def is_given_up():
+            with contextlib.suppress(TimeoutError):
+                try:
+                    connection.sendall(b"x")
+                    return not connection.recv(100)
+                except ConnectionError:
+                    return True
+
+        wait_until(is_given_up)
+
+
 def hangs_up(connection):
     """Whatever it says before."""
     try:
