@@ -17,6 +17,7 @@ from redis.connection import parse_url
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
+READ_SECONDS = 0.05
 PAUSE_SECONDS = 0.02  # before the one repetition
 
 Command = Sequence[str | bytes | int | float]
@@ -102,10 +103,17 @@ class Connection(asyncio.Protocol):
         if not self._waiting:
             return
         if not self._answered:
-            self.close()
+            # A loop that was busy all the while looks here first, and reads only then what came meanwhile.
+            self._watch = self._loop.call_later(READ_SECONDS, self._give_up)
             return
         self._answered = False
         self._watch = self._loop.call_later(ANSWER_SECONDS, self._look)
+
+    def _give_up(self) -> None:
+        if self._answered:
+            self._look()
+        else:
+            self.close()
 
 
 async def connect(url: str, hear: Callable[[Any], None] | None = None) -> Connection:

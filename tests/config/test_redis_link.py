@@ -1,8 +1,11 @@
 """The connection that all tasks share: answers find their questions, and a lost one costs a repetition."""
 
 import asyncio
+import socket
+import time
 
 import pytest
+import uvloop
 from redis import exceptions as redis_errors
 
 from config import redis_link, scripts
@@ -72,6 +75,26 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch):
         with pytest.raises(redis_errors.ConnectionError):
             await link.execute("GET", "name")
         await link.close()
+
+
+def test_an_answer_that_came_while_the_loop_was_busy_is_read(redis, settings, monkeypatch):
+    """On uvloop: after what was read it calls what is due, and reads again only then."""
+    monkeypatch.setattr(redis_link, "ANSWER_SECONDS", 0.05)
+    there, here = socket.socketpair()
+
+    async def ask_and_be_busy():
+        loop = asyncio.get_running_loop()
+        connection = await redis_link.connect(settings.REDIS_URL)
+        answer = connection.ask(("BLPOP", "nothing", "0.1"))
+        loop.add_reader(here, lambda: (here.recv(1), time.sleep(0.3)))
+        loop.call_later(0.07, there.send, b"!")
+        try:
+            return await answer
+        finally:
+            connection.close()
+
+    with there, here:
+        assert uvloop.run(ask_and_be_busy()) is None
 
 
 async def test_what_comes_unasked_is_heard(redis, settings):
