@@ -8,6 +8,9 @@ from django.conf import settings as django_settings
 import config.caching
 import config.hot_values
 import config.redis
+from tests import emptying
+
+emptying.install()
 
 
 def pytest_configure():
