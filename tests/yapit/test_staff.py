@@ -9,7 +9,7 @@ from tests.yapit.making import make_user
 from yapit import keys
 from yapit.identity import identify_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases="__all__")  # the tables of audio files are there, too
 
 TABLES = [f"{model._meta.app_label}/{model._meta.model_name}" for model in admin.site._registry]
 
