@@ -80,7 +80,7 @@ def test_introductions_are_spoken_stored_and_pinned(redis, store, operator, voic
     with pipeline(redis, store):
         said = warm()
 
-    assert said == "1 pieces of audio: 1 pinned\n"
+    assert said == "1 pinned; 1 in all\n"
     assert store.pins([hash_of(previews.sentence("de"), voice, operator)]) == {
         hash_of(previews.sentence("de"), voice, operator): True
     }
@@ -102,7 +102,7 @@ def test_a_document_is_warmed_in_the_voices_that_are_named(redis, store, operato
         said = warm("--document", str(document.pk), "--voice", voice.slug, "--voice", other.slug)
 
     hashes = [hash_of(text, each, operator) for text in ("One.", "Two.") for each in (voice, other)]
-    assert said == "4 pieces of audio: 4 pinned\n"
+    assert said == "4 pinned; 4 in all\n"
     assert store.pins(hashes) == dict.fromkeys(hashes, True)
 
 
@@ -111,7 +111,7 @@ def test_to_repeat_it_costs_nothing(redis, store, voice):
         warm()
     before = redis.get("job-number")
 
-    assert warm() == "1 pieces of audio: 1 pinned\n"  # nobody works any more
+    assert warm() == "1 pinned; 1 in all\n"  # nobody works any more
     assert redis.get("job-number") == before
 
 
@@ -165,7 +165,7 @@ def test_what_has_no_room_among_the_pins_is_said(redis, store, voice):
         finish(redis, job, audio=make_blob(bytes(600_000)))  # more than half of the limit
 
     with pipeline(redis, store, make_large):
-        assert warm() == "1 pieces of audio: 1 no room to pin\n"
+        assert warm() == "1 no room to pin; 1 in all\n"
 
 
 def test_what_cannot_be_spoken_stops_nothing_else(redis, store, operator, voice):
@@ -183,7 +183,7 @@ def test_what_cannot_be_spoken_stops_nothing_else(redis, store, operator, voice)
     with pipeline(redis, store, make):
         said = warm("--document", str(document.pk), "--voice", voice.slug)
 
-    assert said == "3 pieces of audio: 1 failed (engine_failed), 1 nothing to say, 1 pinned\n"
+    assert said == "1 failed (engine_failed), 1 nothing to say, 1 pinned; 3 in all\n"
 
 
 def test_what_was_pinned_in_a_corrupt_file_is_made_again(redis, store, operator, voice):

@@ -110,4 +110,4 @@ class Command(BaseCommand):
 
 def _summary(work: Warming) -> str:
     parts = [f"{number} {outcome}" for outcome, number in sorted(work.outcomes.items())]
-    return f"{work.total} pieces of audio: {', '.join(parts) or 'none done'}"
+    return f"{', '.join(parts) or 'nothing done'}; {work.total} in all"
