@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from uuid import UUID
@@ -26,6 +26,7 @@ COME_BACK = frozenset({"busy", "unavailable", "rate_limited"})
 COME_BACK_SECONDS = 0.25
 CONNECTING = 20  # at the same time
 LOOK_SECONDS = 0.5
+FETCH_AHEAD = 4  # of the blocks that are ready, as the reader page does
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Played:
     cpu_seconds: float = 0.0
     refused: int = 0  # blocks that were told to come back, and did
     errors: Counter[str] = field(default_factory=Counter)  # by code
-    heard: list[float] = field(default_factory=list)  # to the first byte of the audio, where it is fetched
+    heard: list[float] = field(default_factory=list)  # to the first byte of audio that is fetched at once
     first: list[float] = field(default_factory=list)  # silence at the beginning and after each seeking
     underruns: int = 0  # blocks that were not there when the one before had ended
     seeks: int = 0
@@ -225,6 +226,7 @@ class _Reader(_Player):
         self._document_id = UUID(listener.document_id)
         self._audio: ThinHttp | None = None
         self._asked: dict[int, float] = {}
+        self._unfetched: dict[int, protocol.Status] = {}  # announced, and further ahead than is fetched
         self._ready: dict[int, int] = {}  # duration in ms of what could sound now
         self._silent_since = 0.0
         self._is_playing = False
@@ -256,6 +258,12 @@ class _Reader(_Player):
                 self._asked.setdefault(index, now)
             who, indices = self.listener, list(wish.indices)
             self._send(_encode(Synthesize(self._document_id, indices, who.model, who.voice, wish.priority)))
+        for index in self._near():
+            if self._audio and (status := self._unfetched.pop(index, None)):
+                self._fetch(self._audio, status, None)
+
+    def _near(self) -> range:
+        return self._reading.window()[:FETCH_AHEAD]
 
     def _on_text(self, text: memoryview) -> None:
         message = _decode_all(text)
@@ -279,19 +287,29 @@ class _Reader(_Player):
         if not self._reading.receive(status, now) or not self._reading.has_ended(index):
             return
         asked_at = self._asked.pop(index, None)
+        if status.status == "error":
+            self.played.errors[status.code or status.status] += 1
         if status.status == "cached":
             if asked_at is not None:  # None: sought away from, and here all the same
                 self.played.cached.append(now - asked_at)
             if self._audio:
-                self._spawn(self._fetch(self._audio, status, asked_at or now))
+                if index in self._near():
+                    self._fetch(self._audio, status, asked_at or now)
+                else:
+                    self._unfetched[index] = status
                 return
-        else:
-            self.played.errors[status.code or status.status] += 1
         self._now_ready(index, status.duration_ms or 0)
 
-    async def _fetch(self, audio: ThinHttp, status: protocol.Status, asked_at: float) -> None:
+    def _fetch(self, audio: ThinHttp, status: protocol.Status, asked_at: float | None) -> None:
+        task = asyncio.create_task(self._fetched(audio, status, asked_at))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fetched(self, audio: ThinHttp, status: protocol.Status, asked_at: float | None) -> None:
         try:
-            self.played.heard.append(await audio.get(str(status.audio_url)) - asked_at)
+            first_byte_at = await audio.get(str(status.audio_url))
+            if asked_at is not None:
+                self.played.heard.append(first_byte_at - asked_at)
         except OSError:
             self.played.errors["audio_not_fetched"] += 1
         self._now_ready(status.block_idx, status.duration_ms or 0)
@@ -331,11 +349,6 @@ class _Reader(_Player):
         self._asked.clear()
         if self._reading.seek(index):
             self._send(_encode(CursorMoved(self._document_id, index)))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 async def hurry(
