@@ -224,20 +224,20 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         except NotAuthenticated as error:
             await self.shut(REFUSED.get(error.code, NOT_AUTHENTICATED), error.code)
         except OriginRefused:
-            await self.shut(ORIGIN_REFUSED)
+            await self.shut(ORIGIN_REFUSED, OriginRefused.code)
         except CannotCheck as error:
             logger.warning("A connection could not be checked: %s", repr(error.__cause__))
-            await self.shut(CANNOT_CHECK)
+            await self.shut(CANNOT_CHECK, CannotCheck.code)
         return None
 
     async def _find_place(self) -> bool:
         try:
             if await limits.enter(self.tower.link, self.who.user_id, self.connection):
                 return True
-            await self.shut(TOO_MANY)
+            await self.shut(TOO_MANY, "too_many_connections")
         except redis_errors.RedisError as error:
             logger.warning("A connection could not be counted: %s", type(error).__name__)
-            await self.shut(CANNOT_CHECK)
+            await self.shut(CANNOT_CHECK, CannotCheck.code)
         return False
 
     async def keep_place(self) -> None:

@@ -50,6 +50,12 @@ class GuardedRequest(WebRequest):  # type: ignore[misc]
 
 
 class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
+    close_reason: str | None = None
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        self.close_reason = message.get("reason")  # which daphne leaves out
+        super().handle_reply(message)
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803  # autobahn's names
         if self.application_queue.qsize() >= limits.QUEUED_MESSAGES:
             self.serverClose(limits.POLICY_VIOLATION)
@@ -67,7 +73,8 @@ class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802
         # sendClose refuses every code of the standard but 1000, and those are the ones that say why.
-        self.sendCloseFrame(code=1000 if code is None else code)
+        reason = self.close_reason.encode() if self.close_reason else None
+        self.sendCloseFrame(code=1000 if code is None else code, reasonUtf8=reason)
 
 
 def with_guard(protocol: Any) -> Any:

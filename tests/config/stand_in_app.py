@@ -51,6 +51,6 @@ async def socket(receive, send):
         if text == "sleep":
             await asyncio.sleep(60)
         elif text.isdigit():
-            await send({"type": "websocket.close", "code": int(text)})
+            await send({"type": "websocket.close", "code": int(text), "reason": "because"})
         else:
             await send({"type": "websocket.send", "text": text})

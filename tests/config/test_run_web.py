@@ -223,11 +223,12 @@ def test_a_response_without_end_does_not_hold_up_the_end(start):
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 1012, 1013, 4401])
-def test_close_codes_reach_the_client(web, code):
+def test_close_codes_and_their_reasons_reach_the_client(web, code):
     with web.connect() as client:
         client.send(str(code))
 
-        assert close_code(client) == code
+        closed = closing(client)
+        assert (closed.code, closed.reason) == (code, "because")
 
 
 def test_a_message_that_is_too_long_closes_the_socket(web):
@@ -260,9 +261,13 @@ def flood(client):
 
 
 def close_code(client):
+    return closing(client).code
+
+
+def closing(client):
     with pytest.raises(ConnectionClosed) as closed:
         client.recv(timeout=PATIENCE)
-    return closed.value.rcvd.code
+    return closed.value.rcvd
 
 
 def test_a_taken_port_is_named():

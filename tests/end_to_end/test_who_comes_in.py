@@ -123,9 +123,13 @@ def of_page(browser, web=None):
 
 
 def close_code(socket):
+    return closing(socket)[0]
+
+
+def closing(socket):
     with socket, pytest.raises(ConnectionClosed) as closed:
         socket.recv(PATIENCE)
-    return closed.value.rcvd.code
+    return closed.value.rcvd.code, closed.value.rcvd.reason
 
 
 def is_open(socket):
@@ -144,12 +148,14 @@ def test_each_refusal_has_its_code(web, person):
     strange = "https://evil.example"
     browser = Browser(web).log_in(person)
 
-    assert close_code(opened(web, origin=web)) == 4407
-    assert close_code(opened(web, authorization=f"Bearer yk_a1b2c3d4e5f6_{'0' * 48}")) == 4401
-    assert close_code(opened(web, origin=web, cookie="sessionid=" + "a" * 32)) == 4401
-    assert close_code(opened(web, f"?ticket=yt_{'0' * 48}")) == 4401
-    assert close_code(opened(web, f"?key={person['tokens'][0]}")) == 4400
-    assert close_code(opened(web, origin=strange, cookie=browser.cookie)) == 4403
+    assert closing(opened(web, origin=web)) == (4407, "missing_credentials")
+    wrong = f"Bearer yk_a1b2c3d4e5f6_{'0' * 48}"
+    assert closing(opened(web, authorization=wrong)) == (4401, "invalid_api_key")
+    gone = "sessionid=" + "a" * 32
+    assert closing(opened(web, origin=web, cookie=gone)) == (4401, "not_authenticated")
+    assert closing(opened(web, f"?ticket=yt_{'0' * 48}")) == (4401, "invalid_ticket")
+    assert closing(opened(web, f"?key={person['tokens'][0]}")) == (4400, "key_in_address")
+    assert closing(opened(web, origin=strange, cookie=browser.cookie)) == (4403, "origin_refused")
 
 
 def test_each_kind_of_credentials_lets_in(web, person):
