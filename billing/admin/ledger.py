@@ -26,7 +26,6 @@ from billing.periods import month_named
 from billing.reports import COLUMNS, as_cell, place_of
 
 PAGE = 2_000
-NARROW = ("account", "month")  # filters under which the ledger itself is added up
 
 
 @admin.register(LedgerEntry)
@@ -69,7 +68,7 @@ class LedgerEntryAdmin(MachineWritten):
         changes = getattr(answer, "context_data", {})
         if shown := changes.get("cl"):
             changes["totals"] = _totals(request)
-            changes["exact"] = _exact(shown.queryset) if any(map(request.GET.get, NARROW)) else None
+            changes["exact"] = _exact(shown.queryset) if _is_narrow(request) else None
             changes["export_query"] = request.GET.urlencode()
         return answer
 
@@ -101,6 +100,11 @@ def _totals(request: HttpRequest) -> dict[str, int | None]:
     if month := month_named(given.get("month", "")):
         rows = rows.filter(day__gte=month.start.date(), day__lt=month.end.date())
     return rows.aggregate(events=Sum("events"), characters=Sum("characters"), cost=Sum("cost"))
+
+
+def _is_narrow(request: HttpRequest) -> bool:
+    """Whether the ledger itself may be added up: it is of an account, or of one month."""
+    return bool(request.GET.get("account")) or month_named(request.GET.get("month", "")) is not None
 
 
 def _exact(rows: QuerySet[LedgerEntry]) -> dict[str, int | None]:

@@ -141,6 +141,16 @@ def test_the_ledger_is_filtered_and_added_up(admin_client, two_accounts):
     )
 
 
+@pytest.mark.parametrize(
+    ("query", "is_exact"),
+    [({}, False), ({"voice": "wren"}, False), ({"month": "ever"}, False), ({"month": "2026-01"}, True)],
+)
+def test_the_ledger_itself_is_added_up_only_of_an_account_or_a_month(
+    admin_client, two_accounts, query, is_exact
+):
+    assert bool(admin_client.get(reverse(LEDGER), query).context["exact"]) is is_exact
+
+
 @pytest.mark.parametrize("page", ["usageday", "voicemonth", "usageperiod", "plan", "subscription"])
 def test_the_other_pages_show_what_there_is(admin_client, two_accounts, page):
     query = {"account": str(two_accounts[0])} if page.startswith(("usage", "voice")) else {}
