@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -31,6 +32,7 @@ ASKS = 5  # how often a hash that nobody knows of is asked for again
 TICK = 0.02
 OUTAGE = (ConnectionError, TimeoutError, OutOfMemoryError)  # after each of them one asks again
 KINDS = {"": 0.94, "nothing": 0.03, "raise": 0.026, "die": 0.004}
+HARMLESS = {kind: share for kind, share in KINDS.items() if kind != "die"}  # to workers
 EXPECTED = {"": State.CACHED, "nothing": State.SKIPPED, "raise": State.ERROR, "die": State.ERROR}
 SHARED = 0.3  # of the requests are for what somebody else asked for before
 SOUGHT_AWAY = 0.03  # of the listeners stop waiting for what they asked for
@@ -81,10 +83,11 @@ class Notes:
 class Audience(threading.Thread):
     """Asks for `rate` blocks a second until `hush`; goes on listening until `leave`."""
 
-    def __init__(self, url: str, seed: int, rate: float) -> None:
+    def __init__(self, url: str, seed: int, rate: float, kinds: Mapping[str, float] = KINDS) -> None:
         super().__init__(name="audience")
         self.notes = Notes()
         self.rate = rate
+        self.kinds = kinds
         self.forgetful = threading.Event()  # set: Redis may have lost what it said, on purpose
         self._random = random.Random(seed)
         self._redis = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1, retry=None)
@@ -145,7 +148,7 @@ class Audience(threading.Thread):
         self._waiting.setdefault(work.hash, []).append(wish)
 
     def _new_work(self, user: int) -> tuple[Work, str]:
-        kind = self._random.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = self._random.choices(list(self.kinds), list(self.kinds.values()))[0]
         text = f"{len(self._texts)} of {self._random.getrandbits(64):x}, " + "la " * self._random.randint(
             1, 30
         )

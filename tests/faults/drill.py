@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.faults.audience import USERS, Audience
+from tests.faults.audience import KINDS, USERS, Audience
 from tests.faults.invariants import Invariant, Scene, nothing_is_left_over, violations
 from tests.faults.nursery import Nursery
 from tests.stack import Stack, make_database
@@ -53,6 +53,7 @@ class Plan:
     pause: float = 0.7  # at most, between two kills of a process
     valkey_pause: tuple[float, float] = (4.0, 8.0)
     rate: float = 30.0  # blocks a second
+    kinds: Mapping[str, float] = field(default_factory=lambda: KINDS)
 
     def kills(self, roles: Iterable[str]) -> Iterator[tuple[float, str]]:
         chance, names = random.Random(self.seed), sorted(roles)
@@ -109,7 +110,7 @@ class Drill:
         self._add_accounts()
         for name in self.roles:
             self.start(name)
-        self.audience = Audience(self.stack.valkey.url, self.plan.seed, self.plan.rate)
+        self.audience = Audience(self.stack.valkey.url, self.plan.seed, self.plan.rate, self.plan.kinds)
         self.audience.start()
         return self
 
