@@ -193,7 +193,8 @@ BLOCKS_PER_MINUTE = env.int("BLOCKS_PER_MINUTE", 300)  # that are not there yet
 MESSAGES_PER_SECOND = env.float("MESSAGES_PER_SECOND", 20.0)
 MESSAGES_BURST = env.int("MESSAGES_BURST", 100)
 CONNECTIONS_PER_USER = env.int("CONNECTIONS_PER_USER", 20)
-DOCUMENTS_PER_CONNECTION = 20  # that one connection waits for at the same time
+DOCUMENTS_PER_USER = env.int("DOCUMENTS_PER_USER", 50)  # that new blocks are waited for of
+DOCUMENT_SECONDS = 60  # that each counts, at most, after the last new block of it was asked for
 
 PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),

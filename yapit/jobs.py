@@ -55,6 +55,7 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+TOO_SOON = {b"rate_limited", b"too_many_documents"}  # not accepted, and to be asked for again later
 STATES = {ord(state.value[0]): state for state in State}
 
 
@@ -62,7 +63,7 @@ STATES = {ord(state.value[0]): state for state in State}
 class Answer:
     """`detail` is the audio's header for cached, a stable code for error and refused.
 
-    `figure` is what the account may still spend (usage_limit), or milliseconds to wait (rate_limited).
+    `figure` is what the account may still spend (usage_limit), or milliseconds to wait (`TOO_SOON`).
     """
 
     state: State
@@ -166,10 +167,18 @@ class _ForAll(msgspec.Struct):
     unpersisted: int
     waiting: int
     per_minute: int
+    documents: int
+    document_ms: int
+    done_with: Sequence[str]
 
 
-def enqueue_call(user_id: int | str, asked: Sequence[Asked], ceilings: Mapping[str, int]) -> Call:
-    """`ceilings`: how far the account's `asked` may go, by usage type; one that is missing is unlimited."""
+def enqueue_call(
+    user_id: int | str, asked: Sequence[Asked], ceilings: Mapping[str, int], done_with: Sequence[str] = ()
+) -> Call:
+    """`ceilings`: how far the account's `asked` may go, by usage type; one that is missing is unlimited.
+
+    `done_with`: documents of which nothing is waited for any more.
+    """
     common = _ForAll(
         user=str(user_id),
         ceilings=ceilings,
@@ -177,6 +186,9 @@ def enqueue_call(user_id: int | str, asked: Sequence[Asked], ceilings: Mapping[s
         unpersisted=settings.UNPERSISTED_LIMIT,
         waiting=settings.WAITING_JOBS_LIMIT,
         per_minute=settings.BLOCKS_PER_MINUTE,
+        documents=settings.DOCUMENTS_PER_USER,
+        document_ms=_milliseconds(settings.DOCUMENT_SECONDS),
+        done_with=done_with,
     )
     return ENQUEUE.call(msgspec.msgpack.encode(common), msgspec.msgpack.encode(asked))
 
@@ -201,10 +213,16 @@ class Enqueued:
         return cls([Answer.read(answer) for answer in answers], left)
 
 
-async def enqueue(link: Link, user_id: int, asked: Sequence[Asked], ceilings: Mapping[str, int]) -> Enqueued:
+async def enqueue(
+    link: Link,
+    user_id: int,
+    asked: Sequence[Asked],
+    ceilings: Mapping[str, int],
+    done_with: Sequence[str] = (),
+) -> Enqueued:
     """One round trip. A Redis without room refuses with `busy`."""
     try:
-        enqueued = Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings)))
+        enqueued = Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings, done_with)))
     except OutOfMemoryError:
         enqueued = Enqueued([Answer(State.REFUSED, b"busy")] * len(asked))
     for answer in enqueued.answers:

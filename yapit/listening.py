@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.conf import settings
-
 from audiocache import blob
 from yapit import credits, jobs, limits, protocol, synthesis
 from yapit.bells import BellTower
@@ -55,6 +53,7 @@ class Listening:
         default_factory=lambda: defaultdict(dict)
     )
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _documents: set[str] = field(default_factory=set)
     _is_over: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +71,6 @@ class Listening:
             # PostgreSQL is not asked anything by messages that are too many.
             await self.check_rate()
             resolved, bucket = await synthesis.resolve(message, self.user_id), ""
-        self._check_documents(message)
         spoken, works = resolved
         async with self._turn:
             found: list[Wanted] = []
@@ -203,19 +201,19 @@ class Listening:
             self.tower.wait_for(wanted.work.hash, self)
         known = await self._credits(missing)
         enqueued = await self._enqueue_all(missing, known)
-        limited, retry_after = [], 0.0
+        too_soon: defaultdict[str, list[tuple[Wanted, Answer]]] = defaultdict(list)
         for wanted, answer in zip(missing, enqueued.answers, strict=True):
             if answer.state in (State.QUEUED, State.JOINED):
                 self._send_queued(wanted)
-            elif answer.detail == b"rate_limited":
-                limited.append(wanted)
-                retry_after = max(retry_after, answer.figure / 1000)
+            elif answer.detail in jobs.TOO_SOON:
+                too_soon[answer.detail.decode()].append((wanted, answer))
             elif answer.detail == b"usage_limit":
                 credit = known[wanted.work.usage_type]
                 self._finish(wanted, answer, credits.usage_of(credit, answer.figure, wanted.work.cost))
             else:
                 self._finish(wanted, answer)
-        self._turn_away(limited, retry_after)
+        for code, refused in too_soon.items():
+            self._turn_away(code, refused)
         for usage_type, left in enqueued.left.items():
             for warning in self.meter.warnings(usage_type, known[usage_type], left):
                 self.send(warning)
@@ -227,7 +225,8 @@ class Listening:
     async def _enqueue_all(self, missing: Sequence[Wanted], known: dict[str, Credit]) -> jobs.Enqueued:
         """Nobody is refused by a reading that may be stale: `known` is read anew, and all is asked again."""
         asked = [self._asked(wanted) for wanted in missing]
-        enqueued = await jobs.enqueue(self.tower.link, self.user_id, asked, credits.ceilings(known))
+        ceilings, done_with = credits.ceilings(known), self._done_with()
+        enqueued = await jobs.enqueue(self.tower.link, self.user_id, asked, ceilings, done_with)
         doubtful = {
             wanted.work.usage_type
             for wanted, answer in zip(missing, enqueued.answers, strict=True)
@@ -240,26 +239,24 @@ class Listening:
         known.update(await self._credits(missing))
         return await jobs.enqueue(self.tower.link, self.user_id, asked, credits.ceilings(known))
 
-    def _turn_away(self, limited: Sequence[Wanted], retry_after: float) -> None:
-        """More than may be asked for in a minute: these blocks are not accepted."""
-        for wanted in limited:
-            self._forget(wanted)
-        if limited:
-            indices = [wanted.index for wanted in limited]
-            self.send(
-                protocol.Error(
-                    code="rate_limited",
-                    error=protocol.CODES["rate_limited"],
-                    document_id=limited[0].document_id,
-                    block_indices=indices,
-                    retry_after=retry_after,
-                )
-            )
+    def _done_with(self) -> list[str]:
+        """The documents that this connection waits for no more, since it last asked."""
+        waited, self._documents = self._documents, {wanted.document for wanted in self._all()}
+        return list(waited - self._documents)
 
-    def _check_documents(self, message: protocol.Synthesize) -> None:
-        others = {wanted.document_id for wanted in self._all()} - {message.document_id}
-        if len(others) >= settings.DOCUMENTS_PER_CONNECTION:
-            raise ProtocolError("too_many_documents")
+    def _turn_away(self, code: str, refused: Sequence[tuple[Wanted, Answer]]) -> None:
+        """More than may be asked for in a minute: these blocks are not accepted."""
+        for wanted, _ in refused:
+            self._forget(wanted)
+        self.send(
+            protocol.Error(
+                code=code,
+                error=protocol.CODES[code],
+                document_id=refused[0][0].document_id,
+                block_indices=[wanted.index for wanted, _ in refused],
+                retry_after=max(answer.figure for _, answer in refused) / 1000,
+            )
+        )
 
     def _asked(self, wanted: Wanted) -> Asked:
         return Asked(

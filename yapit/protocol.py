@@ -17,7 +17,7 @@ CODES = {
     "model_not_found": "There is no such model.",
     "voice_not_found": "The model has no such voice, or it is not yours to use.",
     "rate_limited": "More was asked for than may be at once; wait for `retry_after` seconds.",
-    "too_many_documents": "This connection waits for blocks of too many documents.",
+    "too_many_documents": "Blocks of too many documents were asked for; wait for `retry_after` seconds.",
     "unavailable": "A part of the service does not answer right now; ask again.",
     "out_of_range": "The document has no block with this index.",
     "nothing_to_speak": "The voice finds nothing to say in this block.",

@@ -24,7 +24,7 @@ from tests.yapit.jobbing import (
     speak_all,
 )
 from yapit import jobs
-from yapit.jobs import Asked, Priority, State
+from yapit.jobs import Asked, Enqueued, Priority, State
 from yapit.results import ResultConsumer
 
 WORK = make_work()
@@ -240,6 +240,32 @@ def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_w
     assert 29_000 < answers[2].figure <= 30_000
     assert other.state is State.QUEUED
     assert redis.ttl("limit:blocks:1") > 0
+
+
+def ask_for(redis, document, text, **options):
+    return enqueue(redis, make_work(text), document=document, is_limited=True, **options)
+
+
+def test_documents_of_an_account_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
+    settings.DOCUMENTS_PER_USER = 1
+    answers = [ask_for(redis, "a", "one"), ask_for(redis, "b", "two", connection="web.2")]
+
+    assert [answer.state for answer in answers] == [State.QUEUED, State.REFUSED]
+    assert answers[1].detail == b"too_many_documents"
+    assert 50_000 < answers[1].figure <= 60_000
+    assert ask_for(redis, "a", "three").state is State.QUEUED
+    assert ask_for(redis, "b", "two", user=2).state is State.QUEUED
+    assert 0 < redis.ttl("limit:documents:1") <= 60
+
+
+def test_a_document_that_is_done_makes_room_for_another(redis, settings):
+    settings.DOCUMENTS_PER_USER = 1
+    ask_for(redis, "a", "one")
+    asked = Asked(make_work("two"), member="m", document="b", is_limited=True)
+
+    [answer] = Enqueued.read(scripts.run(redis, jobs.enqueue_call(1, [asked], {}, ["a"]))).answers
+
+    assert answer.state is State.QUEUED
 
 
 def test_asking_again_for_what_is_pending_or_there_costs_no_block(redis, settings):

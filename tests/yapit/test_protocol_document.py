@@ -90,7 +90,7 @@ LIMITS = (
     settings.MESSAGES_PER_SECOND,
     settings.MESSAGES_BURST,
     settings.CONNECTIONS_PER_USER,
-    settings.DOCUMENTS_PER_CONNECTION,
+    settings.DOCUMENTS_PER_USER,
     settings.WAITING_JOBS_LIMIT,
     consumers.OUTBOX,
     MAX_CONTENT,

@@ -229,16 +229,22 @@ async def test_an_account_has_a_bounded_number_of_connections_and_places_free_th
         await async_wait_until(has_room)
 
 
-async def test_one_connection_waits_for_a_bounded_number_of_documents(document, settings):
-    settings.DOCUMENTS_PER_CONNECTION = 1
+async def test_documents_of_an_account_are_bounded_over_all_its_connections(document, settings, redis):
+    settings.DOCUMENTS_PER_USER = 1
     other = await sync_to_async(make_document)(document.owner, "Elsewhere.")
-    async with listener() as one:
+    async with listener() as one, listener() as two:
         await one.ask(document, 0)
-        await one.ask(other, 0)
-        _, error = await one.frames(2)
+        await one.frame()
+        await two.ask(other, 0)
+        error = await two.frame()
+        assert (error["code"], error["document_id"]) == ("too_many_documents", str(other.pk))
+        assert error["block_indices"] == [0]
+        assert 50 < error["retry_after"] <= 60
 
-    assert (error["code"], error["document_id"]) == ("too_many_documents", str(other.pk))
-    assert error["block_indices"] == [0]
+        await work_off(redis)
+        assert (await one.frame())["status"] == "cached"
+        await one.ask(other, 0)
+        assert (await one.frame())["status"] == "queued"
 
 
 async def test_statuses_come_in_one_frame_to_who_asks_for_it(document, redis):

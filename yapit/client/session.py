@@ -17,7 +17,7 @@ from yapit.client.reading import ENDED, Reading
 from yapit.protocol import CursorMoved, Error, Evicted, Options, ServerMessage, Status, Statuses, Synthesize
 
 TICK_SECONDS = 0.25
-COME_BACK = frozenset({"rate_limited", "unavailable", "busy"})
+COME_BACK = frozenset({"rate_limited", "too_many_documents", "unavailable", "busy"})
 LONGEST_HOLD = 60.0
 # Nothing else is fetched, whatever a server says: the key goes along.
 AUDIO_URL = re.compile(r"/v1/audio/[0-9a-f]{64}")

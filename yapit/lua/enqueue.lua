@@ -1,7 +1,8 @@
 -- Ask for audio, all blocks of a message in one step. Each is answered from what is there (c, s), joined to work
 -- under way (j), queued (q), or refused (r, with the reason and a figure). Repeatable: asking again joins.
 -- In front of the answers: usage types with a ceiling, each followed by what is left below it.
--- ARGV: what holds for all (user, ceilings, seconds, unpersisted, waiting, per_minute), the jobs (id, work,
+-- ARGV: what holds for all (user, ceilings, seconds, unpersisted, waiting, per_minute, documents,
+--       document_ms, done_with: documents that nothing is waited for of any more), the jobs (id, work,
 --       member, document, priority, billable, is_limited), both in msgpack as `yapit.jobs` packs them
 local all, wanted = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
 local user, at = all.user, now_ms()
@@ -20,6 +21,9 @@ end
 local bucket, tokens = 'limit:blocks:' .. user, nil
 local taken = 0
 
+local documents, places, kept = 'limit:documents:' .. user, {}, {}
+if #all.done_with > 0 then redis.call('ZREM', documents, unpack(all.done_with)) end
+
 local function refused(reason, figure) return 'r' .. reason .. ' ' .. string.format('%.0f', figure or 0) end
 
 local function cannot_pay(job)
@@ -36,6 +40,11 @@ end
 
 local function is_too_much(job)
   if not job.is_limited then return nil end
+  local document = job.document
+  if document ~= '' then
+    places[document] = places[document] or place_in(documents, document, all.documents, all.document_ms)
+    if places[document] > 0 then return refused('too_many_documents', places[document]) end
+  end
   if not tokens then
     local wait
     wait, tokens = bucket_of(bucket, all.per_minute, all.per_minute / 60, 0)
@@ -43,6 +52,7 @@ local function is_too_much(job)
   if tokens - taken < 1 then
     return refused('rate_limited', math.ceil((1 - tokens + taken) * 60000 / all.per_minute))
   end
+  kept[document] = true
   return nil, 1
 end
 
@@ -132,5 +142,8 @@ for usage_type, available in pairs(left) do
   end
 end
 answers[1] = below
+for document in pairs(kept) do
+  if document ~= '' then keep_place(documents, document, all.document_ms) end
+end
 if taken > 0 then keep_bucket(bucket, all.per_minute, all.per_minute / 60, tokens - taken, at) end
 return answers

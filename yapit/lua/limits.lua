@@ -15,6 +15,19 @@ local function keep_bucket(key, capacity, per_second, tokens, at)
   redis.call('PEXPIRE', key, math.ceil(capacity / per_second * 1000) + 1000)
 end
 
+-- Milliseconds until one more member has a place in `key`; 0: it has one. Kept by `keep_place`, not here.
+local function place_in(key, member, places, lasting)
+  local at = now_ms()
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', at - lasting)
+  if redis.call('ZSCORE', key, member) or redis.call('ZCARD', key) < places then return 0 end
+  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) + lasting - at
+end
+
+local function keep_place(key, member, lasting)
+  redis.call('ZADD', key, string.format('%.0f', now_ms()), member)
+  redis.call('PEXPIRE', key, lasting)
+end
+
 local function take(key, capacity, per_second, n)
   local wait, tokens, at = bucket_of(key, capacity, per_second, n)
   if wait == 0 then keep_bucket(key, capacity, per_second, tokens, at) end
