@@ -234,7 +234,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         try:
             if await limits.enter(self.tower.link, self.who.user_id, self.connection):
                 return True
-            await self.shut(TOO_MANY, "too_many_connections")
+            await self.shut(TOO_MANY, f"too_many_connections; retry_after={limits.PLACE_SECONDS}")
         except redis_errors.RedisError as error:
             logger.warning("A connection could not be counted: %s", type(error).__name__)
             await self.shut(CANNOT_CHECK, CannotCheck.code)

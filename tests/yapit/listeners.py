@@ -57,9 +57,12 @@ class Listener:
         return [await self.frame() for _ in range(count)]
 
     async def close_code(self):
+        return (await self.closing())["code"]
+
+    async def closing(self):
         message = await self.socket.receive_output(PATIENCE)
         assert message["type"] == "websocket.close", message
-        return message["code"]
+        return message
 
     async def is_quiet(self):
         return await self.socket.receive_nothing(QUIET_SECONDS, 0.02)

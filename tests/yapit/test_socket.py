@@ -215,7 +215,8 @@ async def test_an_account_has_a_bounded_number_of_connections_and_places_free_th
         await one.frame()
         second = Listener()
         await second.connect()
-        assert await second.close_code() == 4429
+        closed = await second.closing()
+        assert (closed["code"], closed["reason"]) == (4429, "too_many_connections; retry_after=60")
         await one.close()
 
         async def has_room():
