@@ -122,12 +122,12 @@ class Asker:
     def ask(self, indices: Sequence[int], *, status: bytes = b"cached") -> float:
         """Seconds until all of them have that status."""
         begun = time.perf_counter()
-        self.send(indices)
+        self.write(synthesize(self.listener, indices))
         self.wait_for(indices, status=status)
         return time.perf_counter() - begun
 
-    def send(self, indices: Sequence[int]) -> None:
-        self._socket.sendall(synthesize(self.listener, indices))
+    def write(self, frame: bytes) -> None:
+        self._socket.sendall(frame)
 
     def wait_for(self, indices: Sequence[int], *, status: bytes = b"cached") -> None:
         length_of = statuses(len(indices), status)

@@ -19,6 +19,7 @@ from tests.stack import ROOT, Stack
 from tests.waiting import wait_until
 
 QUIET_SECONDS = 120
+LOG_SHOWN = 2000  # characters of each
 
 
 @contextlib.contextmanager
@@ -39,7 +40,17 @@ def launched_stack(**env: str) -> Iterator[Stack]:
         ending.callback(stack.close)
         os.environ.update({name: value for name, value in stack.env.items() if name not in ("PATH", "HOME")})
         django.setup()
-        yield stack
+        try:
+            yield stack
+        except Exception:
+            _show_logs(stack)
+            raise
+
+
+def _show_logs(stack: Stack) -> None:
+    """They are removed with the folder, and say why."""
+    for name in stack.commands:
+        print(f"--- {name}\n{stack.log(name)[-LOG_SHOWN:]}", file=sys.stderr)
 
 
 def _start_postgres(ending: contextlib.ExitStack, folder: Path) -> str:

@@ -8,7 +8,8 @@ Not for large values, which would hold up everybody's small ones, nor for comman
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import hiredis
@@ -171,6 +172,10 @@ class Link:
 
     async def eval(self, text: str, keys: int, *args: str | bytes | int | float) -> Any:
         return await self.execute("EVAL", text, keys, *args)
+
+    async def xadd(self, stream: str, fields: Mapping[str, str | bytes | int | float]) -> Any:
+        """Of entries that may come twice."""
+        return await self.execute("XADD", stream, "*", *chain.from_iterable(fields.items()))
 
     async def execute(self, *command: str | bytes | int | float) -> Any:
         """The answer; an error is raised."""

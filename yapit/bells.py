@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from redis import exceptions as redis_errors
-from redis.asyncio import Redis
 
 from config import caching, drain, metrics, redis_link
 from config import redis as redis_clients
@@ -71,7 +70,6 @@ class BellTower:
 
     def __init__(self) -> None:
         self.process = secrets.token_hex(6)
-        self.redis: Redis = redis_clients.hot()
         self.link = redis_link.Link(settings.REDIS_URL)
         self.sockets: set[Socket] = set()
         self._by_hash: defaultdict[str, set[Hearer]] = defaultdict(set)

@@ -111,7 +111,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         except (DocumentMissing, UnknownModel, UnknownVoice) as error:
             self._refuse(_naming(ProtocolError(error.code), message))
         except OUTAGES as error:
-            logger.warning("A request could not be served: %s", type(error).__name__)
+            logger.warning("A request could not be served: %r", error.__cause__ or error)
             later = ProtocolError("unavailable", retry_after=settings.RESYNC_SECONDS)
             self._refuse(_naming(later, message))
         await self._flush()

@@ -176,11 +176,12 @@ class Listening:
     async def _ask(self, found: Sequence[Wanted], looks: Sequence[Answer]) -> None:
         """From Redis, then from SQLite, then from the workers: two round trips, whatever the number."""
         kept = await synthesis.kept_headers(
+            self.tower.link,
             [
                 w.work.hash
                 for w, look in zip(found, looks, strict=True)
                 if look.state in (State.NONE, State.ERROR)
-            ]
+            ],
         )
         missing = []
         for wanted, look in zip(found, looks, strict=True):
@@ -190,7 +191,6 @@ class Listening:
                 self._finish(wanted, Answer(State.CACHED, kept[wanted.work.hash]))
             else:
                 missing.append(wanted)
-        await synthesis.touch(self.tower.redis, kept)
         await self._enqueue(missing)
 
     async def _enqueue(self, missing: Sequence[Wanted]) -> None:

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from redis.asyncio import Redis
-
 from audiocache import blob, orders
 from audiocache.store import store_for
 from config.redis_link import Link
@@ -43,36 +41,44 @@ async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
 
 
 class KeptHeaders:
-    """The headers of what SQLite has, of one event loop. One read for all who ask while another read runs."""
+    """The headers of what SQLite has, of one event loop. One read for all who ask while another read runs.
+
+    What is found is to be announced, and must stay until it can have been fetched: one order says so for all.
+    """
 
     def __init__(self) -> None:
         self._asked: list[str] = []
         self._next: asyncio.Task[Mapping[str, bytes]] | None = None
         self._last: asyncio.Task[Mapping[str, bytes]] | None = None
 
-    async def of(self, variants: Sequence[str]) -> Mapping[str, bytes]:
+    async def of(self, link: Link, variants: Sequence[str]) -> Mapping[str, bytes]:
         if not variants:
             return {}
         self._asked += variants
         if self._next is None:
-            self._next = asyncio.create_task(self._read(self._last))
+            self._next = asyncio.create_task(self._read(link, self._last))
         found = await asyncio.shield(self._next)
         return {variant: found[variant] for variant in variants if variant in found}
 
-    async def _read(self, last: "asyncio.Task[Mapping[str, bytes]] | None") -> Mapping[str, bytes]:
+    async def _read(
+        self, link: Link, last: "asyncio.Task[Mapping[str, bytes]] | None"
+    ) -> Mapping[str, bytes]:
         if last is not None:
             await asyncio.wait({last})
         asked, self._asked = dict.fromkeys(self._asked), []
         self._last, self._next = self._next, None
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_readers, store_for("audio").headers, list(asked))
+        found = await loop.run_in_executor(_readers, store_for("audio").headers, list(asked))
+        if found:
+            await orders.touch(link, "audio", list(found))
+        return found
 
 
 _kept: "WeakKeyDictionary[asyncio.AbstractEventLoop, KeptHeaders]" = WeakKeyDictionary()
 
 
-async def kept_headers(variants: Sequence[str]) -> Mapping[str, bytes]:
-    return await _kept.setdefault(asyncio.get_running_loop(), KeptHeaders()).of(variants)
+async def kept_headers(link: Link, variants: Sequence[str]) -> Mapping[str, bytes]:
+    return await _kept.setdefault(asyncio.get_running_loop(), KeptHeaders()).of(link, variants)
 
 
 async def audio_of(link: Link, variant: str) -> tuple[blob.Header, bytes | memoryview] | None:
@@ -84,9 +90,3 @@ async def audio_of(link: Link, variant: str) -> tuple[blob.Header, bytes | memor
     loop = asyncio.get_running_loop()
     found = await loop.run_in_executor(_audio_readers, store_for("audio").get, variant)
     return (blob.header_of(found.header), found.audio) if found else None
-
-
-async def touch(redis: Redis, variants: Mapping[str, bytes]) -> None:
-    """What is announced must stay until it can have been fetched."""
-    if variants:
-        await orders.touch(redis, "audio", list(variants))

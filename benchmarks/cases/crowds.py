@@ -11,14 +11,15 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.closed_loop import percentile
-from benchmarks.raw_sockets import Asker, ask_again_and_again, asking
+from benchmarks.raw_sockets import Asker, ask_again_and_again, asking, synthesize
 from benchmarks.registry import Figure, Size, benchmark
-from benchmarks.servers import launched_stack
+from benchmarks.servers import cpu_by_process, launched_stack
 from tests.stack import Stack
 
 SERVERS = ("uvicorn", "daphne")
 SOCKETS = 1000
 LISTENERS = 500
+WARM_UP = 3  # rounds
 LONGEST = 33_000  # blocks
 MESSAGE = range(8)
 
@@ -114,25 +115,28 @@ def identical_requests(size: Size) -> Iterator[Figure]:
         stack.start("worker", "run_worker", "--model", "tone")
         for server in SERVERS:
             stack.start_web(server)
-            listeners = announced.audience(accounts, rounds + 1)
+            listeners = announced.audience(accounts, rounds + WARM_UP)
             with contextlib.ExitStack() as ending:
                 askers = [ending.enter_context(asking(stack.url, listener)) for listener in listeners]
-                all_at_once(askers, rounds)  # looks everybody up
-                before = finished(stack)
+                for block in range(rounds, rounds + WARM_UP):  # the first of which looks everybody up
+                    all_at_once(askers, block)
+                before, used = finished(stack), cpu_by_process(stack)
                 lasts = [all_at_once(askers, block) for block in range(rounds)]
-                jobs = finished(stack) - before
+                jobs, used = finished(stack) - before, cpu_by_process(stack) - used
             name = f"identical_requests.{server}"
             yield Figure(f"{name}.syntheses", jobs / rounds, "per request", "lower", target=1.0)
             yield Figure(f"{name}.last_p99", percentile(lasts, 99) * 1000, "ms", "lower", target=150.0)
             yield Figure(f"{name}.last_p50", median(lasts) * 1000, "ms", "lower")
+            yield Figure(f"{name}.cpu.web", used["web"] * 1000 / rounds, "ms/request", "lower")
             stack.stop("web")
 
 
 def all_at_once(askers: Sequence[Asker], block: int) -> float:
     """Seconds until the last of them has it; each is told exactly once, or this waits for ever."""
+    frames = [synthesize(asker.listener, [block]) for asker in askers]
     begun = time.perf_counter()
-    for asker in askers:
-        asker.send([block])
+    for asker, frame in zip(askers, frames, strict=True):
+        asker.write(frame)
     for asker in askers:
         asker.wait_for([block])
     return time.perf_counter() - begun
