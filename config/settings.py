@@ -231,6 +231,9 @@ AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 DEFAULT_PLAN = env.str("DEFAULT_PLAN", "self-hosted")
 # Characters of each usage type that a new account may spend in a month; unset: what its plan says.
 DEFAULT_CHARACTER_LIMIT = env.int("DEFAULT_CHARACTER_LIMIT", None, validate=lambda v: v is None or v >= 0)
+# A web process reads a balance again when told of a change, and in any case after this.
+CREDIT_SECONDS = 900.0
+CREDIT_AT_ZERO_SECONDS = 60.0  # where there is nothing left, and before anybody is refused
 
 # --- Sockets ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from django.conf import settings
 from django.utils import timezone
 
 from billing.allowance import Allowance, allowance
@@ -22,8 +23,6 @@ from yapit.lua import script
 from yapit.offload import offload
 from yapit.protocol import Usage, UsageThreshold
 
-READ_AGAIN_SECONDS = 900.0
-READ_AGAIN_AT_ZERO_SECONDS = 60.0
 READ_AGAIN_AFTER_CHARGES_SECONDS = 5.0
 KEPT_SECONDS = 86400  # a count in Redis that nobody reads; far longer than any reading holds
 CACHED_BYTES = 4 * 1024 * 1024
@@ -54,7 +53,9 @@ class Limited:
     @property
     def may_be_stale(self) -> bool:
         """What was charged while it was read is subtracted twice."""
-        good_for = READ_AGAIN_AFTER_CHARGES_SECONDS if self.due else READ_AGAIN_AT_ZERO_SECONDS
+        good_for = settings.CREDIT_AT_ZERO_SECONDS
+        if self.due:
+            good_for = min(good_for, READ_AGAIN_AFTER_CHARGES_SECONDS)
         return time.monotonic() - self.read_at > good_for
 
     def is_past_threshold(self, left: int) -> bool:
@@ -74,16 +75,17 @@ NOT_LOADED = NotLoaded()
 
 
 def _seconds(credit: Credit) -> float:
+    seconds: float = settings.CREDIT_SECONDS
     if isinstance(credit, Unlimited):
-        return READ_AGAIN_SECONDS
+        return seconds
     if credit.left <= 0:
-        return READ_AGAIN_AT_ZERO_SECONDS
+        return min(seconds, settings.CREDIT_AT_ZERO_SECONDS)
     end = credit.allowance.period_end
-    return READ_AGAIN_SECONDS if end is None else max(1.0, (end - timezone.now()).total_seconds())
+    return seconds if end is None else min(seconds, max(1.0, (end - timezone.now()).total_seconds()))
 
 
 _credits: caching.MemoryCache[tuple[int, str], Credit] = caching.MemoryCache(
-    "credits", max_bytes=CACHED_BYTES, seconds=READ_AGAIN_SECONDS, lifetime=_seconds
+    "credits", max_bytes=CACHED_BYTES, seconds=settings.CREDIT_SECONDS, lifetime=_seconds
 )
 
 

@@ -211,6 +211,50 @@ async def test_a_new_subscription_to_the_bus_makes_up_for_what_was_missed(docume
         await becomes_audible(one, document, 0)
 
 
+# --- A change that nobody is told of ----------------------------------------------------------------------
+
+
+def slip_in(document, characters):
+    """As somebody changes the row by hand: no epoch is raised, and no bell rings."""
+    rows = Subscription.objects.filter(user=document.owner_id)
+    return sync_to_async(rows.update)(standard_limit=characters)
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(0, "usage_limit"), (NEVER, "queued")])
+async def test_a_balance_is_read_again_when_its_reading_is_too_old(document, settings, seconds, found):
+    settings.CREDIT_SECONDS = seconds
+    async with listener() as one:
+        assert await said(one, document, 0) == ["queued"]
+
+        await slip_in(document, 4)
+
+        assert await said(one, document, 1) == [found]
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(0, "queued"), (NEVER, "usage_limit")])
+async def test_where_nothing_is_left_it_is_read_again_sooner(document, settings, seconds, found):
+    settings.CREDIT_AT_ZERO_SECONDS = seconds
+    await limit(document, 0)
+    async with listener() as one:
+        assert await said(one, document, 0) == ["usage_limit"]
+
+        await slip_in(document, 1000)
+
+        assert await said(one, document, 0) == [found]
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(0, "queued"), (NEVER, "usage_limit")])
+async def test_nobody_is_refused_by_a_reading_that_may_be_too_old(document, settings, seconds, found):
+    settings.CREDIT_AT_ZERO_SECONDS = seconds
+    await limit(document, 7)
+    async with listener() as one:
+        assert await said(one, document, 0) == ["queued"]
+
+        await slip_in(document, 1000)
+
+        assert await said(one, document, 1) == [found]
+
+
 # --- Billing is behind, or Redis has forgotten ------------------------------------------------------------
 
 
