@@ -189,8 +189,9 @@ class BellTower:
     def _ring(self, payload: bytes) -> None:
         BELLS.inc()
         variant, status = payload[:HASH_LENGTH].decode(), payload[HASH_LENGTH : HASH_LENGTH + 1].decode()
+        detail = payload[HASH_LENGTH + 1 :]  # one object for all: its hash is worked out once, too
         for hearer in tuple(self._by_hash.get(variant, ())):
-            hearer.on_bell(variant, status, payload[HASH_LENGTH + 1 :])
+            hearer.on_bell(variant, status, detail)
 
     async def _look_regularly(self) -> None:
         checked_at = kept_at = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from uuid import UUID
 
 from audiocache import blob
@@ -14,6 +15,7 @@ from yapit.credits import Credit, Limited
 from yapit.jobs import Answer, Asked, State, Work
 from yapit.protocol import ProtocolError, Status, Usage
 
+PLAYED = 64  # headers, some 10 KB each with what is made of them
 MAX_TRIES = 5  # of a job that vanishes again and again
 PRIORITIES = {"playing": jobs.Priority.PLAYING, "prefetch": jobs.Priority.PREFETCH}
 BELL_STATES = {"c": State.CACHED, "s": State.SKIPPED, "e": State.ERROR}
@@ -281,15 +283,14 @@ class Listening:
         self._forget(wanted)
         if answer.state is State.CACHED:
             self.tower.remember_announced(self.user_id, wanted.work.hash)
-            header = blob.header_of(answer.detail)
-            timings = protocol.word_timestamps(header.words)
+            timings, duration_ms = _played(answer.detail)
             self.send(
                 self._status(
                     wanted,
                     "cached",
                     audio_url=_url(wanted),
                     word_timestamps=timings,
-                    duration_ms=header.duration_ms,
+                    duration_ms=duration_ms,
                 )
             )
         elif answer.state is State.SKIPPED:
@@ -356,6 +357,13 @@ class Listening:
 
 def _url(wanted: Wanted) -> str:
     return f"/v1/audio/{wanted.work.hash}"
+
+
+@lru_cache(maxsize=PLAYED)
+def _played(header: bytes) -> tuple[str | None, int]:
+    """The word timings and milliseconds to tell; worked out once for all who hear the same bell."""
+    found = blob.header_of(header)
+    return protocol.word_timestamps(found.words), found.duration_ms
 
 
 def _may_be_stale(credit: Credit) -> bool:

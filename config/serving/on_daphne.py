@@ -23,6 +23,7 @@ from daphne.ws_protocol import WebSocketProtocol  # noqa: E402
 
 from config.drain import drain  # noqa: E402
 from config.serving import limits  # noqa: E402
+from config.serving.frames import text_frame  # noqa: E402
 
 TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -66,8 +67,15 @@ class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
             return
         super().onMessage(payload, isBinary)
 
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        # Not autobahn's: it describes all that comes and goes, in colours, for a log that nobody keeps.
+        self._dataReceived(data)
+
     def serverSend(self, content: str | bytes, binary: bool = False) -> None:  # noqa: N802
-        super().serverSend(content, binary)
+        if isinstance(content, str) and self.state == self.STATE_OPEN and not self.send_queue:
+            self.transport.write(text_frame(content.encode()))
+        else:
+            super().serverSend(content, binary)
         if unsent_bytes(self.transport) > limits.UNSENT_BYTES:
             self.transport.abortConnection()
 

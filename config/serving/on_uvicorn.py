@@ -19,6 +19,7 @@ from websockets.protocol import State
 
 from config.drain import drain
 from config.serving import limits
+from config.serving.frames import text_frame
 
 HELD_BYTES = 65536
 
@@ -174,16 +175,6 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         # Nothing may follow a closing frame.
         if unsent and self.conn.state is State.OPEN and not self.transport.is_closing():
             self.transport.write(b"".join(unsent))
-
-
-def text_frame(payload: bytes) -> bytes:
-    """A whole message as a server sends it: not masked, and there are no extensions."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2) + payload
-    return b"\x81\x7f" + size.to_bytes(8) + payload
 
 
 def run(application: Callable[..., Any], listening: socket.socket, drain_seconds: float) -> None:

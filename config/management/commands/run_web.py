@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 from config import metrics
 
 BACKLOG = 1024
+YOUNG = 10_000  # objects before the collector looks: a burst of messages makes thousands, and hardly a cycle
 
 
 class Command(BaseCommand):
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             # What is there now stays for good: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(YOUNG)
             run = import_string(f"config.serving.on_{server}.run")
             run(application, listening, settings.DRAIN_SECONDS)
 
