@@ -43,13 +43,15 @@ async def names_of_headers(scope, receive, send):
 
 
 async def socket(receive, send):
-    """Echoes, closes with the number it is sent, or falls asleep."""
+    """Echoes, sends as much as it is asked for, closes with the number it is sent, or falls asleep."""
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         text = message["text"]
         if text == "sleep":
             await asyncio.sleep(60)
+        elif text.startswith("send "):
+            await send({"type": "websocket.send", "text": "x" * int(text.removeprefix("send "))})
         elif text.isdigit():
             await send({"type": "websocket.close", "code": int(text), "reason": "because"})
         else:

@@ -238,6 +238,14 @@ def test_a_message_that_is_too_long_closes_the_socket(web):
         assert close_code(client) == 1009
 
 
+def test_what_we_send_may_be_longer_than_what_we_are_sent(web):
+    """A batch of statuses with their word timings is. The others are lengths at which a frame's head changes."""
+    with web.connect() as client:
+        for length in (1, 125, 126, 65535, 65536, 400_000):
+            client.send(f"send {length}")
+            assert len(client.recv(PATIENCE)) == length
+
+
 def test_a_flood_is_not_collected(server, web):
     """Daphne reads on whatever the application does; uvicorn stops reading, and the sender has to wait."""
     with web.connect() as client:
