@@ -239,7 +239,7 @@ def test_a_message_that_is_too_long_closes_the_socket(web):
 
 
 def test_what_we_send_may_be_longer_than_what_we_are_sent(web):
-    """A batch of statuses with their word timings is. The others are lengths at which a frame's head changes."""
+    """A batch of statuses with word timings is. The others are lengths at which a frame changes its head."""
     with web.connect() as client:
         for length in (1, 125, 126, 65535, 65536, 400_000):
             client.send(f"send {length}")
