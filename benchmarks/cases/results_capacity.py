@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import django
 
+from benchmarks.awake import awake
 from benchmarks.closed_loop import redis_command
 from benchmarks.registry import Figure, Size, benchmark
 from tests.stack import Stack
@@ -36,7 +37,7 @@ WORDS = "as long as what people have spoken to them, two hundred characters or s
 @benchmark("results_capacity")
 def results_capacity(size: Size) -> Iterator[Figure]:
     count, rounds = size.pick((1000, 3), (3000, 5))
-    with only_redis() as redis:
+    with awake(), only_redis() as redis:
         from tests.faults.naive import NaiveResults
         from yapit.results import ResultConsumer
 

@@ -6,6 +6,7 @@ Listeners ask again as soon as they have their answers, over connections that ar
 from collections import Counter
 from collections.abc import Iterator
 
+from benchmarks.awake import awake
 from benchmarks.closed_loop import Driven, percentile
 from benchmarks.raw_sockets import ask_again_and_again, asking
 from benchmarks.registry import Figure, Size, benchmark
@@ -26,7 +27,7 @@ def wire_cached_message(size: Size) -> Iterator[Figure]:
     seconds = size.pick(3.0, 15.0)
     with beside("benchmarks.stub", "sockets") as url:
         limit = p50(ask_again_and_again(url, nobody(1), MESSAGE, seconds=1, is_batched=None))
-    with launched_stack() as stack:
+    with awake(), launched_stack() as stack:
         [listener] = prepared(stack, 1)
         for server in SERVERS:
             name = f"wire_cached_message.{server}"
