@@ -63,7 +63,10 @@ def failures_are_not_charged(scene: Scene) -> Iterator[str]:
     ledger = scene.ledger()
     fails = {wish.work.hash for wish in scene.notes.wishes if wish.kind}
     yield from (f"{id_} failed and was charged" for id_, hash_ in ledger.items() if hash_ in fails)
-    yield from (f"{id_} was cancelled and charged" for id_ in scene.notes.dropped & ledger.keys())
+
+
+def cancelled_jobs_are_not_charged(scene: Scene) -> Iterator[str]:
+    yield from (f"{id_} was cancelled and charged" for id_ in scene.notes.dropped & scene.ledger().keys())
 
 
 def counters_are_sums_of_the_ledger(scene: Scene) -> Iterator[str]:
@@ -161,6 +164,7 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
         what_was_heard_is_charged,
         nothing_is_charged_twice,
         failures_are_not_charged,
+        cancelled_jobs_are_not_charged,
     ),
     "I3": (counters_are_sums_of_the_ledger,),
     "I4": (finished_audio_is_on_disk, what_was_heard_is_on_disk, totals_are_sums_of_the_entries),
@@ -169,9 +173,11 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "I7": (the_audio_file_is_sound,),
 }
 
-# What a server that forgets what it had said may cost: its clients ask again, and what was charged stays so.
+# What a server that forgets what it had said may cost: its clients ask again, and what was charged stays so,
+# also of a job that was finished and charged, is there again, and is cancelled now.
 FORGIVEN = (
     only_finished_jobs_are_charged,
+    cancelled_jobs_are_not_charged,
     what_was_heard_is_charged,
     nothing_is_charged_twice,
     what_was_heard_is_on_disk,
