@@ -232,7 +232,3 @@ class Writer:
 
 def _removes(order: Order) -> bool:
     return order.kind.removes
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> int:
-    return int(db.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,6 +1,5 @@
 """What one account used in a month, for its own eyes: read only, from sums where there are sums."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
@@ -111,13 +110,6 @@ def as_cell(value: object) -> object:
 
 def place_of(row: tuple[object, ...]) -> tuple[datetime, int]:
     return cast(datetime, row[0]), cast(int, row[-1])
-
-
-def all_entries(user_id: int, period: Period) -> Iterator[tuple[object, ...]]:
-    after = None
-    while page := entries(user_id, period, after):
-        yield from page
-        after = place_of(page[-1])
 
 
 def _balances(

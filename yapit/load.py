@@ -18,11 +18,11 @@ import msgspec
 
 from yapit import protocol
 from yapit.client.reading import AHEAD, Reading
+from yapit.client.session import COME_BACK
 from yapit.client.thin import ThinSocket
 from yapit.client.thin_http import ThinHttp
 from yapit.protocol import CursorMoved, Synthesize
 
-COME_BACK = frozenset({"busy", "unavailable", "rate_limited", "too_many_documents"})
 COME_BACK_SECONDS = 0.25
 CONNECTING = 20  # at the same time
 LOOK_SECONDS = 0.5
