@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from redis.exceptions import RedisError
 
-from audiocache import eviction, orders, schema
+from audiocache import orders
 from audiocache.models import Entry, Stat
+from audiocache.sqlite import eviction, schema
 from audiocache.store import store_for
-from config import redis as redis_clients
+from config.redis import clients as redis_clients
 
 ALIAS = "audio"
 HASH_BYTES = 32

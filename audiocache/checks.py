@@ -9,7 +9,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from config.sqlite import FIRST_SOUND, is_sound, sqlite3
+from config.database.sqlite import FIRST_SOUND, is_sound, sqlite3
 
 OWN_TABLES = {"entry", "payload", "stat", "django_migrations"}
 

@@ -2,7 +2,7 @@
 
 from django.db import OperationalError
 
-from config.sqlite import sqlite3
+from config.database.sqlite import sqlite3
 
 SQLITE_CORRUPT, SQLITE_NOTADB = 11, 26  # sqlite.org/rescode.html
 

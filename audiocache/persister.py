@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 from audiocache import blob
 from audiocache.errors import AudioCacheError, StoreDamaged
 from audiocache.orders import ORDERS_STREAM, Order
-from audiocache.rows import Put
+from audiocache.sqlite.rows import Put
+from audiocache.sqlite.writer import Change
 from audiocache.store import AudioStore
-from audiocache.writer import Change
-from config import metrics
-from config.dead_letters import replay_script
-from config.streams import Entry, Fields, StreamConsumer, UnreadableEntry
+from config.observability import metrics
+from config.streams.consumer import Entry, Fields, StreamConsumer, UnreadableEntry
+from config.streams.dead_letters import replay_script
 
 logger = logging.getLogger(__name__)
 

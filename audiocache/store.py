@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from audiocache import orders, recovery, schema
+from audiocache import orders
 from audiocache.errors import StoreDamaged
 from audiocache.integrity import header_fits, is_whole
-from audiocache.reader import Reader
-from audiocache.rows import Put
-from audiocache.writer import Change, Writer
-from config import metrics
-from config import redis as redis_clients
+from audiocache.sqlite import recovery, schema
+from audiocache.sqlite.reader import Reader
+from audiocache.sqlite.rows import Put
+from audiocache.sqlite.writer import Change, Writer
+from config.observability import metrics
+from config.redis import clients as redis_clients
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.apart import BenchmarkFailed, run_apart
+from benchmarks.isolation import BenchmarkFailed, run_apart
 from benchmarks.registry import Figure, Size, benchmarks
 from benchmarks.report import machine, table, write_json
 

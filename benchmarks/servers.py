@@ -13,8 +13,8 @@ from pathlib import Path
 
 import django
 
-from config.embedded.postgres import PostgresServer
-from config.embedded.program import Keeper, Program, free_port, stop, unprivileged_account
+from config.local.postgres import PostgresServer
+from config.local.program import Keeper, Program, free_port, stop, unprivileged_account
 from tests.stack import ROOT, Stack
 from tests.waiting import wait_until
 

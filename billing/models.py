@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from billing.cost import BASIS_POINTS
-from billing.events import LONGEST_SLUG, UsageType
+from billing.usage_types import LONGEST_SLUG, UsageType
 from billing.waterfall import Pools
 
 USAGE_TYPES = [(usage_type.value, usage_type.value) for usage_type in UsageType]

@@ -6,7 +6,7 @@ none while there is debt.
 
 from typing import NamedTuple
 
-from billing.events import UsageType
+from billing.usage_types import UsageType
 
 # How far a rollover may grow by what periods leave over. Standard characters are not kept: what is left of
 # them only pays debt.

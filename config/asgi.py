@@ -14,11 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
 from config.caching import listen
-from yapit.api.body_limit import Application, BodyLimit, Receive, Scope, Send
-from yapit.api.front import Front
-from yapit.api.handler import ApiHandler
-from yapit.audio_asgi import application as audio
-from yapit.consumers import SynthesisSocket
+from yapit.api.audio import application as audio
+from yapit.api.http.body_limit import Application, BodyLimit, Receive, Scope, Send
+from yapit.api.http.handler import ApiHandler
+from yapit.api.http.not_modified import Front
+from yapit.sockets.synthesis_socket import SynthesisSocket
 
 if not settings.SECRET_KEY:  # said here, and not to the first who logs in
     raise ImproperlyConfigured("Set SECRET_KEY to a long random text: it signs sessions and API keys.")
@@ -40,7 +40,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         await _http(scope["path"])(scope, receive, send)
     elif scope["type"] == "websocket":
-        # No session or account is looked up in front: the socket asks `yapit.identity` itself.
+        # No session or account is looked up in front: the socket asks `yapit.accounts.identity` itself.
         await (socket if scope["path"] == SOCKET else _no_such_socket)(scope, receive, send)
     else:
         raise ValueError(f"There is no {scope['type']} here.")

@@ -9,7 +9,7 @@ from environs import Env
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-import config.sqlite  # noqa: F401  # swaps in a sound SQLite before Django imports sqlite3
+import config.database.sqlite  # noqa: F401  # swaps in a sound SQLite before Django imports sqlite3
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -51,9 +51,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the access log: a page has forty of these
-    "config.logging.RequestIdMiddleware",
-    "config.policy.tell_browsers",
-    "yapit.api.errors.ErrorShape",
+    "config.observability.logging.RequestIdMiddleware",
+    "config.serving.security_headers.tell_browsers",
+    "yapit.api.http.errors.ErrorShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -62,10 +62,10 @@ MIDDLEWARE = [
 ]
 # Of requests under /v1, which know neither forms nor pages: the others would hop to a thread and back, each.
 API_MIDDLEWARE = [
-    "config.logging.RequestIdMiddleware",
-    "config.policy.tell_browsers",
-    "yapit.api.complete.CompleteAnswers",
-    "yapit.api.errors.ErrorShape",
+    "config.observability.logging.RequestIdMiddleware",
+    "config.serving.security_headers.tell_browsers",
+    "yapit.api.http.default_headers.CompleteAnswers",
+    "yapit.api.http.errors.ErrorShape",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -73,6 +73,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
+        "DIRS": [BASE_DIR / "yapit/web/templates", BASE_DIR / "yapit/admin/templates"],
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -162,7 +163,7 @@ CACHES = {
 RESPONSE_SECONDS = env.float("RESPONSE_SECONDS", 30.0)
 # One build of a response for all web processes; without, one in each of them.
 SHARED_RESPONSES = env.bool("SHARED_RESPONSES", True)
-SESSION_ENGINE = "yapit.sessions"
+SESSION_ENGINE = "yapit.accounts.sessions"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -173,8 +174,8 @@ CHANNEL_LAYERS = {
 # --- Synthesis ----------------------------------------------------------------------------------------------
 
 ENGINES = {  # model slug -> engine class; a worker serves one model
-    "hibari": "yapit.engines.hibari.HibariEngine",
-    "tone": "yapit.engines.tone.ToneEngine",
+    "hibari": "yapit.engines.hibari.engine.HibariEngine",
+    "tone": "yapit.engines.tone.engine.ToneEngine",
 }
 DEFAULT_MODEL = "hibari"
 LEASE_SECONDS = env.float("LEASE_SECONDS", 10.0)
@@ -198,21 +199,21 @@ DOCUMENT_SECONDS = 60  # that each counts, at most, after the last new block of 
 
 PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
-    ("billing.backlog.look", 5.0),
+    ("billing.usage.backlog.look", 5.0),
     ("yapit.jobs.trim_finished", 3600.0),
-    ("config.dead_letters.trim", 3600.0),
-    ("yapit.leaderboard.roll_up_beside", 3600.0),
+    ("config.streams.dead_letters.trim", 3600.0),
+    ("yapit.usage.leaderboard.roll_up_beside", 3600.0),
 ]
 PERIODIC_COLD = [  # the same, of what may wait for PostgreSQL, which jobs must not
-    ("billing.renewal.renew", 60.0),
-    ("billing.checks.check_recent", 60.0),
+    ("billing.plans.renewal.renew", 60.0),
+    ("billing.usage.checks.check_recent", 60.0),
 ]
 DEAD_LETTERS = {  # what could not be handled -> the script that sends it in again
     "jobs": "yapit.jobs.REPLAY",
-    "results": "config.dead_letters.REPLAY",
+    "results": "config.streams.dead_letters.REPLAY",
     "billing": "billing.management.commands.run_billing.REPLAY",
     "persist": "audiocache.persister.REPLAY",
-    "orders": "config.dead_letters.REPLAY",
+    "orders": "config.streams.dead_letters.REPLAY",
 }
 
 # --- Cold consumers -----------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
 PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 COLD_PAUSE_SECONDS = env.float("COLD_PAUSE_SECONDS", 0.1)  # between batches that are not full
 RESULTS_PAUSE_SECONDS = env.float("RESULTS_PAUSE_SECONDS", 0.002)  # likewise; for these somebody waits
-BILLING_BATCH_HOOKS = ["yapit.variants.record"]
+BILLING_BATCH_HOOKS = ["yapit.synthesis.variants.record"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 
 # --- Money ------------------------------------------------------------------------------------------------
@@ -251,6 +252,7 @@ KEYS_PER_ACCOUNT = env.int("KEYS_PER_ACCOUNT", 25)  # that are not revoked
 # --- Pages, logs, metrics -----------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "yapit/web/static"]
 STATIC_ROOT = STATE_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -266,7 +268,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 METRICS_PORT = env.int("METRICS_PORT", 0)  # 0: this process serves no metrics
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=lambda v: v in ("text", "json"))
-LOGGING_CONFIG = "config.logging.configure"
+LOGGING_CONFIG = "config.observability.logging.configure"
 # API keys and tickets, in whatever ends up in a line: an address that somebody pasted one into, an exception.
 SECRETS = r"y[kt]_[0-9a-z_]{20,}"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT, "secrets": SECRETS}

@@ -6,11 +6,11 @@ import pytest
 from django.conf import settings as django_settings
 
 import config.caching
-import config.hot_values
-import config.redis
-from tests import emptying
+import config.redis.blob_reader
+import config.redis.clients
+from tests import truncation
 
-emptying.install()
+truncation.install()
 
 
 def pytest_configure():
@@ -21,7 +21,7 @@ def pytest_configure():
 @pytest.fixture
 def redis():
     """A synchronous client of an empty Valkey."""
-    with config.redis.sync() as client:
+    with config.redis.clients.sync() as client:
         client.flushall()
         yield client
 
@@ -29,7 +29,7 @@ def redis():
 @pytest.fixture
 async def async_redis():
     """The client of the request path, of an empty Valkey."""
-    client = config.redis.hot()
+    client = config.redis.clients.hot()
     await client.flushall()
     return client
 
@@ -47,8 +47,8 @@ def audio_dir(tmp_path, settings):
 async def _closed_pool():
     yield
     await config.caching.stop_listening()
-    await config.hot_values.close_hot_values()
-    await config.redis.close_hot()
+    await config.redis.blob_reader.close_hot_values()
+    await config.redis.clients.close_hot()
 
 
 @pytest.fixture(autouse=True)

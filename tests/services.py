@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded.postgres import CARELESS, PostgresServer
-from config.embedded.program import CannotRun, Keeper, Program, stop, unprivileged_account
-from config.embedded.valkey import ValkeyServer
+from config.local.postgres import CARELESS, PostgresServer
+from config.local.program import CannotRun, Keeper, Program, stop, unprivileged_account
+from config.local.valkey import ValkeyServer
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-django, whose own hook asks to be first

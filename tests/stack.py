@@ -16,8 +16,8 @@ import psycopg
 import redis
 from psycopg import sql
 
-from config.embedded.program import Keeper, Program, free_port
-from config.embedded.valkey import ValkeyServer
+from config.local.program import Keeper, Program, free_port
+from config.local.valkey import ValkeyServer
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent

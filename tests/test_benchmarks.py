@@ -65,7 +65,7 @@ def test_a_benchmark_that_fails_is_reported_and_the_next_one_runs(capsys):
 
 
 def test_a_closed_loop_counts_whole_answers():
-    with beside("benchmarks.stub", "http", "50000") as url:
+    with beside("benchmarks.stub_server", "http", "50000") as url:
         requests = [closed_loop.http_get("/")] * 3
         driven = closed_loop.drive(address_of(url), requests, closed_loop.http_answer(200), seconds=0.1)
 
@@ -74,7 +74,10 @@ def test_a_closed_loop_counts_whole_answers():
 
 
 def test_a_closed_loop_refuses_an_answer_of_another_kind():
-    with beside("benchmarks.stub", "http", "10") as url, pytest.raises(ConnectionError, match="not 304"):
+    with (
+        beside("benchmarks.stub_server", "http", "10") as url,
+        pytest.raises(ConnectionError, match="not 304"),
+    ):
         closed_loop.drive(
             address_of(url), [closed_loop.http_get("/")], closed_loop.http_answer(304), seconds=0.1
         )

@@ -10,9 +10,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.audio_files import BYTES, Sounds, audio_file, fill
-from benchmarks.old_cache import OldCache
 from benchmarks.registry import Figure, Size, benchmark
-from config.sqlite import sqlite3
+from benchmarks.single_row_cache import OldCache
+from config.database.sqlite import sqlite3
 
 ROWS = 200
 INSERTS, TOUCHES = 40, 200

@@ -53,7 +53,7 @@ def measure(stack: Stack, rounds: int) -> float:
 
 def burst(stack: Stack) -> float:
     """Seconds; one client hands them in as fast as it can."""
-    from config.scripts import run
+    from config.redis.scripts import run
     from yapit import jobs
 
     sounds = Sounds()

@@ -22,12 +22,12 @@ SLOWEST_MS = {"daphne": 40, "uvicorn": 20}
 @benchmark("audio_get")
 def audio_get(size: Size) -> Iterator[Figure]:
     seconds = size.pick(3.0, 20.0)
-    with beside("benchmarks.stub", "http", str(BYTES)) as url:
+    with beside("benchmarks.stub_server", "http", str(BYTES)) as url:
         generator = ask(url, same("/"), 200, seconds)
     yield Figure("audio_get.generator_alone", generator.rate, "req/s", "higher")
     bare = {server: measure_bare(server, seconds) for server in SERVERS}
     with launched_stack() as stack:
-        from benchmarks.making import make_accounts
+        from benchmarks.factories import make_accounts
 
         key = f"Authorization: Bearer {make_accounts(1)[0].token}"
         hot, cold = put_audio(stack), store_audio()
@@ -90,7 +90,7 @@ def store_audio() -> list[str]:
     """As many that only SQLite has."""
     from django.conf import settings
 
-    from audiocache.rows import Put
+    from audiocache.sqlite.rows import Put
     from audiocache.store import AudioStore
 
     store = AudioStore(settings.DATABASES["audio"]["NAME"], settings.AUDIO_LIMITS["audio"])

@@ -19,8 +19,8 @@ import uvloop
 
 from benchmarks.audio_files import BYTES, Sounds, audio_file, fill, hashes_of
 from benchmarks.closed_loop import percentile
-from benchmarks.old_cache import OldCache
 from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.single_row_cache import OldCache
 
 ENTRIES = 1000
 LIMIT = 500_000_000
@@ -70,7 +70,7 @@ def prepare(path: Path) -> list[str]:
 
 async def read_ours(hashes: list[str], concurrent: int, seconds: float) -> Read:
     from audiocache.store import store_for
-    from yapit.audio_asgi import ColdReads
+    from yapit.api.audio import ColdReads
 
     cold = ColdReads(store_for("audio").get)
     return await read(lambda: cold.get(random.choice(hashes)), concurrent, seconds)

@@ -20,8 +20,8 @@ BATCH = 500
 def billing_drain(size: Size) -> Iterator[Figure]:
     rounds = size.pick(2, 5)
     with launched_stack() as stack, stack.redis as redis:
-        from benchmarks.making import make_accounts
-        from billing.services import ensure_subscriptions
+        from benchmarks.factories import make_accounts
+        from billing.subscriptions import ensure_subscriptions
 
         users = [account.user_id for account in make_accounts(max(ACCOUNTS))]
         ensure_subscriptions(users)
@@ -41,7 +41,7 @@ def billing_drain(size: Size) -> Iterator[Figure]:
 def drain(redis: Any, users: Sequence[int]) -> tuple[float, float, float]:
     """Of a stream full of them: events a second, and for each its statements and seconds of processor."""
     from billing.management.commands.run_billing import BillingConsumer
-    from config.streams import StopFlag
+    from config.streams.consumer import StopFlag
 
     publish(redis, users, EVENTS)
     consumer = BillingConsumer(redis)
@@ -80,7 +80,7 @@ def fields(user_id: int, number: int) -> dict[str, Any]:
 
 
 def events(users: Sequence[int], count: int) -> list[Any]:
-    from billing.events import UsageEvent
+    from billing.usage.events import UsageEvent
 
     made = (fields(users[number % len(users)], number) for number in range(count))
     return [
@@ -102,7 +102,7 @@ def best(rates: Iterator[float]) -> float:
 
 def row_at_a_time(made: Sequence[Any]) -> None:
     """A transaction for each event."""
-    from billing.services import record_usage
+    from billing.usage.recording import record_usage
 
     for event in made:
         record_usage([event])
@@ -110,19 +110,19 @@ def row_at_a_time(made: Sequence[Any]) -> None:
 
 def account_by_account(made: Sequence[Any]) -> None:
     """What a batch falls back to that the database refuses as a whole."""
-    from billing import services
+    from billing.usage import recording
 
     for begun in range(0, len(made), BATCH):
         batch = {event.id: event for event in made[begun : begun + BATCH]}
-        for of_account in services._by_account(batch):
-            services._charge_account(of_account, services.Outcome(), wait=False)
+        for of_account in recording._by_account(batch):
+            recording._charge_account(of_account, recording.Outcome(), wait=False)
 
 
 def raw_copy(made: Sequence[Any]) -> None:
     """The rows alone into a table like the ledger: what PostgreSQL and its driver can do at best."""
     from django.db import connection, transaction
 
-    from billing.ledger import Row, usage_row
+    from billing.usage.ledger import Row, usage_row
     from billing.waterfall import Parts
 
     rows = [usage_row(event, Parts(from_subscription=event.cost)) for event in made]
@@ -139,7 +139,7 @@ def counted() -> Iterator[list[str]]:
     """The statements of the block; COPY goes around Django's wrappers, and each batch has one."""
     from django.db import connection
 
-    from billing import ledger
+    from billing.usage import ledger
 
     statements: list[str] = []
     insert = ledger.insert

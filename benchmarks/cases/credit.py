@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from benchmarks.closed_loop import percentile
+from benchmarks.query_counts import watched, write_down_statements
 from benchmarks.raw_sockets import Asker, asking
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
-from benchmarks.watching import watched, write_down_statements
-from config.embedded.program import free_port
+from config.local.program import free_port
 from tests.stack import Stack
-from yapit.load import Listener
+from yapit.load.generator import Listener
 
 SERVERS = ("uvicorn", "daphne")
 SOCKETS = 4  # over two web processes
@@ -48,7 +48,7 @@ def looks_at_the_balance(account: int, times: int) -> int:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    from billing.allowance import allowance
+    from billing.plans.allowance import allowance
 
     with CaptureQueriesContext(connection) as asked:
         for _ in range(times):
@@ -80,11 +80,11 @@ def credit_invalidation(size: Size) -> Iterator[Figure]:
 
 def limited(blocks: int) -> tuple[int, Listener]:
     """An account with plenty that has a limit, and its listener."""
-    from benchmarks import announced
-    from billing.services import ensure_subscriptions
+    from benchmarks import cached_audio
+    from billing.subscriptions import ensure_subscriptions
     from yapit.models import Document
 
-    [listener] = announced.listeners(1, blocks)
+    [listener] = cached_audio.listeners(1, blocks)
     account = Document.objects.get(pk=listener.document_id).owner_id
     ensure_subscriptions([account])
     set_limit(account, PLENTY)
@@ -92,7 +92,7 @@ def limited(blocks: int) -> tuple[int, Listener]:
 
 
 def set_limit(account: int, characters: int) -> None:
-    from billing import balances
+    from billing.plans import balances
 
     balances.set_limits(account, standard=characters, premium=0)
 

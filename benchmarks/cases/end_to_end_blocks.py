@@ -22,7 +22,7 @@ from benchmarks.servers import (
     wait_until_all_wait,
 )
 from tests.stack import Stack
-from yapit.load import Listener, Played, hurry
+from yapit.load.generator import Listener, Played, hurry
 
 BLOCKS = 40
 BYTES = 100_000
@@ -41,7 +41,7 @@ class Runs:
     """One stack, on which one round follows the other."""
 
     def __init__(self, stack: Stack) -> None:
-        from benchmarks.making import make_accounts
+        from benchmarks.factories import make_accounts
 
         self.stack = stack
         self.accounts = make_accounts(200)
@@ -56,7 +56,7 @@ class Runs:
         return Round(played, cpu_by_process(self.stack) - before)
 
     def _listener(self, number: int, blocks: int) -> Listener:
-        from benchmarks.making import make_document
+        from benchmarks.factories import make_document
 
         account = self.accounts[number]
         texts = [f"A block of its own, number {index}, {secrets.token_hex(16)}." for index in range(blocks)]
@@ -70,7 +70,7 @@ def end_to_end_blocks(size: Size) -> Iterator[Figure]:
         limits[200] = limits[50]
         yield Figure("end_to_end_blocks.engine_alone", engine_alone(), "calls/s", "higher")
         yield Figure("end_to_end_blocks.generator_alone", generator_alone(), "blocks/s", "higher")
-        from benchmarks.making import switch_on
+        from benchmarks.factories import switch_on
 
         switch_on("tone")
         stack.start_all("tone", server="uvicorn")
@@ -136,7 +136,7 @@ def raw_sets(stack: Stack, connections: int) -> float:
 
 
 def engine_alone() -> float:
-    from yapit.engines.tone import ToneEngine
+    from yapit.engines.tone.engine import ToneEngine
 
     engine = ToneEngine("tone")
     engine.warm()
@@ -149,5 +149,5 @@ def engine_alone() -> float:
 
 def generator_alone() -> float:
     """Against a server that answers at once: no figure here can be higher."""
-    with beside("benchmarks.stub", "sockets") as url:
+    with beside("benchmarks.stub_server", "sockets") as url:
         return asyncio.run(hurry(url, [NOTHING] * 50)).rate

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
-from yapit.engines.hibari import HibariEngine
-from yapit.load import Listener, Manner, play
+from yapit.engines.hibari.engine import HibariEngine
+from yapit.load.generator import Listener, Manner, play
 
 CHARACTERS = 80
 WARM = 5  # requests that do not count
@@ -21,7 +21,7 @@ ONE_BY_ONE = Manner(speed=10_000, ahead=0, fetch=True)  # the next as soon as on
 def first_byte(size: Size) -> Iterator[Figure]:
     count = size.pick(50, 300)
     with launched_stack(BLOCKS_PER_MINUTE="10000") as stack:  # one listener asks for all
-        from benchmarks.making import make_accounts, make_document, make_sentence
+        from benchmarks.factories import make_accounts, make_document, make_sentence
 
         chance = random.Random()  # others every time: the limit below speaks them, too
         sentences = [make_sentence(chance, CHARACTERS) for _ in range(WARM + count)]

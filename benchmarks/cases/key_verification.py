@@ -25,9 +25,9 @@ def key_verification(size: Size) -> Iterator[Figure]:
 async def measure(rounds: int, lookups: int) -> list[Figure]:
     from django.contrib.auth.hashers import check_password, make_password
 
-    from benchmarks.making import make_accounts
-    from yapit import identity, keys
-    from yapit.offload import offload
+    from benchmarks.factories import make_accounts
+    from config.database.offload import offload
+    from yapit.accounts import identity, keys
 
     accounts = await offload(make_accounts, SOCKETS)
     scope = request(accounts[0].token)

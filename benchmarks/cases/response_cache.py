@@ -126,7 +126,7 @@ def make_rows() -> tuple[str, str]:
     """A leaderboard that fills a page; and a path that is read from the database each time, with a key."""
     from django.utils import timezone
 
-    from benchmarks.making import make_accounts, make_document
+    from benchmarks.factories import make_accounts, make_document
     from yapit import documents
     from yapit.models import LeaderboardDay, LeaderboardRow, TTSModel, Voice
 

@@ -22,12 +22,12 @@ from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack, wait_for_quiet
 from tests.stack import Stack
 from tests.waiting import async_wait_until
-from yapit.client.thin import ThinSocket
+from yapit.load.raw_socket import ThinSocket
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from benchmarks.making import Account
+    from benchmarks.factories import Account
     from yapit.jobs import Claimed
 
 BYTES = 100_000
@@ -41,7 +41,7 @@ TARGET_MS = 25.0
 def results_burst(size: Size) -> Iterator[Figure]:
     rounds = size.pick(10, 60)
     with launched_stack() as stack:
-        from benchmarks.making import make_accounts, switch_on
+        from benchmarks.factories import make_accounts, switch_on
 
         switch_on("tone")
         [account] = make_accounts(1)
@@ -69,7 +69,7 @@ def results_burst(size: Size) -> Iterator[Figure]:
 
 
 def make_documents(account: "Account", count: int) -> list[str]:
-    from benchmarks.making import make_document
+    from benchmarks.factories import make_document
 
     return [
         make_document(account, [f"A text of its own, {secrets.token_hex(16)}." for _ in range(RESULTS)])
@@ -158,7 +158,7 @@ def _request(document: str, indices: Sequence[int]) -> dict[str, object]:
 
 def _handed_in(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
     """What forty workers send, as bytes."""
-    from tests.yapit.jobbing import make_blob
+    from tests.yapit.jobs.job_steps import make_blob
     from yapit.jobs import SUBMIT
 
     with stack.redis as redis:
@@ -192,7 +192,7 @@ def _push(stack: Stack, message: bytes) -> float:
 
 
 async def naive_bursts(stack: Stack, rounds: int) -> list[float]:
-    from config.redis import close_hot
+    from config.redis.clients import close_hot
 
     waits: list[float] = []
     for _ in range(rounds):
@@ -206,7 +206,7 @@ async def _naive_burst(stack: Stack) -> list[float]:
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
     from tests.faults.naive import NaiveResults
-    from tests.yapit.jobbing import enqueue, make_work
+    from tests.yapit.jobs.job_steps import enqueue, make_work
     from yapit import jobs
 
     layer = RedisPubSubChannelLayer(hosts=[stack.valkey.url], prefix="naive")

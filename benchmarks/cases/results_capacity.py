@@ -25,7 +25,7 @@ from tests.stack import Stack
 if TYPE_CHECKING:
     from redis import Redis
 
-    from yapit.results import ResultConsumer
+    from yapit.jobs.results import ResultConsumer
 
 BYTES = 100_000
 LISTENERS = 5
@@ -39,7 +39,7 @@ def results_capacity(size: Size) -> Iterator[Figure]:
     count, rounds = size.pick((1000, 3), (3000, 5))
     with awake(), only_redis() as redis:
         from tests.faults.naive import NaiveResults
-        from yapit.results import ResultConsumer
+        from yapit.jobs.results import ResultConsumer
 
         with redis.pubsub() as bells:
             bells.subscribe("bell:web")
@@ -92,8 +92,8 @@ def drain(redis: "Redis", consumer: "ResultConsumer", count: int) -> tuple[float
 def hand_in(redis: "Redis", count: int) -> None:
     """Jobs that their workers have just finished."""
     from audiocache import blob
-    from config.scripts import run_all
-    from tests.yapit.jobbing import claim, make_blob, make_work
+    from config.redis.scripts import run_all
+    from tests.yapit.jobs.job_steps import claim, make_blob, make_work
     from yapit import jobs
 
     redis.flushall()

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from benchmarks.awake import awake
 from benchmarks.closed_loop import Driven, percentile
+from benchmarks.query_counts import Asked, watched, write_down_statements
 from benchmarks.raw_sockets import ask_again_and_again, asking
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import beside, cpu_by_process, launched_stack
-from benchmarks.watching import Asked, watched, write_down_statements
 from tests.stack import Stack
-from yapit.load import Listener
+from yapit.load.generator import Listener
 
 SERVERS = ("uvicorn", "daphne")
 CONNECTIONS = 200
@@ -25,7 +25,7 @@ TIMES = 20  # messages over which statements and exchanges are counted
 @benchmark("wire_cached_message")
 def wire_cached_message(size: Size) -> Iterator[Figure]:
     seconds = size.pick(3.0, 15.0)
-    with beside("benchmarks.stub", "sockets") as url:
+    with beside("benchmarks.stub_server", "sockets") as url:
         limit = p50(ask_again_and_again(url, nobody(1), MESSAGE, seconds=1, is_batched=None))
     with awake(), launched_stack() as stack:
         [listener] = prepared(stack, 1)
@@ -52,7 +52,7 @@ def cached_again(stack: Stack, listener: Listener) -> Asked:
 @benchmark("wire_cached_blocks")
 def wire_cached_blocks(size: Size) -> Iterator[Figure]:
     seconds = size.pick(3.0, 15.0)
-    with beside("benchmarks.stub", "sockets") as url:
+    with beside("benchmarks.stub_server", "sockets") as url:
         alone = ask_again_and_again(url, nobody(CONNECTIONS), LARGEST, seconds=1, is_batched=None)
         limit = alone.rate * len(LARGEST)
     with launched_stack() as stack:
@@ -90,9 +90,9 @@ def wire_new_blocks(size: Size) -> Iterator[Figure]:
     """Until 32 blocks are queued: statements and commands of a first message, and of later ones."""
     with launched_stack() as stack:
         write_down_statements()
-        from benchmarks import announced
+        from benchmarks import cached_audio
 
-        listeners = announced.listeners(2 * len(SERVERS), 320)
+        listeners = cached_audio.listeners(2 * len(SERVERS), 320)
         for server in SERVERS:
             name = f"wire_new_blocks.{server}"
             stack.start_web(server)
@@ -113,11 +113,11 @@ def wire_new_blocks(size: Size) -> Iterator[Figure]:
 
 def prepared(stack: Stack, count: int) -> list[Listener]:
     """Listeners with 32 blocks that are there."""
-    from benchmarks import announced
+    from benchmarks import cached_audio
 
     write_down_statements()
-    listeners = announced.listeners(count, len(LARGEST))
-    announced.put_audio(stack, [listener.document_id for listener in listeners])
+    listeners = cached_audio.listeners(count, len(LARGEST))
+    cached_audio.put_audio(stack, [listener.document_id for listener in listeners])
     return listeners
 
 

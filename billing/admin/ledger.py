@@ -23,7 +23,7 @@ from billing.admin.filters import (
 from billing.admin.paging import MachineWritten
 from billing.models import PARTS, LedgerEntry, UsageDay
 from billing.periods import month_named
-from billing.reports import COLUMNS, as_cell, place_of
+from billing.reports.account_usage import COLUMNS, as_cell, place_of
 
 PAGE = 2_000
 

@@ -9,10 +9,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from billing import balances
 from billing.errors import NoSubscription
-from billing.events import LARGEST_COUNT, UsageType
 from billing.models import Plan, Subscription
+from billing.plans import balances
+from billing.usage.events import LARGEST_COUNT
+from billing.usage_types import UsageType
 
 POOLS = [f"{kind.value}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
 

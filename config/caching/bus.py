@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 from redis import exceptions as redis_errors
 from redis.asyncio.client import PubSub
 
-from config import metrics
-from config import redis as redis_clients
 from config.caching import events
 from config.caching.subscriptions import HEARD, Subscriptions
+from config.observability import metrics
+from config.redis import clients as redis_clients
 
 logger = logging.getLogger(__name__)
 

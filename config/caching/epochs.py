@@ -15,9 +15,9 @@ from typing import Any
 
 from redis import exceptions as redis_errors
 
-from config import redis as redis_clients
-from config import scripts
 from config.caching import events
+from config.redis import clients as redis_clients
+from config.redis import scripts
 
 EPOCH_SECONDS = 7 * 24 * 3600
 KIND = re.compile(r"[a-z][a-z_-]{0,30}")

@@ -13,8 +13,8 @@ from typing import Annotated
 import msgspec
 from redis import exceptions as redis_errors
 
-from config import metrics
-from config import redis as redis_clients
+from config.observability import metrics
+from config.redis import clients as redis_clients
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from prometheus_client import REGISTRY
 
 from config.caching.clearing import all_caches
-from config.metrics import PREFIX
+from config.observability.metrics import PREFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from config import metrics
 from config.caching.flight import MISSING, Flights, Missing
 from config.caching.footprint import footprint
+from config.observability import metrics
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

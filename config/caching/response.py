@@ -16,7 +16,6 @@ from types import TracebackType
 
 from django.conf import settings
 
-from config import metrics
 from config.caching.bus import subscribe
 from config.caching.flight import MISSING, Missing
 from config.caching.memory import (
@@ -30,6 +29,7 @@ from config.caching.memory import (
     Memory,
 )
 from config.caching.shared import Away, SharedLevel, Taken, Turn
+from config.observability import metrics
 
 logger = logging.getLogger(__name__)
 

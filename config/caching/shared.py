@@ -21,7 +21,7 @@ from django.core.cache import caches
 from django_redis import get_redis_connection
 from redis import exceptions as redis_errors
 
-from config import scripts
+from config.redis import scripts
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from config import metrics
+from config.observability import metrics
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from django.conf import settings as django_settings
 from django.db import connections
 
 from audiocache.store import AudioStore, store_for
-from config.sqlite import sqlite3
+from config.database.sqlite import sqlite3
+from tests.audiocache.audio_blobs import NOW
 from tests.audiocache.files import copy_files
-from tests.audiocache.sounds import NOW
 
 
 class Clock:

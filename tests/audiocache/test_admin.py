@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from audiocache import admin as audio_admin
-from tests.audiocache.persisting import persisting
-from tests.audiocache.sounds import Kind, finish, order, sound, sounds
+from tests.audiocache.audio_blobs import Kind, finish, order, sound, sounds
+from tests.audiocache.background_persister import persisting
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(databases=["default", "audio"], transaction=True)

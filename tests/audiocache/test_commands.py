@@ -9,8 +9,8 @@ from audiocache.inspection import SlowReader
 from audiocache.management.commands import audiocache_stats, check_audiocache, prune_audio
 from audiocache.orders import Kind
 from audiocache.persister import PersistConsumer
-from tests.audiocache.persisting import persisting
-from tests.audiocache.sounds import finish, order, sounds
+from tests.audiocache.audio_blobs import finish, order, sounds
+from tests.audiocache.background_persister import persisting
 
 MEGABYTE = 1024 * 1024
 

@@ -4,7 +4,7 @@ import pytest
 
 from audiocache import orders
 from audiocache.orders import ORDERS_STREAM, Kind, Order
-from tests.audiocache.sounds import sound
+from tests.audiocache.audio_blobs import sound
 
 
 @pytest.mark.parametrize("kind", Kind)

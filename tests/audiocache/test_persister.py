@@ -5,13 +5,13 @@ import pytest
 from audiocache import orders
 from audiocache.errors import StoreUnavailable
 from audiocache.persister import PersistConsumer
-from config.sqlite import sqlite3
-from tests.audiocache.sounds import finish, sound, sounds
+from config.database.sqlite import sqlite3
+from tests.audiocache.audio_blobs import finish, sound, sounds
 
 
 @pytest.fixture
 def persister(redis, store, settings):
-    settings.AUDIO_LOST_HOOK = "tests.audiocache.sounds.note_lost"
+    settings.AUDIO_LOST_HOOK = "tests.audiocache.audio_blobs.note_lost"
     return PersistConsumer({"audio": store}, redis=redis)
 
 

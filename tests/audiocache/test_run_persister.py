@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from tests.audiocache.audio_blobs import finish, sound, sounds
 from tests.audiocache.files import MANAGE
-from tests.audiocache.sounds import finish, sound, sounds
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
 # Kills itself when the batch is on disk and nothing of it is acknowledged, so production code needs no hook.

@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from billing.admin import ledger
 from billing.admin.paging import COUNTED_ROWS, BoundedPaginator
-from billing.allowance import allowance
 from billing.models import LedgerEntry, Plan, Subscription
-from billing.services import record_usage
-from tests.billing.usage import make_account, make_event
+from billing.plans.allowance import allowance
+from billing.usage.recording import record_usage
+from tests.billing.usage_events import make_account, make_event
 
 urlpatterns = [path("admin/", admin.site.urls)]
 

@@ -4,8 +4,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from billing.models import LedgerEntry, Subscription
-from billing.services import record_usage
-from tests.billing.usage import make_account, make_event
+from billing.usage.recording import record_usage
+from tests.billing.usage_events import make_account, make_event
 
 pytestmark = pytest.mark.django_db
 

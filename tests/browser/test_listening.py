@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.browser.browser import AUDIO, LOUD
-from yapit.engines import opus
+from yapit.audio import opus
 
 
 def paste(page, text):

@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from config.embedded.program import free_port
+from config.local.program import free_port
 from tests.browser.browser import Reader
 from tests.waiting import PATIENCE, PROCESS_PATIENCE, wait_until
 

@@ -6,7 +6,7 @@ import pytest
 
 import yapit
 
-STATIC = Path(yapit.__file__).parent / "static" / "yapit"
+STATIC = Path(yapit.__file__).parent / "web" / "static" / "yapit"
 ORIGIN = "http://modules.test"
 
 

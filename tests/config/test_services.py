@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-import config.redis
+import config.redis.clients
 from tests.waiting import PROCESS_PATIENCE, async_wait_until, wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_nothing_is_left_from_another_test(redis):
 async def test_the_hot_client_answers_in_bytes(async_redis):
     await async_redis.set("greeting", "hello")
 
-    assert await config.redis.hot().get("greeting") == b"hello"
+    assert await config.redis.clients.hot().get("greeting") == b"hello"
 
 
 async def test_waiting_takes_coroutines(async_redis):

@@ -22,7 +22,7 @@ SWITCH_TONE_ON = (
     "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
 )
 MAKE_KEY = (
-    "from django.contrib.auth.models import User; from yapit.keys import create_key; "
+    "from django.contrib.auth.models import User; from yapit.accounts.keys import create_key; "
     "print(create_key(User.objects.get_or_create(username='{}')[0], 'client').token)"
 )
 REVOKE = "from yapit import keys; from yapit.models import ApiKey; keys.revoke(ApiKey.objects.get(pk='{}'))"

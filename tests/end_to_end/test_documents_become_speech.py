@@ -6,8 +6,8 @@ import re
 import psycopg
 import pytest
 
-from tests.end_to_end import listener
-from tests.end_to_end.listener import decode
+from tests.end_to_end import document_listener
+from tests.end_to_end.document_listener import decode
 from tests.stack import Stack
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -69,7 +69,7 @@ def summary(ended):
 
 def check_document(stack, document):
     """Speak it; then the same again without a worker: from Redis, after a restart of all, and from SQLite."""
-    ended = listener.ended(listener.hear(stack, document))
+    ended = document_listener.ended(document_listener.hear(stack, document))
     assert len(ended) == document["block_count"]
     check_audio(stack, ended)
     wait_until(lambda: everything_is_stored(stack), PROCESS_PATIENCE)
@@ -95,8 +95,8 @@ def check_document(stack, document):
 
 
 def check_again(stack, document, ended):
-    told = listener.hear(stack, document)
-    assert summary(listener.ended(told)) == summary(ended)
+    told = document_listener.hear(stack, document)
+    assert summary(document_listener.ended(told)) == summary(ended)
     assert all(status["status"] != "queued" for status in told)
 
 

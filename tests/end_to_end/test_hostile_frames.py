@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 from tests.end_to_end.raw_socket import RawSocket
 from tests.stack import Stack
 from tests.waiting import PATIENCE, wait_until
-from tests.yapit import hostile
+from tests.yapit.sockets import hostile_frames
 from yapit import protocol
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ def answers_of(listener, frames):
 
 
 def test_10_000_bad_frames_are_answered_in_little_memory_and_a_good_one_is_served(web):
-    short = [(frame, code) for frame, code in hostile.FRAMES if len(frame) < 1000]
+    short = [(frame, code) for frame, code in hostile_frames.FRAMES if len(frame) < 1000]
     with RawSocket(web) as listener:
         list(answers_of(listener, islice(cycle(short), 1000)))
         before = memory(web)
@@ -80,7 +80,7 @@ def test_10_000_bad_frames_are_answered_in_little_memory_and_a_good_one_is_serve
 
 
 def test_long_bad_frames_are_answered_in_little_memory(web):
-    long = [(frame, code) for frame, code in hostile.FRAMES if len(frame) >= 1000]
+    long = [(frame, code) for frame, code in hostile_frames.FRAMES if len(frame) >= 1000]
     with RawSocket(web) as listener:
         list(answers_of(listener, islice(cycle(long), 100)))
         before = memory(web)
@@ -131,7 +131,7 @@ def test_who_sends_and_never_reads_does_not_fill_the_memory(web):
     with RawSocket(web) as other, connect(web.socket_url, origin=web.url, compression=None) as client:
         before = memory(web)
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, b"\x01" + b"\0" * 15)
-        frame = sent(hostile.MALFORMED["a very long priority"].encode())
+        frame = sent(hostile_frames.MALFORMED["a very long priority"].encode())
         try:
             for _ in range(2000):
                 client.socket.sendall(frame)

@@ -14,7 +14,7 @@ from http.cookiejar import CookieJar
 import psycopg
 import pytest
 
-from config.embedded.program import free_port
+from config.local.program import free_port
 from tests.stack import Stack
 from tests.waiting import PROCESS_PATIENCE, wait_until
 

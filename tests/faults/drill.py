@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests.faults.audience import KINDS, USERS, Audience
+from tests.faults.forked_processes import Nursery
 from tests.faults.invariants import Invariant, Scene, nothing_is_left_over, violations
-from tests.faults.nursery import Nursery
+from tests.faults.listeners import KINDS, USERS, Audience
 from tests.stack import Stack, make_database
 
 COMMAND = "django.core.management:call_command"

@@ -10,8 +10,8 @@ import psycopg
 from redis import Redis
 
 from audiocache.store import AudioStore
-from config.sqlite import sqlite3
-from tests.faults.audience import EXPECTED, Notes
+from config.database.sqlite import sqlite3
+from tests.faults.listeners import EXPECTED, Notes
 
 STREAMS = {"results": "results", "billing": "billing", "persist": "persister", "orders": "persister"}
 LEFT_OVER = ("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases", "due:*")

@@ -12,8 +12,8 @@ from django.core.management import call_command
 from audiocache.management.commands import run_persister
 from audiocache.persister import PersistConsumer
 from billing.management.commands.run_billing import BillingConsumer
-from config.streams import Entry, StopFlag
-from yapit.results import Result, ResultConsumer
+from config.streams.consumer import Entry, StopFlag
+from yapit.jobs.results import Result, ResultConsumer
 
 COPIED = (
     "multiplier_bp",

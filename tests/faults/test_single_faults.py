@@ -9,9 +9,9 @@ import psycopg
 import pytest
 import redis
 
-from tests.faults.audience import HARMLESS
 from tests.faults.drill import ROLES
 from tests.faults.invariants import FORGIVEN
+from tests.faults.listeners import HARMLESS
 from tests.stack import Stack
 from tests.waiting import wait_until
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.faults
 
 IMPATIENT_ROLES = {
     **ROLES,
-    "results-0": ("tests.faults.impatient:results", "0"),
-    "results-1": ("tests.faults.impatient:results", "1"),
+    "results-0": ("tests.faults.eager_results:results", "0"),
+    "results-1": ("tests.faults.eager_results:results", "1"),
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, IntegrityError, transaction
 
-from tests.yapit.making import make_document, make_model, make_user, make_variant, make_voice
+from tests.yapit.factories import make_document, make_model, make_user, make_variant, make_voice
 from yapit.models import ApiKey, Playback, Preferences
 
 pytestmark = pytest.mark.django_db

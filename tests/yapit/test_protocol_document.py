@@ -10,10 +10,12 @@ import pytest
 from django.conf import settings
 
 from config import asgi
-from yapit import consumers, error_body, errors, protocol
-from yapit.api.errors import SPEECH_STATUS
+from yapit import errors, protocol
+from yapit.api.http import error_body
+from yapit.api.http.errors import SPEECH_STATUS
 from yapit.documents import MAX_CONTENT
 from yapit.engines import MAX_CHARACTERS
+from yapit.sockets import synthesis_socket
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = PROJECT / "yapit"
@@ -48,7 +50,7 @@ OF_THE_CLIENT_ITSELF = SOURCES / "client"
 
 
 def codes_of_http():
-    tables = (error_body.CODES.values(), SPEECH_STATUS, consumers.REFUSED)
+    tables = (error_body.CODES.values(), SPEECH_STATUS, synthesis_socket.REFUSED)
     return {code for table in tables for code in table}
 
 
@@ -79,7 +81,7 @@ OF_THE_BASE_CLASS = {"error"}  # which nobody raises
 CODES = {*codes_of_http(), *codes_in_sources(), *codes_in_scripts()} - OF_THE_BASE_CLASS
 CLOSE_CODES = {
     value
-    for module in (consumers, asgi)
+    for module in (synthesis_socket, asgi)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, int) and 1000 < value < 5000
 }
@@ -92,7 +94,7 @@ LIMITS = (
     settings.CONNECTIONS_PER_USER,
     settings.DOCUMENTS_PER_USER,
     settings.WAITING_JOBS_LIMIT,
-    consumers.OUTBOX,
+    synthesis_socket.OUTBOX,
     MAX_CONTENT,
     MAX_CHARACTERS,
 )

@@ -10,10 +10,11 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from billing.services import ensure_subscriptions
-from yapit import changes, keys, roles
+from billing.subscriptions import ensure_subscriptions
+from yapit import invalidation
+from yapit.accounts import keys, roles
+from yapit.accounts.forms import AdminLogInForm
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
-from yapit.forms import AdminLogInForm
 from yapit.models import ApiKey, Preferences, Profile
 
 # UserAdmin's own: dates, and nothing that says what an account may do.
@@ -30,7 +31,7 @@ class PreferencesInline(admin.StackedInline):  # type: ignore[type-arg]
 
 class AccountAdmin(TellsOfChanges, UserAdmin):  # type: ignore[type-arg]
     inlines = (ProfileInline, PreferencesInline)
-    tell = staticmethod(changes.accounts_changed)
+    tell = staticmethod(invalidation.accounts_changed)
     actions = ("add_testers", "remove_testers")
 
     @admin.action(description="Make the selected accounts testers", permissions=["change"])
@@ -92,7 +93,7 @@ admin.site.register(Group, PowersAdmin)
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(TellsOfChanges, SavesWhatWasEdited):
-    tell = staticmethod(changes.keys_changed)
+    tell = staticmethod(invalidation.keys_changed)
     list_display = ["id", "name", "user", "created", "last_used", "expires_at", "revoked_at"]
     list_select_related = ["user"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]

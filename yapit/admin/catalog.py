@@ -10,8 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from yapit import changes, granting
+from yapit import invalidation
 from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
+from yapit.catalog import voice_access
 from yapit.models import TTSModel, Voice
 
 Change = Callable[[Iterable[int], Iterable[int]], None]
@@ -39,7 +40,7 @@ class TTSModelAdmin(TellsOfChanges, SavesWhatWasEdited):
     readonly_fields = ["slug", "revision", "codec", "created"]
 
     def tell(self, *ids: Any) -> None:
-        changes.catalog_changed()
+        invalidation.catalog_changed()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # models come with their engine, by `manage.py seed`
@@ -55,23 +56,23 @@ class VoiceAdmin(TellsOfChanges, SavesWhatWasEdited):
     actions = ("approve", "grant", "withdraw")
 
     def tell(self, *ids: Any) -> None:
-        changes.catalog_changed()
+        invalidation.catalog_changed()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("slug", "model") if obj else ()
 
     @admin.action(description="Approve the selected voices", permissions=["change"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Voice]) -> None:
-        granting.approve(queryset.values_list("pk", flat=True))
+        voice_access.approve(queryset.values_list("pk", flat=True))
         self.message_user(request, "Approved.", messages.SUCCESS)
 
     @admin.action(description="Share the selected voices with testers", permissions=["change"])
     def grant(self, request: HttpRequest, queryset: QuerySet[Voice]) -> HttpResponse | None:
-        return self._with_accounts(request, queryset, granting.grant, "Share with")
+        return self._with_accounts(request, queryset, voice_access.grant, "Share with")
 
     @admin.action(description="Share the selected voices no longer", permissions=["change"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Voice]) -> HttpResponse | None:
-        return self._with_accounts(request, queryset, granting.withdraw, "Share no longer with")
+        return self._with_accounts(request, queryset, voice_access.withdraw, "Share no longer with")
 
     def _with_accounts(
         self, request: HttpRequest, queryset: QuerySet[Voice], change: Change, title: str

@@ -12,8 +12,8 @@ from django.urls import reverse
 from redis import Redis
 from redis.exceptions import RedisError
 
-from config import dead_letters
-from config import redis as redis_clients
+from config.redis import clients as redis_clients
+from config.streams import dead_letters
 from yapit.models import DeadLetter
 
 PAGE = 100

@@ -9,7 +9,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
-from yapit import changes
+from yapit import invalidation
 from yapit.admin.common import LargeTable, MachineWritten, SavesWhatWasEdited, TellsOfChanges
 from yapit.models import Block, Document, Playback, Section
 
@@ -23,7 +23,7 @@ def _as_id(term: str) -> UUID | None:
 
 @admin.register(Document)
 class DocumentAdmin(TellsOfChanges, LargeTable, SavesWhatWasEdited):
-    tell = staticmethod(changes.documents_changed)
+    tell = staticmethod(invalidation.documents_changed)
     list_display = ["title", "owner", "is_public", "block_count", "characters", "created"]
     list_select_related = ["owner"]
     search_fields = ["id"]

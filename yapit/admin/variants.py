@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from audiocache.errors import StoreUnavailable
 from audiocache.store import store_for
-from config import redis as redis_clients
+from config.redis import clients as redis_clients
 from yapit.admin.common import LargeTable, MachineWritten
 from yapit.models import BlockVariant, TTSModel, Voice
 

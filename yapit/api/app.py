@@ -8,9 +8,19 @@ from django.http import HttpRequest
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
-from yapit.api import account, discovery, documents, errors, keys, leaderboard, speech, tickets, usage
-from yapit.api.auth import Account
 from yapit.api.description import DescribedAPI
+from yapit.api.http import errors
+from yapit.api.http.auth import Account
+from yapit.api.openai import discovery
+from yapit.api.v1 import (
+    account,
+    documents,
+    keys,
+    leaderboard,
+    speech,
+    tickets,
+    usage,
+)
 
 DESCRIPTION = """\
 Text in, speech out. Bring a text as a document, then ask for the audio of its blocks over the WebSocket

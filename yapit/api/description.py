@@ -43,7 +43,7 @@ class DescribedAPI(NinjaAPI):
 
 
 def audio_operation(name: str, summary: str, **success: Any) -> dict[str, Any]:
-    """`yapit.audio_asgi` answers it, which Ninja does not know."""
+    """`yapit.api.audio` answers it, which Ninja does not know."""
     answers = {
         200: {"description": "The whole of it.", "headers": KEPT, **success},
         206: {"description": "The `Range` that was asked for.", "headers": KEPT, **success},

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from yapit import error_body
+from yapit.api.http import error_body
 
 DOCUMENT_ID = "6f1c2b7e-6f0e-4f8e-9a7e-2d6a54a3f0c1"
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

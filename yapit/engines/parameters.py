@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from yapit.engines import EngineError
+from yapit.engines.contract import EngineError
 
 Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2.0)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]

@@ -18,7 +18,7 @@ class LeaderboardDay(models.Model):
 
 
 class LeaderboardRow(models.Model):
-    """A place of a day. Written by `yapit.leaderboard.roll_up` alone."""
+    """A place of a day. Written by `yapit.usage.leaderboard.roll_up` alone."""
 
     class Kind(models.TextChoices):
         VOICE = "voice"

@@ -104,7 +104,7 @@ class BlockVariant(models.Model):
     """A text that was spoken once, by the hash of all that shapes its sound.
 
     Where the audio is now is not said here: it is asked for by the hash. Rows are written by
-    `yapit.variants.record` alone, after the charge.
+    `yapit.synthesis.variants.record` alone, after the charge.
     """
 
     # Compared byte by byte, its index finds beginnings too: there is no second one for those.

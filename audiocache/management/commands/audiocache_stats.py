@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from audiocache.errors import AudioCacheError
 from audiocache.inspection import FileStats, backlog, file_stats
 from audiocache.store import store_for
-from config import redis as redis_clients
+from config.redis import clients as redis_clients
 
 MEGABYTE = 1024 * 1024
 SHOWN = (  # field, heading

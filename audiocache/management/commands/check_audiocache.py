@@ -10,8 +10,8 @@ from audiocache import orders
 from audiocache.errors import AudioCacheError
 from audiocache.inspection import SlowReader, wrong_totals
 from audiocache.store import AudioStore, store_for
-from config import redis as redis_clients
-from config.progress import Progress
+from config.observability.progress import Progress
+from config.redis import clients as redis_clients
 
 MEGABYTE = 1024 * 1024
 

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from audiocache import schema
 from audiocache.errors import WriterBusy
+from audiocache.sqlite import schema
 
 
 class Command(BaseCommand):

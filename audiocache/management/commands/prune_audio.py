@@ -10,8 +10,8 @@ from redis import Redis
 
 from audiocache import orders
 from audiocache.store import AudioStore, store_for
-from config import redis as redis_clients
-from config.progress import Progress
+from config.observability.progress import Progress
+from config.redis import clients as redis_clients
 
 MEGABYTE = 1024 * 1024
 POLL_SECONDS = 0.2

@@ -10,8 +10,8 @@ from django.core.management.base import CommandError
 from audiocache.errors import StoreDamaged, StoreMissing, WriterBusy
 from audiocache.persister import PersistConsumer, begin_anew
 from audiocache.store import AudioStore, store_for
-from config import redis as redis_clients
-from config.streams import StreamCommand
+from config.redis import clients as redis_clients
+from config.streams.consumer import StreamCommand
 
 EX_TEMPFAIL = 75  # sysexits.h: another one is at it
 

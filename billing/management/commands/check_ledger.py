@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
-from billing.checks import Report, check
-from config import redis as redis_clients
+from billing.usage.checks import Report, check
+from config.redis import clients as redis_clients
 
 
 class Command(BaseCommand):

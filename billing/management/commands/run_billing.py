@@ -12,15 +12,22 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from billing.errors import Unreadable
-from billing.events import USAGE_STREAM, UsageEvent
-from billing.services import Outcome, charge_batch
-from config import metrics
-from config.dead_letters import replay_script
-from config.streams import Entry, Fields, StreamCommand, StreamConsumer, UnreadableEntry, reason_of
+from billing.usage.events import USAGE_STREAM, UsageEvent
+from billing.usage.recording import Outcome, charge_batch
+from config.observability import metrics
+from config.streams.consumer import (
+    Entry,
+    Fields,
+    StreamCommand,
+    StreamConsumer,
+    UnreadableEntry,
+    reason_of,
+)
+from config.streams.dead_letters import replay_script
 
 logger = logging.getLogger(__name__)
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "usage" / "lua"
 REPLAY = replay_script((SCRIPTS / "due_again.lua").read_text())
 
 FIRST_RETRY = 0.25  # seconds, for an account that is locked elsewhere; doubled up to LAST_RETRY

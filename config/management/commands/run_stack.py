@@ -12,11 +12,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.embedded.program import CannotRun, Keeper, free_port, unprivileged_account
-from config.embedded.state import StateFolder, open_state
+from config.local.program import CannotRun, Keeper, free_port, unprivileged_account
+from config.local.stack import Options, Stack
+from config.local.state import StateFolder, open_state
+from config.local.supervisor import TICK_SECONDS, Lines, Supervisor
 from config.management.commands.run_web import is_loopback, listen
-from config.stack import Options, Stack
-from config.supervisor import TICK_SECONDS, Lines, Supervisor
 
 CREDENTIALS = "credentials.txt"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

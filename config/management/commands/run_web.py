@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from config import metrics
+from config.observability import metrics
 
 BACKLOG = 1024
 YOUNG = 10_000  # objects before the collector looks: a burst of messages makes thousands, and hardly a cycle
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             gc.collect()
             gc.freeze()
             gc.set_threshold(YOUNG)
-            run = import_string(f"config.serving.on_{server}.run")
+            run = import_string(f"config.serving.{server}.run")
             run(application, listening, settings.DRAIN_SECONDS)
 
 

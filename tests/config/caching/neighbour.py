@@ -53,7 +53,7 @@ def say(answer):
 
 async def build():
     """A response of what `source:1` says; counted, and as slow or as bad as Redis says it is to be."""
-    from config import redis as redis_clients
+    from config.redis import clients as redis_clients
 
     client = redis_clients.hot()
     await client.incr("builds")
@@ -76,7 +76,7 @@ async def ask_at_once(responses, requests):
 
 async def _main(forgetful):
     from config import caching
-    from config import redis as redis_clients
+    from config.redis import clients as redis_clients
 
     cache = caching.MemoryCache("source", max_bytes=100_000, seconds=600)
     caching.subscribe("source:*", lambda event: cache.invalidate(event), None if forgetful else cache.flush)

@@ -6,11 +6,11 @@ import time
 import pytest
 
 from config import caching
-from config import redis as redis_clients
 from config.caching import bus as bus_module
 from config.caching import events
 from config.caching.bus import Bus
 from config.caching.subscriptions import HEARD, Subscriptions
+from config.redis import clients as redis_clients
 from tests.config.caching.neighbour import neighbour
 from tests.waiting import PATIENCE, async_wait_until, wait_until
 

@@ -3,8 +3,8 @@
 import pytest
 
 from config import caching
-from config import redis as redis_clients
 from config.caching import epochs
+from config.redis import clients as redis_clients
 from tests.config.caching.crowds import RUNS, THREADS, in_threads
 
 

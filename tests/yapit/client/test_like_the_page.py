@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 import yapit
-from yapit import load, protocol
+from yapit import protocol
 from yapit.client import reading
+from yapit.load import generator
 
-SCRIPTS = Path(yapit.__file__).parent / "static/yapit/js"
+SCRIPTS = Path(yapit.__file__).parent / "web/static/yapit/js"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ SCRIPTS = Path(yapit.__file__).parent / "static/yapit/js"
         ("queue.js", "QUEUED_MS", reading.QUEUED_SECONDS * 1000),
         ("queue.js", "RESENDS", reading.RESENDS),
         ("queue.js", "HEALS", reading.HEALS),
-        ("player.js", "FETCH_AHEAD", load.FETCH_AHEAD),
+        ("player.js", "FETCH_AHEAD", generator.FETCH_AHEAD),
     ],
 )
 def test_the_page_has_the_same_number(script, name, ours):

@@ -7,7 +7,7 @@ import pytest
 
 from yapit.engines import MAX_CHARACTERS, EngineError, check_text, engine_class, engine_identity
 
-PATHS = ["yapit.engines.tone.ToneEngine", "yapit.engines.hibari.HibariEngine"]
+PATHS = ["yapit.engines.tone.engine.ToneEngine", "yapit.engines.hibari.engine.HibariEngine"]
 
 
 @pytest.mark.parametrize("path", PATHS)

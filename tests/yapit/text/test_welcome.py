@@ -15,7 +15,7 @@ FOLDER = Path(yapit.__file__).parent
 
 @pytest.fixture(scope="module")
 def welcome():
-    return to_blocks((FOLDER / "welcome.md").read_text(encoding="utf-8"))
+    return to_blocks((FOLDER / "seeding" / "welcome.md").read_text(encoding="utf-8"))
 
 
 def test_it_is_long_enough_to_try_everything_on(welcome):
@@ -70,7 +70,7 @@ def test_no_markup_is_read_aloud(welcome):
 
 
 def test_its_picture_exists_and_loads_nothing():
-    picture = (FOLDER / "static/yapit/three-paths.svg").read_text(encoding="utf-8")
+    picture = (FOLDER / "web/static/yapit/three-paths.svg").read_text(encoding="utf-8")
 
     assert ElementTree.fromstring(picture).tag.endswith("svg")
     assert "href" not in picture

@@ -10,7 +10,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from yapit.client import Client, ClientError
-from yapit.load import Listener, Manner, Played, hurry, percentile, play
+from yapit.load.generator import (
+    Listener,
+    Manner,
+    Played,
+    hurry,
+    percentile,
+    play,
+)
 
 SENTENCE = "Passage {} of {}, which nobody has heard before, and which is as long as a sentence is."
 

@@ -4,8 +4,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis
 
-from config import dead_letters
-from config import redis as redis_clients
+from config.redis import clients as redis_clients
+from config.streams import dead_letters
 
 ALL = "all"
 BRIEF = ("id", "user", "hash", "attempts")

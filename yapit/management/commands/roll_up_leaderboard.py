@@ -1,6 +1,6 @@
 from django.core.management.base import BaseCommand
 
-from yapit import leaderboard
+from yapit.usage import leaderboard
 
 
 class Command(BaseCommand):

@@ -1,5 +1,5 @@
-from config.streams import StreamCommand
-from yapit.results import ResultConsumer
+from config.streams.consumer import StreamCommand
+from yapit.jobs.results import ResultConsumer
 
 
 class Command(StreamCommand):

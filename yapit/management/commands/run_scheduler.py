@@ -10,10 +10,10 @@ from django.utils.module_loading import import_string
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from config import metrics
-from config import redis as redis_clients
-from config.outages import passes
-from config.streams import TRANSIENT, StopFlag
+from config.observability import metrics
+from config.redis import clients as redis_clients
+from config.redis.transient import passes
+from config.streams.consumer import TRANSIENT, StopFlag
 
 logger = logging.getLogger(__name__)
 

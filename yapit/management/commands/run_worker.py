@@ -5,11 +5,11 @@ import socket
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config import metrics
-from config import redis as redis_clients
-from config.streams import StopFlag
+from config.observability import metrics
+from config.redis import clients as redis_clients
+from config.streams.consumer import StopFlag
 from yapit.engines import load_engine
-from yapit.worker import Worker
+from yapit.jobs.worker import Worker
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from yapit.seeding import seed
+from yapit.seeding.seed import seed
 
 
 class Command(BaseCommand):

@@ -12,11 +12,11 @@ from redis.exceptions import RedisError
 
 from audiocache.errors import AudioCacheError
 from audiocache.store import AudioStore, store_for
-from config import redis as redis_clients
-from config.progress import Progress
-from yapit import warming
+from config.observability.progress import Progress
+from config.redis import clients as redis_clients
 from yapit.errors import DocumentMissing, UnknownModel, UnknownVoice
-from yapit.warming import Wanted, Warming
+from yapit.synthesis import warming
+from yapit.synthesis.warming import Wanted, Warming
 
 POLL_SECONDS = 0.2
 EX_INTERRUPTED = 130  # 128 + SIGINT

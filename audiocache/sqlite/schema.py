@@ -1,0 +1,64 @@
+"""Making an audio file: what must be set before its first table, then the migrations. Repeatable."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from audiocache.sqlite.lock import WriterLock
+from config.database.sqlite import sqlite3
+
+PAGE_SIZE = 16384
+
+
+def path_of(alias: str) -> Path:
+    return Path(settings.DATABASES[alias]["NAME"])
+
+
+def is_ready(alias: str) -> bool:
+    """Whether the file is there with every migration applied."""
+    if not path_of(alias).exists():
+        return False
+    executor = MigrationExecutor(connections[alias])
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes("audiocache"))
+
+
+def make(alias: str) -> None:
+    """Make the file, or bring it up to date. Raises WriterBusy while a process writes it."""
+    path = path_of(alias)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = WriterLock(path)
+    lock.acquire()
+    try:
+        build(alias)
+    finally:
+        lock.release()
+
+
+def build(alias: str) -> None:
+    """The same for whoever holds the lock."""
+    path = path_of(alias)
+    connections[alias].close()
+    try:
+        _set_page_size(path)
+        call_command(
+            "migrate", "audiocache", database=alias, verbosity=0, interactive=False, skip_checks=True
+        )
+    finally:
+        connections[alias].close()
+
+
+def _set_page_size(path: Path) -> None:
+    """Takes effect only in a file without tables; one that Django has touched is empty, but has its pages."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            db.execute("PRAGMA journal_mode = DELETE")  # a log fixes the page size
+            db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("VACUUM")
+        db.execute("PRAGMA journal_mode = WAL")
+    finally:
+        db.close()

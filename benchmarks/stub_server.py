@@ -1,0 +1,68 @@
+"""Answers listeners and closed loops at once, with nothing behind it: what those can do at most.
+
+`python -m benchmarks.stub_server sockets|http PORT [BYTES]`
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+STATUS = (
+    b'{"type":"status","seq":1,"document_id":"00000000-0000-0000-0000-000000000000","block_idx":%d,'
+    b'"status":"%s","audio_url":"/v1/audio/' + b"0" * 64 + b'","error":null,"recoverable":true,"code":null,'
+    b'"model_slug":"tone","voice_slug":"instant","word_timestamps":null,"duration_ms":20000,"usage":null}'
+)
+
+
+class Socket(asyncio.Protocol):
+    """Two statuses for each block, as from Yapit: written as bytes, so that this is not what one measures."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.protocol = ServerProtocol(subprotocols=["yapit.v1"], max_size=None)
+
+    def data_received(self, data: bytes) -> None:
+        self.protocol.receive_data(data)
+        for event in self.protocol.events_received():
+            if isinstance(event, Request):
+                self.protocol.send_response(self.protocol.accept(event))
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                self.transport.write(b"".join(_frames(json.loads(event.data).get("block_indices", ()))))
+        self.transport.writelines(self.protocol.data_to_send())
+
+
+def _frames(indices: Sequence[int]) -> Iterator[bytes]:
+    for status in ("queued", "cached"):
+        for index in indices:
+            text = STATUS % (index, status.encode())
+            yield b"\x81\x7e" + len(text).to_bytes(2) + text
+
+
+class SameAnswer(asyncio.Protocol):
+    def __init__(self, response: bytes) -> None:
+        self.response = response
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(self.response)
+
+
+async def main(kind: str, port: int, size: int) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
+    loop = asyncio.get_running_loop()
+    made = Socket if kind == "sockets" else lambda: SameAnswer(head + bytes(size))
+    listening = await loop.create_server(made, "127.0.0.1", port)
+    await listening.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int((sys.argv[3:] or ["0"])[0])))

@@ -1,0 +1,118 @@
+"""The end of a period: what it leaves over goes into the rollover, once."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from redis import Redis
+
+from billing import waterfall
+from billing.models import LedgerEntry, Subscription, UsagePeriod
+from billing.periods import month_of
+from billing.plans.balances import tell
+from billing.usage import ledger
+from billing.usage.locks import lock_subscriptions, set_lock_timeout
+from billing.usage_types import UsageType
+
+BATCH = 500  # accounts in one transaction
+
+
+def close_ended(now: datetime | None = None) -> int:
+    """Close the periods that are over, and open those of accounts that will carry something over; return how
+    many were closed. Repeatable. An account that is locked elsewhere is left to the next call.
+    """
+    at = now or timezone.now()
+    closed, after = 0, 0
+    while user_ids := _due(at, after):
+        closed += _renew(user_ids, at)
+        after = user_ids[-1]
+    return closed
+
+
+def renew(redis: Redis) -> None:
+    """Called periodically."""
+    close_ended()
+
+
+def _due(now: datetime, after: int) -> list[int]:
+    """The next accounts, by number, of which something is over or has not begun."""
+    of_account = UsagePeriod.objects.filter(user_id=OuterRef("user_id"))
+    over = Exists(of_account.filter(closed_at__isnull=True, end__lte=now))
+    begun = {
+        kind: Exists(of_account.filter(usage_type=kind, start__lte=now, end__gt=now)) for kind in UsageType
+    }
+    not_begun = Q()
+    for kind in UsageType:
+        not_begun |= _keeps(kind) & ~Q(begun[kind])
+    rows = Subscription.objects.filter(Q(over) | not_begun, user_id__gt=after).order_by("user_id")
+    return list(rows.values_list("user_id", flat=True)[:BATCH])
+
+
+def _keeps(kind: UsageType) -> Q:
+    """Whether the end of a period will change anything."""
+    limited = Q(**{f"{kind}_limit__gt": 0})
+    return limited if waterfall.ROLLOVER_CAP[kind] else limited & Q(**{f"{kind}_rollover__lt": 0})
+
+
+@transaction.atomic
+def _renew(user_ids: list[int], now: datetime) -> int:
+    set_lock_timeout()
+    subscriptions = lock_subscriptions(user_ids, wait=False)
+    periods = list(
+        UsagePeriod.objects.select_for_update(no_key=True)
+        .filter(user_id__in=list(subscriptions), closed_at__isnull=True, end__lte=now)
+        .order_by("user_id", "usage_type", "start")
+    )
+    rows = []
+    for period in periods:
+        rows += _close(period, subscriptions[period.user_id], now)
+    if rows:
+        ledger.insert(rows)
+        ledger.write_pools(subscriptions[user_id] for user_id in sorted({row.user_id for row in rows}))
+    UsagePeriod.objects.bulk_update(periods, ["closed_at", "rollover_before", "carried"])
+    _open(subscriptions.values(), now)
+    tell(*{row.user_id for row in rows})
+    return len(periods)
+
+
+def _close(period: UsagePeriod, subscription: Subscription, now: datetime) -> list[ledger.Row]:
+    kind = UsageType(period.usage_type)
+    pools = subscription.pools(kind)
+    period.closed_at = now
+    period.rollover_before = pools.rollover
+    cap = waterfall.ROLLOVER_CAP[kind]
+    period.carried = waterfall.carry(period.limit, period.used, pools.rollover, cap)
+    if not period.carried:
+        return []
+    parts, pools = waterfall.roll_over(period.carried, pools)
+    subscription.set_pools(kind, pools)
+    row = ledger.change_row(
+        f"rollover-{period.pk}",
+        LedgerEntry.Kind.ROLLOVER,
+        period.user_id,
+        kind,
+        parts,
+        period.end,
+        reason=f"left over from {period.start:%Y-%m-%d}",
+    )
+    return [row]
+
+
+def _open(subscriptions: Iterable[Subscription], now: datetime) -> None:
+    """A period in which nothing is used leaves everything over, so it must exist."""
+    month = month_of(now)
+    rows = [
+        UsagePeriod(
+            user_id=subscription.user_id,
+            usage_type=kind.value,
+            start=month.start,
+            end=month.end,
+            limit=subscription.limit(kind),
+        )
+        for subscription in subscriptions
+        for kind in UsageType
+        if (subscription.limit(kind) or 0) > 0
+    ]
+    UsagePeriod.objects.bulk_create(rows, ignore_conflicts=True)

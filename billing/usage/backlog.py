@@ -1,0 +1,19 @@
+"""How much usage waits to be charged, and how long. Told by the scheduler, also while billing is down."""
+
+from typing import Any
+
+from redis import Redis
+
+from billing.usage.events import USAGE_STREAM
+from config.observability import metrics
+
+DEPTH = metrics.gauge("billing_backlog_entries", "Entries in the stream, charged ones not counted")
+AGE = metrics.gauge("billing_backlog_seconds", "Age of the oldest of them")
+
+
+def look(redis: Redis) -> None:
+    """Called periodically. Needs no database."""
+    found: Any = redis.xrange(USAGE_STREAM, count=1)
+    seconds, _ = redis.time()
+    DEPTH.set(redis.xlen(USAGE_STREAM))
+    AGE.set(max(0.0, seconds - int(found[0][0].partition(b"-")[0]) / 1000) if found else 0)

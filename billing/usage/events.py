@@ -1,0 +1,128 @@
+"""Usage as it arrives on the billing stream: the one place that knows an entry's fields. Pure.
+
+An entry comes from another process and is money, so it is read strictly: what is missing, negative, too
+large or does not add up is `Unreadable`. The reason names the field, never its value, which may be private.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
+
+from billing.cost import cost
+from billing.errors import Unreadable
+from billing.usage_types import LONGEST_SLUG, UsageType
+
+USAGE_STREAM = "billing"
+
+# Characters times multiplier must fit a BIGINT, or the ledger's own check would overflow.
+LARGEST_COUNT = 2**31 - 1
+LARGEST_USER = 2**63 - 1
+LATEST_MS = 253_370_764_799_999  # the end of 9998: the month of an event must have one that follows
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EVENT_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
+_HASH = re.compile(rb"[0-9a-f]{64}")
+_UUID = re.compile(rb"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+_MOST_DIGITS = 19
+_KEPT = 4096  # slugs and documents that were read last: the next entries have the same
+
+
+_USAGE_TYPES = {usage_type.value.encode(): usage_type for usage_type in UsageType}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One finished job. `id` is the job's, made before any work: it is what makes a charge happen once."""
+
+    id: str
+    user_id: int
+    characters: int
+    multiplier_bp: int
+    cost: int
+    usage_type: UsageType
+    billable: bool
+    hash: str
+    model: str
+    voice: str
+    document: UUID | None
+    duration_ms: int
+    occurred_at: datetime
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[bytes, bytes]) -> "UsageEvent":
+        """Read a stream entry. Raises `Unreadable`."""
+        event = cls(
+            id=_matching(fields, b"id", _EVENT_ID),
+            user_id=_number(fields, b"user", least=1, most=LARGEST_USER),
+            characters=_number(fields, b"chars"),
+            multiplier_bp=_number(fields, b"multiplier_bp"),
+            cost=_number(fields, b"cost", most=LARGEST_USER),
+            usage_type=_usage_type(fields),
+            billable=_number(fields, b"billable", most=1) == 1,
+            hash=_matching(fields, b"hash", _HASH),
+            model=_slug(fields, b"model"),
+            voice=_slug(fields, b"voice"),
+            document=_document(fields),
+            duration_ms=_number(fields, b"duration_ms"),
+            occurred_at=_EPOCH + timedelta(milliseconds=_number(fields, b"created_ms", most=LATEST_MS)),
+        )
+        if event.cost != cost(event.characters, event.multiplier_bp):
+            raise Unreadable("cost: is not chars times multiplier_bp, rounded up")
+        return event
+
+
+def _raw(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
+    try:
+        return fields[name]
+    except KeyError:
+        raise Unreadable(f"{name.decode()}: missing") from None
+
+
+def _number(fields: Mapping[bytes, bytes], name: bytes, *, least: int = 0, most: int = LARGEST_COUNT) -> int:
+    raw = _raw(fields, name)
+    if not raw.isdigit() or len(raw) > _MOST_DIGITS or (raw[:1] == b"0" and raw != b"0"):
+        raise Unreadable(f"{name.decode()}: not a whole number from 0 up")
+    if not least <= (value := int(raw)) <= most:
+        raise Unreadable(f"{name.decode()}: not between {least} and {most}")
+    return value
+
+
+def _matching(fields: Mapping[bytes, bytes], name: bytes, form: re.Pattern[bytes]) -> str:
+    """Of an ASCII form."""
+    raw = _raw(fields, name)
+    if not form.fullmatch(raw):
+        raise Unreadable(f"{name.decode()}: not of the expected form")
+    return raw.decode()
+
+
+def _slug(fields: Mapping[bytes, bytes], name: bytes) -> str:
+    if (slug := _slug_of(_raw(fields, name))) is None:
+        raise Unreadable(f"{name.decode()}: not 1 to {LONGEST_SLUG} printable characters")
+    return slug
+
+
+@lru_cache(_KEPT)
+def _slug_of(raw: bytes) -> str | None:
+    """Models and voices of other servers are named by them, so anything printable is a name."""
+    try:
+        value = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return value if value and len(value) <= LONGEST_SLUG and value.isprintable() else None
+
+
+def _usage_type(fields: Mapping[bytes, bytes]) -> UsageType:
+    try:
+        return _USAGE_TYPES[_raw(fields, b"usage_type")]
+    except KeyError:
+        raise Unreadable("usage_type: unknown") from None
+
+
+def _document(fields: Mapping[bytes, bytes]) -> UUID | None:
+    return _uuid_of(_matching(fields, b"document", _UUID)) if _raw(fields, b"document") else None
+
+
+_uuid_of = lru_cache(_KEPT)(UUID)

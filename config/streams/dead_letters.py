@@ -1,0 +1,194 @@
+"""What could not be handled: looked at, sent in again, dropped. For commands and admin pages.
+
+    waiting(redis)                        -> {stream: how many letters}
+    letters(redis, "billing", count=50)   -> [Letter, ...], newest first; `before` an id: the next page
+    letter(redis, "billing", id)          -> Letter | None
+    replay(redis, "billing", ids)         -> how many were sent in again; one that is gone counts as 0
+    drop(redis, "billing", ids)           -> how many were dropped
+
+All are repeatable, and of several at once one acts on each letter: the script that takes a letter away also
+does what follows. `jobs` is not a stream but the jobs that were given up; the rest are streams of consumers.
+
+What was private in an entry (spoken text) stays sealed: a replay needs it, and nothing here ever returns it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+from redis import Redis
+
+from config.redis.scripts import Argument, Script, run_all
+
+SEALED = b"sealed:"  # in front of the names of private fields
+OWN_FIELDS = frozenset({b"entry", b"reason", b"let_go"})
+# Names and codes. A stranger's entry may hold anything, so their values must look the part as well.
+SHOWN = (
+    *("id", "hash", "user", "model", "voice", "document", "chars", "cost", "multiplier_bp", "usage_type"),
+    *(
+        "billable",
+        "duration_ms",
+        "created_ms",
+        "attempts",
+        "size",
+        "outcome",
+        "detail",
+        "alias",
+        "kind",
+        "at_ms",
+    ),
+)
+ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
+FIT = re.compile(r"[\w.:+-]{0,128}")
+KEPT_MS = 8 * 86400 * 1000  # of letters that hold text
+HOLD_TEXT = ("jobs", "persist")
+
+# KEYS: dead letters, stream   ARGV: letter   args: what the follow-up was given when the entry was let go
+_REPLAY = """
+local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not letter then return 0 end
+local entry, args = {}, {}
+for i = 1, #letter[2], 2 do
+  local name, value = letter[2][i], letter[2][i + 1]
+  if name == 'let_go' then
+    args = cjson.decode(value)
+  elseif name ~= 'entry' and name ~= 'reason' then
+    entry[#entry + 1] = string.gsub(name, '^sealed:', '')
+    entry[#entry + 1] = value
+  end
+end
+redis.call('XADD', KEYS[2], '*', unpack(entry)) -- a full Redis refuses it before anything is written
+redis.call('XDEL', KEYS[1], ARGV[1])
+if #args > 0 then
+%s
+end
+return 1
+"""
+
+
+def replay_script(undo: str = "") -> Script:
+    """Sends an entry in again. `undo` is Lua that takes back the stream's follow-up: it has its `args`.
+
+    An entry that nobody could read was let go without follow-up, and has nothing to take back.
+    """
+    return Script(_REPLAY % undo)
+
+
+REPLAY = replay_script()
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """`shown` has the fields that are fit to be seen, `hidden` counts the others."""
+
+    stream: str
+    id: str
+    reason: str
+    buried_at: datetime
+    shown: Mapping[str, str]
+    hidden: int
+
+    @property
+    def attempts(self) -> str:
+        return self.shown.get("attempts", "")
+
+
+class UnknownStream(ValueError):
+    """There are no dead letters of that name."""
+
+
+def streams() -> list[str]:
+    return list(settings.DEAD_LETTERS)
+
+
+def is_id(text: str) -> bool:
+    return ID.fullmatch(text) is not None
+
+
+def waiting(redis: Redis) -> dict[str, int]:
+    with redis.pipeline(transaction=False) as pipe:
+        for stream in streams():
+            pipe.xlen(_key(stream))
+        return dict(zip(streams(), pipe.execute(), strict=True))
+
+
+def letters(redis: Redis, stream: str, *, before: str = "", count: int = 100) -> list[Letter]:
+    """Newest first. `before` is the id of the last one that was seen."""
+    found: Any = redis.xrevrange(_key(stream), max=f"({before}" if before else "+", count=count)
+    return [_read(stream, *item) for item in found]
+
+
+def letter(redis: Redis, stream: str, letter_id: str) -> Letter | None:
+    found: Any = redis.xrange(_key(stream), min=letter_id, max=letter_id)
+    return _read(stream, *found[0]) if found else None
+
+
+def replay(redis: Redis, stream: str, ids: Iterable[str]) -> int:
+    script: Script = import_string(settings.DEAD_LETTERS[_known(stream)])
+    calls = [script.call(letter_id, keys=[_key(stream), stream]) for letter_id in ids]
+    answers = run_all(redis, calls)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return sum(int(answer) for answer in answers)
+
+
+def drop(redis: Redis, stream: str, ids: Iterable[str]) -> int:
+    chosen = list(ids)
+    return int(redis.xdel(_key(stream), *chosen)) if chosen else 0
+
+
+def all_ids(redis: Redis, stream: str) -> list[str]:
+    """Of the letters that are there now, oldest first."""
+    found: Any = redis.xrange(_key(stream))
+    return [letter_id.decode() for letter_id, _ in found]
+
+
+def trim(redis: Redis) -> int:
+    """Drop letters with text after eight days; those about money stay. Called by the scheduler."""
+    seconds, _ = redis.time()
+    oldest = int(seconds) * 1000 - KEPT_MS
+    return sum(int(redis.xtrim(_key(stream), minid=oldest, approximate=False)) for stream in HOLD_TEXT)
+
+
+def written(
+    fields: Mapping[bytes, bytes],
+    private: frozenset[bytes],
+    *,
+    entry: bytes,
+    reason: str,
+    let_go: Sequence[Argument],
+) -> list[Argument]:
+    """The letter for an entry: names and values in turn. `let_go`: what its follow-up was given, if any."""
+    kept = {SEALED + name if name in private else name: value for name, value in fields.items()}
+    told = [part.decode() if isinstance(part, bytes) else str(part) for part in let_go]
+    own = {b"entry": entry, b"reason": reason.encode(), b"let_go": json.dumps(told).encode()}
+    return [part for pair in {**kept, **own}.items() for part in pair]
+
+
+def _read(stream: str, letter_id: bytes, fields: Mapping[bytes, bytes]) -> Letter:
+    texts = {name: fields.get(name.encode(), b" ").decode(errors="replace") for name in SHOWN}
+    shown = {name: text for name, text in texts.items() if FIT.fullmatch(text)}
+    return Letter(
+        stream=stream,
+        id=letter_id.decode(),
+        reason=fields.get(b"reason", b"").decode(errors="replace"),
+        buried_at=datetime.fromtimestamp(int(letter_id.partition(b"-")[0]) / 1000, UTC),
+        shown=shown,
+        hidden=len(fields.keys() - OWN_FIELDS) - len(shown),
+    )
+
+
+def _known(stream: str) -> str:
+    if stream not in settings.DEAD_LETTERS:
+        raise UnknownStream(stream)
+    return stream
+
+
+def _key(stream: str) -> str:
+    return f"dead:{_known(stream)}"

@@ -1,0 +1,151 @@
+"""Making the files, which tables go where, and what the checks say when one is not as it should be."""
+
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.checks import Tags, run_checks
+
+from audiocache import checks
+from audiocache.models import Entry
+from audiocache.router import AudioRouter
+from audiocache.sqlite.schema import PAGE_SIZE
+from config.database.sqlite import sqlite3
+from tests.audiocache.audio_blobs import sound
+from tests.audiocache.files import MANAGE, made_files
+from yapit.models import Document
+
+
+@pytest.fixture
+def looked_at(files, monkeypatch):
+    """The aliases name this test's files."""
+    for alias in django_settings.AUDIO_ALIASES:
+        monkeypatch.setitem(django_settings.DATABASES[alias], "NAME", files / f"{alias}.sqlite3")
+    return files
+
+
+def ids(*aliases):
+    found = run_checks(tags=[Tags.database], databases=aliases or django_settings.AUDIO_ALIASES)
+    return [message.id for message in found]
+
+
+def init(folder, **options):
+    """The real command; Django keeps the name of a file for the life of a process."""
+    environment = {"AUDIO_DIR": str(folder), "PATH": ""}
+    command = [sys.executable, str(MANAGE), "init_audiocache"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+def pragma(path, name):
+    db = sqlite3.connect(path)
+    try:
+        return db.execute(f"PRAGMA {name}").fetchone()[0]
+    finally:
+        db.close()
+
+
+def test_sound_files_pass(looked_at):
+    assert ids() == []
+
+
+def test_absent_files_pass(looked_at):
+    for path in looked_at.glob("*.sqlite3"):
+        path.unlink()
+
+    assert ids() == []
+
+
+def test_files_are_looked_at_only_where_they_are_used(looked_at):
+    (looked_at / "audio.sqlite3").write_bytes(b"a letter " * 1000)
+
+    assert ids("default") == []
+    assert run_checks(tags=[Tags.database]) == []
+
+
+def test_a_table_of_somebody_else_is_an_error(looked_at, tamper):
+    tamper("CREATE TABLE auth_user (id INTEGER)")
+
+    assert ids() == ["audiocache.E001"]
+
+
+def test_a_file_without_a_log_is_an_error(looked_at, tamper):
+    tamper("PRAGMA journal_mode = DELETE")
+
+    assert ids() == ["audiocache.E002"]
+
+
+def test_a_file_that_is_no_database_is_an_error(looked_at):
+    (looked_at / "audio.sqlite3").write_bytes(b"a letter " * 1000)
+
+    assert ids() == ["audiocache.E003"]
+
+
+def test_an_unsound_sqlite_is_a_warning(looked_at, monkeypatch):
+    monkeypatch.setattr(checks, "is_sound", lambda: False)
+
+    assert ids("audio") == ["audiocache.W001"]
+
+
+def test_making_again_changes_nothing(files, open_store):
+    store = open_store(writer=True)
+    one = sound()
+    store.write_batch([one.put], [])
+
+    again = init(files)  # also beside a persister that holds the lock
+
+    assert (again.returncode, again.stdout) == (0, "")
+    assert store.get(one.hash).audio == one.audio
+
+
+def test_an_empty_file_that_something_else_made_gets_its_pages(tmp_path):
+    folder = tmp_path / "new" / "audio"
+    folder.mkdir(parents=True)
+    early = sqlite3.connect(folder / "audio.sqlite3")
+    early.execute("PRAGMA journal_mode = WAL")
+    early.close()
+
+    assert init(folder).returncode == 0
+
+    assert pragma(folder / "audio.sqlite3", "page_size") == PAGE_SIZE
+    assert pragma(folder / "audio.sqlite3", "auto_vacuum") == 2
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+
+    failed = init(tmp_path / "taken" / "audio")
+
+    assert failed.returncode == 1
+    assert "cannot be made" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_the_files_hold_audio_and_nothing_else():
+    db = sqlite3.connect(made_files() / "audio.sqlite3")
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    db.close()
+
+    assert tables == {"entry", "payload", "stat", "django_migrations", "sqlite_sequence"}
+
+
+@pytest.mark.parametrize(
+    ("alias", "app", "allowed"),
+    [
+        ("audio", "audiocache", True),
+        ("extractions", "audiocache", True),
+        ("default", "audiocache", False),
+        ("audio", "auth", False),
+        ("default", "auth", True),
+    ],
+)
+def test_tables_go_where_they_belong(alias, app, allowed):
+    assert AudioRouter().allow_migrate(alias, app) is allowed
+
+
+def test_no_relation_leads_in_or_out():
+    router = AudioRouter()
+
+    assert router.allow_relation(Entry(), Document()) is False
+    assert router.allow_relation(Entry(), Entry()) is True
+    assert router.allow_relation(Document(), Document()) is None

@@ -1,0 +1,128 @@
+"""A byte flipped in each of a hundred stored sounds: all are found, none is served."""
+
+import random
+
+import pytest
+
+from audiocache import store as store_module
+from audiocache.persister import PersistConsumer
+from audiocache.store import AudioStore
+from config.database.sqlite import sqlite3
+from tests.audiocache.audio_blobs import sound
+from tests.audiocache.files import copy_files
+from yapit.api.audio import AudioApplication
+
+SEED = 20260101
+MANY = 100
+LARGEST = 300_000
+SOUGHT = 16  # bytes: as many as no two of them share
+
+
+async def known(scope):
+    """Stands for an account."""
+
+
+async def ask(application, one, span=None):
+    """Status and body."""
+    headers = [(b"range", b"bytes=%d-%d" % span)] if span else []
+    scope = {"type": "http", "method": "GET", "path": f"/v1/audio/{one.hash}", "headers": headers}
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await application(scope, None, send)
+    return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.fixture
+def chance():
+    return random.Random(SEED)
+
+
+@pytest.fixture(scope="module")
+def many():
+    sizes = random.Random(SEED).choices(range(1000, LARGEST), k=MANY - 1)
+    return [sound(number, size) for number, size in enumerate([*sizes, 3_000_000])]
+
+
+@pytest.fixture(scope="module")
+def content(many, tmp_path_factory):
+    """A file in which each of them has another byte than it was given."""
+    path = copy_files(tmp_path_factory.mktemp("flipped") / "files") / "audio.sqlite3"
+    writer = AudioStore(path, 10**9)
+    writer.open_writer()
+    for start in range(0, MANY, 20):
+        writer.write_batch([one.put for one in many[start : start + 20]], [])
+    writer.close()  # the log is written back: all bytes are in the file
+    content, chance = bytearray(path.read_bytes()), random.Random(SEED)
+    for one in many:
+        flip(content, one.audio, chance)
+    return content
+
+
+@pytest.fixture
+def damaged(content, files, open_store):
+    (files / "audio.sqlite3").write_bytes(content)
+    reported = []
+    store = open_store(report_wrong=reported.append)
+    store.reported = reported
+    return store
+
+
+def flip(content, audio, chance):
+    """Any of its bytes, also where a page has it left over from earlier; none that lies across two pages."""
+    found = -1
+    while found < 0:
+        start = chance.randrange(len(audio) - SOUGHT)
+        sought = audio[start : start + SOUGHT]
+        found = content.find(sought)
+    where, bit = chance.randrange(SOUGHT), 1 << chance.randrange(8)
+    while found >= 0:
+        content[found + where] ^= bit
+        found = content.find(sought, found)
+
+
+async def test_none_is_served_whole(damaged, many, async_redis):
+    application = AudioApplication(known, damaged.get)
+
+    answers = [await ask(application, one) for one in many]
+
+    assert [status for status, _ in answers] == [404] * MANY
+    assert damaged.reported == [one.hash for one in many]
+
+
+async def test_none_is_served_in_part_wherever_the_part_lies(damaged, many, chance, async_redis):
+    application = AudioApplication(known, damaged.get)
+
+    for one in many:
+        start = chance.randrange(len(one.audio) - 100)
+        assert (await ask(application, one, (start, start + 99)))[0] == 404
+
+    assert damaged.reported == [one.hash for one in many]
+
+
+def test_the_writer_removes_what_readers_reported(damaged, many, redis, open_store):
+    for one in many:
+        damaged.get(one.hash)
+    redis.xadd("orders", {"alias": "audio", "kind": "verify", "hash": ",".join(damaged.reported), "at_ms": 0})
+
+    writer = open_store(writer=True)
+    while PersistConsumer({"audio": writer}, redis=redis).run_once(wait=False):
+        pass
+
+    assert damaged.stats().entries == 0
+
+
+async def test_without_the_checksum_all_of_them_would_be_served(damaged, many, monkeypatch, async_redis):
+    """Shows that the bytes are flipped where listeners would hear it, and that SQLite notices nothing."""
+    monkeypatch.setattr(store_module, "is_whole", lambda meta, sha256, data: True)
+    application = AudioApplication(known, damaged.get)
+
+    served = [await ask(application, one) for one in many]
+
+    assert all(status == 200 for status, _ in served)
+    assert all(body != one.audio for (_, body), one in zip(served, many, strict=True))
+    with sqlite3.connect(damaged.path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()

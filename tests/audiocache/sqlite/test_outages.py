@@ -1,0 +1,133 @@
+"""While the disk is full or the file locked, the real process acknowledges nothing; later all is there."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from config.database.sqlite import sqlite3
+from tests.audiocache.audio_blobs import finish, sound, sounds
+from tests.audiocache.files import MANAGE
+from tests.audiocache.raw_file import assert_totals_are_exact, last_access
+from tests.waiting import PROCESS_PATIENCE, wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux to fill a disk for one process"),
+]
+LONG_AGO = 1_000_000_000
+USED_MS = LONG_AGO * 1000 + 5000  # when `before` was
+FILE_BYTES = 1_000_000  # to which a file may grow while the disk is full
+
+RIGHT = """
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "run_persister"])
+"""
+# The mistake of letting go before the commit.
+HASTY = f"""
+from audiocache.persister import PersistConsumer
+handle, settle = PersistConsumer.handle, PersistConsumer.settle
+def let_go_first(self, events):
+    settle(self, self.held)
+    handle(self, events)
+PersistConsumer.handle, PersistConsumer.settle = let_go_first, lambda self, entries: None
+{RIGHT}
+"""
+
+
+class FullDisk:
+    """To one process: no file of it may grow any further."""
+
+    def __init__(self, files):
+        self.process = None
+
+    def begin(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, resource.RLIM_INFINITY))
+
+    def end(self):
+        no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, no_limit)
+
+
+class LockedFile:
+    """Somebody else writes, and does not come to an end."""
+
+    def __init__(self, files):
+        self.other = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
+        self.other.execute("BEGIN IMMEDIATE")
+
+    def begin(self):
+        """It holds already."""
+
+    def end(self):
+        self.other.close()
+
+
+@pytest.fixture(params=[FullDisk, LockedFile])
+def outage(request, files, open_store, clock):
+    clock.now = LONG_AGO
+    with closing(open_store(writer=True)) as store:
+        store.write_batch([sound("before").put], [])
+    return request.param(files)
+
+
+@pytest.fixture
+def start(files, outage, tmp_path):
+    """Starts a persister that meets the outage; the function that is returned tells how often it gave up."""
+    said = tmp_path / "said"
+    environment = {
+        **os.environ,
+        "AUDIO_DIR": str(files),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONPATH": str(MANAGE.parent),
+    }
+
+    def start_one(program):
+        with said.open("w") as log:
+            outage.process = subprocess.Popen(
+                [sys.executable, "-c", program], env=environment, stderr=log, preexec_fn=outage.begin
+            )
+        return lambda: len(re.findall("trying again", said.read_text()))
+
+    yield start_one
+    outage.end()
+    outage.process.kill()
+    outage.process.wait()
+
+
+def test_nothing_is_acknowledged_and_in_the_end_all_is_there(redis, outage, start, open_store):
+    many, before, store = sounds(40, 100_000), sound("before"), open_store()
+    finish(redis, *many)
+    redis.xadd("orders", {"alias": "audio", "kind": "touch", "hash": before.hash, "at_ms": USED_MS})
+    times_given_up = start(RIGHT)
+    wait_until(lambda: times_given_up() >= 2, PROCESS_PATIENCE)
+
+    assert (redis.xlen("persist"), redis.xlen("orders")) == (40, 1)
+    assert {redis.ttl(f"audio:{one.hash}") for one in many} == {-1}
+    assert int(redis.get("unpersisted")) == sum(len(one.blob) for one in many)
+    assert store.stats().entries == 1
+    assert store.get(before.hash).audio == before.audio  # readers do not notice
+
+    outage.end()
+    wait_until(lambda: (redis.xlen("persist"), redis.xlen("orders")) == (0, 0), PROCESS_PATIENCE)
+
+    assert all(store.get(one.hash).audio == one.audio for one in many)
+    assert last_access(store, before) == USED_MS
+    assert redis.get("unpersisted") == b"0"
+    assert redis.keys("dead:*") == []
+    assert_totals_are_exact(store)
+
+
+def test_a_persister_that_lets_go_first_loses_all(redis, outage, start, open_store):
+    """Shows that the test above can fail."""
+    finish(redis, *sounds(40, 100_000))
+    times_given_up = start(HASTY)
+
+    wait_until(times_given_up, PROCESS_PATIENCE)
+
+    assert redis.xlen("persist") == 0
+    assert open_store().stats().entries == 1

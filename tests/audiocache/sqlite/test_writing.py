@@ -1,0 +1,169 @@
+"""What a batch does to the file, and what it leaves alone when it fails."""
+
+import pytest
+
+from audiocache.errors import StoreMissing, StoreUnavailable, WriterBusy
+from audiocache.orders import Kind
+from audiocache.sqlite.rows import Put
+from config.database.sqlite import sqlite3
+from tests.audiocache.audio_blobs import MINUTE_MS, NOW, order, sound, sounds
+from tests.audiocache.raw_file import assert_totals_are_exact, last_access
+
+
+def test_the_totals_are_kept(store):
+    many = sounds(10, size=100)
+
+    store.write_batch([one.put for one in many], [order(Kind.PIN, many[0])])
+    store.write_batch([], [order(Kind.PIN, *many[:4]), order(Kind.DELETE, many[0], many[9])])
+
+    stats = store.stats()
+    assert (stats.bytes, stats.entries, stats.pinned_bytes) == (800, 8, 300)
+    assert_totals_are_exact(store)
+
+
+def test_a_batch_that_comes_again_changes_nothing(store):
+    many = sounds(3)
+    puts = [one.put for one in many]
+    assert store.write_batch([*puts, *puts], []).stored == 3
+
+    assert store.write_batch(puts, []).stored == 0
+
+    assert store.stats().entries == 3
+    assert_totals_are_exact(store)
+
+
+def test_storing_again_keeps_the_pin(store):
+    one = sound()
+    store.write_batch([one.put], [])
+    store.write_batch([], [order(Kind.PIN, one)])
+
+    store.write_batch([one.put], [])
+
+    assert store.stats().pinned_bytes == 1000
+
+
+def test_storing_again_mends_what_is_damaged(store, tamper):
+    one = sound()
+    store.write_batch([one.put], [])
+    tamper("UPDATE payload SET data = zeroblob(length(data))")
+
+    store.write_batch([one.put], [])
+
+    assert store.get(one.hash).audio == one.audio
+    assert_totals_are_exact(store)
+
+
+def test_an_order_to_verify_removes_only_what_is_damaged(store, tamper):
+    good, bad = sounds(2)
+    store.write_batch([good.put, bad.put], [])
+    tamper("UPDATE payload SET data = zeroblob(5) WHERE id = (SELECT id FROM entry WHERE key = ?)", bad.key)
+
+    store.write_batch([], [order(Kind.VERIFY, good, bad, sound("absent"))])
+
+    assert store.exists_many([good.hash, bad.hash]) == {good.hash}
+
+
+def test_a_touch_moves_time_forward_only_and_never_into_the_future(store, clock):
+    one, now = sound(), int(NOW * 1000)
+    store.write_batch([one.put], [])
+    clock.now += 60
+
+    store.write_batch([], [order(Kind.TOUCH, one, at_ms=now - 5000)])
+    assert last_access(store, one) == now
+    store.write_batch([], [order(Kind.TOUCH, one, at_ms=now + 5000)])
+    assert last_access(store, one) == now + 5000
+    store.write_batch([], [order(Kind.TOUCH, one, at_ms=now + 100 * MINUTE_MS)])
+    assert last_access(store, one) == now + MINUTE_MS
+
+
+def test_more_touches_than_a_statement_takes_variables_are_applied(store, clock):
+    many = sounds(100, size=10)
+    store.write_batch([one.put for one in many], [])
+    clock.now += 60
+
+    later = int(clock.now * 1000)
+    store.write_batch([], [order(Kind.TOUCH, *many * 400, at_ms=later)])
+
+    assert {last_access(store, one) for one in many} == {later}
+
+
+def test_one_statement_for_all_touches_would_fail(tamper):
+    """Shows what the test above is about: the limit is 32,766 as SQLite comes, and 250,000 in the wheel."""
+    marks = ",".join("?" * 250_001)
+
+    with pytest.raises(sqlite3.OperationalError, match="too many SQL variables"):
+        tamper(f"UPDATE entry SET last_access = 0 WHERE key IN ({marks})", *[b""] * 250_001)
+
+
+def test_orders_for_what_is_absent_are_no_trouble(store):
+    absent = sound("absent")
+
+    store.write_batch([], [order(kind, absent) for kind in Kind if kind is not Kind.PRUNE])
+
+    assert_totals_are_exact(store)
+
+
+def test_only_one_process_writes(store, open_store):
+    with pytest.raises(WriterBusy, match=r"another process writes audio\.sqlite3|writes audio"):
+        open_store(writer=True)
+
+
+def test_the_right_to_write_is_free_again_after_the_end(store, open_store):
+    store.close()
+
+    open_store(writer=True).write_batch([sound().put], [])
+
+
+def test_without_the_lock_nothing_is_written(open_store):
+    with pytest.raises(RuntimeError, match="lock"):
+        open_store().write_batch([sound().put], [])
+
+
+def test_a_writer_without_a_file_is_told_what_to_run(open_store, tmp_path):
+    with pytest.raises(StoreMissing, match="init_audiocache"):
+        open_store(path=tmp_path / "absent.sqlite3", writer=True)
+
+
+def test_a_full_disk_changes_nothing_and_the_batch_can_come_again(store):
+    first, second = sound("first"), sound("second", 500_000)
+    store.write_batch([first.put], [])
+    store._writer._db.execute("PRAGMA max_page_count = 12")
+
+    with pytest.raises(StoreUnavailable, match="full"):
+        store.write_batch([second.put], [order(Kind.DELETE, first)])
+    assert store.exists_many([first.hash, second.hash]) == {first.hash}
+    assert_totals_are_exact(store)
+
+    store.write_batch([second.put], [order(Kind.DELETE, first)])  # on a new connection, without the limit
+    assert store.get(second.hash).audio == second.audio
+
+
+def test_a_locked_file_changes_nothing_and_the_batch_can_come_again(store, files):
+    one = sound()
+    other = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        store.write_batch([one.put], [])
+
+    other.close()
+
+    assert store.write_batch([one.put], []).stored == 1
+
+
+def test_a_batch_that_cannot_be_right_is_undone_whole(store):
+    one = sound()
+    bad = Put(b"x" * 32, b"header", None, b"y" * 32)
+
+    with pytest.raises((sqlite3.IntegrityError, TypeError)):
+        store.write_batch([one.put, bad], [])
+
+    assert store.stats().entries == 0
+    store.write_batch([one.put], [])
+    assert_totals_are_exact(store)
+
+
+@pytest.mark.parametrize("pragma", [("page_size", 16384), ("auto_vacuum", 2), ("journal_mode", "wal")])
+def test_the_file_is_made_with_what_cannot_be_changed_later(store, pragma):
+    name, value = pragma
+
+    assert store._reader.rows(f"PRAGMA {name}") == [(value,)]

@@ -1,0 +1,217 @@
+"""Gifts, corrections, plans, and the end of periods."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from billing.errors import NoSubscription
+from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
+from billing.periods import month_of
+from billing.plans import balances
+from billing.plans.allowance import allowance
+from billing.plans.renewal import close_ended
+from billing.usage.recording import record_usage
+from billing.usage_types import UsageType
+from config import caching
+from tests.billing.usage_events import make_account, make_event
+
+pytestmark = pytest.mark.django_db
+
+PREMIUM = UsageType.PREMIUM
+THIS_MONTH = month_of(timezone.now())
+LAST_MONTH = month_of(THIS_MONTH.start - timedelta(days=1))
+BY = {"reason": "a mistake of ours", "operator": "ada"}
+
+
+def pools(user_id: int) -> tuple[int, int]:
+    row = Subscription.objects.get(user_id=user_id)
+    return row.premium_rollover, row.premium_purchased
+
+
+def left(user_id: int) -> int | None:
+    return allowance(user_id, PREMIUM).characters
+
+
+def use(user_id: int, chars: int, **how) -> None:
+    record_usage([make_event(user_id, chars, usage_type="premium", **how)])
+
+
+def make_past_period(user_id: int, **values) -> UsagePeriod:
+    month = {"start": LAST_MONTH.start, "end": LAST_MONTH.end}
+    return UsagePeriod.objects.create(user_id=user_id, usage_type=PREMIUM, **month, **values)
+
+
+def test_a_gift_can_be_spent_and_is_written_down_with_reason_and_operator():
+    user_id = make_account(premium_limit=0)
+
+    balances.grant(user_id, PREMIUM, 500, **BY)
+
+    assert left(user_id) == 500
+    entry = LedgerEntry.objects.get()
+    assert (entry.kind, entry.cost, entry.from_purchased) == ("grant", -500, -500)
+    assert (entry.reason, entry.operator) == ("a mistake of ours", "ada")
+
+
+def test_a_correction_gives_back_or_takes():
+    user_id = make_account(premium_limit=0, premium_purchased=100)
+
+    balances.correct(user_id, PREMIUM, 50, **BY)
+    balances.correct(user_id, PREMIUM, -200, **BY)
+
+    assert pools(user_id) == (-50, 0)
+    assert list(LedgerEntry.objects.order_by("pk").values_list("cost", flat=True)) == [-50, 200]
+
+
+@pytest.mark.parametrize("characters", [0, -1])
+def test_a_gift_of_nothing_is_refused(characters):
+    with pytest.raises(ValueError, match="at least one"):
+        balances.grant(make_account(premium_limit=0), PREMIUM, characters, **BY)
+
+
+def test_an_account_without_a_row_is_said_to_have_none():
+    with pytest.raises(NoSubscription):
+        balances.grant(987_654_321, PREMIUM, 1, **BY)
+
+
+def test_use_goes_down_the_waterfall_and_the_ledger_says_where_to():
+    user_id = make_account(premium_limit=100, premium_rollover=20, premium_purchased=30)
+
+    use(user_id, 180)
+
+    entry = LedgerEntry.objects.get()
+    parts = entry.from_subscription, entry.from_rollover, entry.from_purchased, entry.to_debt
+    assert parts == (100, 20, 30, 30)
+    assert pools(user_id) == (-30, 0)
+
+
+def test_a_plan_holds_from_the_current_period_on():
+    user_id = make_account(premium_limit=0, premium_used=0)
+    plan = Plan.objects.create(slug="large", name="Large", standard_limit=None, premium_limit=1000)
+
+    balances.assign(user_id, plan)
+    use(user_id, 400)
+
+    assert left(user_id) == 600
+    assert pools(user_id) == (0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_change_raises_the_epoch_of_the_account(redis):
+    user_id = make_account(premium_limit=0)
+    plan = Plan.objects.create(slug="large", name="Large", standard_limit=None, premium_limit=None)
+    epochs = [caching.epoch("credit", user_id)]
+    for change in (
+        lambda: balances.grant(user_id, PREMIUM, 5, **BY),
+        lambda: balances.correct(user_id, PREMIUM, -5, **BY),
+        lambda: balances.assign(user_id, plan),
+        lambda: balances.set_limits(user_id, standard=1, premium=2),
+        lambda: balances.close(user_id),
+    ):
+        change()
+        epochs.append(caching.epoch("credit", user_id))
+
+    assert epochs == sorted(set(epochs))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_made_also_when_nobody_can_be_told(settings):
+    user_id = make_account(premium_limit=0)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    balances.set_limits(user_id, standard=1, premium=2)
+
+    assert left(user_id) == 2
+
+
+def test_what_a_period_leaves_over_is_carried_once():
+    user_id = make_account(premium_limit=100)
+    make_past_period(user_id, limit=100, used=30, total=30)
+
+    closed = [close_ended() for _ in range(3)]
+
+    assert closed == [1, 0, 0]
+    assert pools(user_id) == (70, 0)
+    assert left(user_id) == 170
+
+
+def test_a_period_in_which_nothing_is_used_is_opened_to_be_carried():
+    user_id = make_account(premium_limit=100)
+    close_ended(LAST_MONTH.start)
+
+    close_ended()
+
+    assert pools(user_id) == (100, 0)
+
+
+def test_rollover_ends_at_its_cap_and_pays_debt_first():
+    rich, poor = make_account(premium_limit=10**6), make_account(premium_limit=100, premium_rollover=-60)
+    make_past_period(rich, limit=5 * 10**6)
+    make_past_period(poor, limit=100, used=10, total=10)
+
+    close_ended()
+
+    assert (pools(rich), pools(poor)) == ((10**6, 0), (30, 0))
+    assert list(LedgerEntry.objects.filter(user_id=poor).values_list("to_debt", "from_rollover")) == [
+        (-60, -30)
+    ]
+
+
+def test_a_late_use_is_booked_into_its_period_and_takes_back_what_was_carried_too_much():
+    user_id = make_account(premium_limit=100)
+    past = make_past_period(user_id, limit=100, used=30, total=30)
+    close_ended()
+
+    use(user_id, 50, at=LAST_MONTH.end - timedelta(milliseconds=1))
+
+    past.refresh_from_db()
+    assert (past.used, past.carried) == (80, 20)
+    assert pools(user_id) == (20, 0)
+    assert allowance(user_id, PREMIUM).used == 0
+
+
+def test_what_was_carried_and_spent_already_becomes_debt():
+    user_id = make_account(premium_limit=100)
+    make_past_period(user_id, limit=100)
+    close_ended()
+    use(user_id, 180)
+
+    use(user_id, 50, at=LAST_MONTH.start)
+
+    assert pools(user_id) == (-30, 0)
+
+
+@pytest.mark.parametrize(
+    ("at", "month"),
+    [
+        (THIS_MONTH.start, THIS_MONTH),
+        (THIS_MONTH.start - timedelta(milliseconds=1), LAST_MONTH),
+        (LAST_MONTH.start, LAST_MONTH),
+    ],
+)
+def test_the_first_moment_of_a_month_belongs_to_it(at, month):
+    user_id = make_account(premium_limit=100)
+
+    use(user_id, 10, at=at)
+
+    assert UsagePeriod.objects.get(user_id=user_id, used=10).start == month.start
+
+
+def test_a_month_that_nobody_opened_leaves_nothing_over():
+    user_id = make_account(premium_limit=100)
+    use(user_id, 10, at=LAST_MONTH.start)
+
+    close_ended()
+
+    assert pools(user_id) == (0, 0)
+
+
+def test_an_account_that_goes_leaves_its_ledger_under_its_number():
+    user_id = make_account(premium_limit=100)
+    use(user_id, 10)
+
+    Subscription.objects.get(user_id=user_id).user.delete()
+    use(user_id, 20)
+
+    assert list(LedgerEntry.objects.filter(user_id=user_id).values_list("cost", flat=True)) == [20, 10]
+    assert UsagePeriod.objects.get(user_id=user_id).total == 30

@@ -1,0 +1,25 @@
+"""What waits to be charged is seen while nobody charges it."""
+
+from billing.usage import backlog
+from tests.billing.usage_events import make_fields
+
+
+def shown(gauge) -> float:
+    return gauge.collect()[0].samples[0].value
+
+
+def test_depth_and_age_are_those_of_the_stream(redis):
+    seconds, _ = redis.time()
+    for age in (90, 30):
+        redis.xadd("billing", make_fields(), id=f"{(seconds - age) * 1000}-0")
+
+    backlog.look(redis)
+
+    assert shown(backlog.DEPTH) == 2
+    assert 90 <= shown(backlog.AGE) < 120
+
+
+def test_nothing_is_left_when_nothing_waits(redis):
+    backlog.look(redis)
+
+    assert (shown(backlog.DEPTH), shown(backlog.AGE)) == (0, 0)

@@ -1,0 +1,90 @@
+"""Billing processes killed two hundred times, anywhere: each event is charged once."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from billing.management.commands.run_billing import BillingConsumer
+from billing.models import LedgerEntry
+from billing.usage.checks import check
+from config.streams.consumer import StopFlag
+from tests.billing.usage_events import make_account, publish, used
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+KILLS = 200
+ACCOUNTS = 6
+SEED = 20261121
+
+
+def test_killed_anywhere_again_and_again_every_event_is_charged_once(redis):
+    spent = spent_while_killing(redis, KILLS)
+
+    assert {account: used(account, "premium") for account in spent} == spent
+    assert LedgerEntry.objects.filter(kind="usage").count() == redis.zcard("finished")
+    assert check(redis).findings == []
+    assert not redis.keys("due:*")
+    assert redis.xlen("billing") == redis.xpending("billing", "billing")["pending"] == 0
+    assert not redis.exists("dead:billing")
+
+
+def test_killed_after_an_acknowledgement_that_came_first_events_are_lost(redis):
+    """Shows that the test above can fail: without it, its passing would prove nothing."""
+    spent = spent_while_killing(redis, 10, "naive")
+
+    assert sum(used(account, "premium") for account in spent) < sum(spent.values())
+    assert {finding.kind for finding in check(redis).findings} == {"missing"}
+
+
+def spent_while_killing(redis, kills: int, order: str = "") -> dict[int, int]:
+    """By account, once everything is drained that the killed ones left."""
+    accounts = [make_account(premium_limit=500, premium_purchased=0) for _ in range(ACCOUNTS)]
+    spent = dict.fromkeys(accounts, 0)
+    stop = threading.Event()
+    publisher = threading.Thread(target=publish_until, args=(stop, redis, spent))
+    publisher.start()
+    try:
+        assert killed_billing_processes(kills, order) == kills
+    finally:
+        stop.set()
+        publisher.join()
+    with override_settings(BILLING_BATCH_HOOKS=[]):
+        BillingConsumer(redis).run(StopFlag(), drain=True)
+    return spent
+
+
+def publish_until(stop: threading.Event, redis, spent: dict[int, int]) -> None:
+    """Faster than billing, which is being killed, can follow; some entries come twice."""
+    chance = random.Random(SEED)
+    while not stop.wait(0.02):
+        if redis.xlen("billing") > 500:
+            continue
+        for _ in range(20):
+            user_id, chars = chance.choice(list(spent)), chance.randint(1, 50)
+            fields = publish(redis, user_id, chars, usage_type="premium")
+            redis.zadd("finished", {fields[b"id"]: int(fields[b"created_ms"])})
+            spent[user_id] += chars
+            if chance.random() < 0.1:
+                redis.hincrby(f"due:{user_id}", "premium", chars)
+                redis.xadd("billing", fields)
+
+
+def killed_billing_processes(kills: int, order: str) -> int:
+    database = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}")
+    environment = os.environ | {
+        "DATABASE_URL": database.geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "LOG_LEVEL": "CRITICAL",
+    }
+    command = [sys.executable, "-m", "tests.billing.usage.forked_billing", str(kills), str(SEED), order]
+    return int(
+        subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=300).stdout
+    )

@@ -1,0 +1,212 @@
+"""Charging usage."""
+
+import threading
+from unittest import mock
+
+import pytest
+from django.db import DataError, OperationalError, connection, transaction
+
+from billing.models import LedgerEntry, Subscription, UsagePeriod
+from billing.subscriptions import ensure_subscriptions
+from billing.usage import charging, ledger, locks
+from billing.usage.recording import record_usage
+from tests.billing.usage_events import make_account, make_event, used
+from tests.waiting import wait_until
+
+LARGEST = 2**63 - 1
+MANY_TIMES = 3
+
+
+@pytest.mark.django_db
+def test_an_event_is_charged_once_however_often_it_comes():
+    event = make_event(make_account(), 10)
+
+    charged = [record_usage([event, event]) for _ in range(MANY_TIMES)]
+
+    assert charged == [1, 0, 0]
+    assert used(event.user_id) == 10
+
+
+@pytest.mark.django_db
+def test_each_usage_type_has_its_own_counter():
+    user_id = make_account()
+
+    record_usage(
+        [make_event(user_id, 10), make_event(user_id, 7, usage_type="premium", multiplier_bp=20_000)]
+    )
+
+    assert (used(user_id, "standard"), used(user_id, "premium")) == (10, 14)
+
+
+@pytest.mark.django_db
+def test_the_ledger_keeps_what_the_event_said():
+    event = make_event(make_account(), 101, multiplier_bp=15_000)
+
+    record_usage([event])
+
+    entry = LedgerEntry.objects.get()
+    assert (entry.event_id, entry.user_id, entry.characters, entry.cost) == (
+        event.id,
+        event.user_id,
+        101,
+        152,
+    )
+    assert (entry.document, entry.hash, entry.occurred_at) == (event.document, event.hash, event.occurred_at)
+
+
+@pytest.mark.django_db
+def test_what_is_not_billable_leaves_no_trace():
+    assert record_usage([make_event(make_account(), billable=0)]) == 0
+    assert not LedgerEntry.objects.exists()
+
+
+@pytest.mark.django_db
+def test_usage_of_an_account_that_is_gone_is_written_down():
+    assert record_usage([make_event(987_654_321, 10), make_event(LARGEST, 10)]) == 2
+    assert set(LedgerEntry.objects.values_list("user_id", flat=True)) == {987_654_321, LARGEST}
+
+
+@pytest.mark.django_db
+def test_a_new_row_starts_with_the_default_limit(settings):
+    settings.DEFAULT_CHARACTER_LIMIT = 500
+
+    record_usage([make_event(user_id := make_account(), 10)])
+
+    assert Subscription.objects.get(user_id=user_id).standard_limit == 500
+
+
+@pytest.mark.django_db
+def test_every_account_gets_a_row_and_keeps_the_one_it_has():
+    with_row, without = make_account(standard_used=5), make_account()
+
+    for _ in range(MANY_TIMES):
+        ensure_subscriptions()
+
+    assert (used(with_row), used(without)) == (5, 0)
+
+
+@pytest.mark.django_db
+def test_a_batch_that_is_refused_charges_nobody():
+    good, full = make_account(), make_account(standard_used=LARGEST)
+
+    with pytest.raises(DataError), transaction.atomic():
+        record_usage([make_event(good, 10), make_event(full, 10)])
+
+    assert not LedgerEntry.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accounts", [1, 20])
+def test_the_number_of_statements_does_not_grow_with_the_batch(django_assert_max_num_queries, accounts):
+    user_ids = [make_account(standard_used=1) for _ in range(accounts)]
+    events = [make_event(user_id) for user_id in user_ids for _ in range(10)]
+
+    with django_assert_max_num_queries(13):
+        record_usage(events)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_charges_at_the_same_moment_both_count():
+    user_id = make_account(standard_used=0)
+
+    charge_twice_at_once(user_id, 30)
+
+    assert used(user_id) == 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_row_lock_a_charge_is_lost():
+    """Shows that the test above can fail: without it, its passing would prove nothing."""
+    user_id = make_account(standard_used=0)
+
+    with unlocked(Subscription), unlocked(UsagePeriod):
+        charge_twice_at_once(user_id, 30)
+
+    assert used(user_id) == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_event_in_two_processes_at_once_is_charged_once():
+    event = make_event(make_account(standard_used=0), 30)
+
+    charged = run_twice_at_once([[event], [event]])
+
+    assert sorted(charged) == [0, 1]
+    assert used(event.user_id) == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_event_of_an_account_that_is_gone_is_written_once_by_two_processes():
+    """No row, hence no lock: the unique id decides, and who lost finds the entry at the second try."""
+    event = make_event(987_654_321, 30)
+
+    assert sorted(run_twice_at_once([[event], [event]])) == [0, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_locked_elsewhere_is_given_up_after_the_timeout(monkeypatch):
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", "50ms")
+    user_id = make_account(standard_used=0)
+
+    with transaction.atomic():
+        Subscription.objects.select_for_update().get(user_id=user_id)
+        failures = in_thread(lambda: record_usage([make_event(user_id)]))
+
+    assert [type(failure) for failure in failures] == [OperationalError]
+
+
+def unlocked(model):
+    return mock.patch.object(model.objects, "select_for_update", return_value=model.objects.all())
+
+
+def charge_twice_at_once(user_id: int, chars: int) -> None:
+    run_twice_at_once([[make_event(user_id, chars)], [make_event(user_id, chars)]])
+
+
+def run_twice_at_once(batches) -> list[int]:
+    """Both have read before either writes, unless a lock keeps one of them from reading."""
+    look_up, readers, charged = ledger.recorded, set(), []
+
+    def look_up_and_wait(event_ids):
+        known = look_up(event_ids)
+        readers.add(threading.get_ident())
+        wait_until(lambda: len(readers) == 2 or somebody_waits_for_a_lock())
+        return known
+
+    with mock.patch.object(charging.ledger, "recorded", look_up_and_wait):
+        threads = [threading.Thread(target=_charge, args=(batch, charged)) for batch in batches]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return charged
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return cursor.fetchone()[0]
+
+
+def _charge(batch, charged) -> None:
+    try:
+        charged.append(record_usage(batch))
+    finally:
+        connection.close()
+
+
+def in_thread(work) -> list[BaseException]:
+    failures = []
+
+    def run() -> None:
+        try:
+            work()
+        except OperationalError as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return failures

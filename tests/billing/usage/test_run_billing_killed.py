@@ -1,0 +1,245 @@
+"""The real process: killed between any two steps, told to stop, cut off from its database.
+
+The child replaces one function with a kill of itself, so that the product needs no hook for tests.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.test import override_settings
+
+from billing.management.commands.run_billing import BillingConsumer
+from billing.models import LedgerEntry, Subscription
+from config.streams.consumer import StopFlag
+from tests.billing.usage_events import due, make_account, publish, used
+from tests.waiting import PROCESS_PATIENCE, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RUN = """
+import os, signal, sys
+import django
+django.setup()
+from django.conf import settings
+from django.core.management import call_command
+from billing import ledger, locks
+from billing.management.commands import run_billing
+settings.BILLING_BATCH_HOOKS = []
+def kill(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+{change}
+call_command("run_billing", *sys.argv[1:])
+"""
+
+# It waits for the flag, not for the signal: that may go to any of the process' threads.
+STOPPED_IN_HAND = """
+import time
+write = ledger.insert
+def wait_to_be_stopped(rows):
+    stop = signal.getsignal(signal.SIGTERM).__self__
+    print("in hand", file=sys.stderr, flush=True)
+    while not stop.is_set:
+        time.sleep(0.01)
+    write(rows)
+ledger.insert = wait_to_be_stopped
+"""
+KILLED = {
+    "before the charge": "run_billing.charge_batch = kill",
+    "within the transaction": "ledger.write_counters = kill",
+    "between commit and acknowledgement": "run_billing.BillingConsumer.settle = kill",
+}
+
+
+@pytest.mark.parametrize("change", KILLED.values(), ids=KILLED.keys())
+def test_killed_anywhere_every_event_is_charged_once(redis, change):
+    user_id = make_account()
+    for _ in range(3):
+        publish(redis, user_id, 10)
+    with billing_process("--drain", change=change) as killed:
+        assert killed.wait(PROCESS_PATIENCE) == -signal.SIGKILL
+    assert redis.xpending("billing", "billing")["pending"] == 3
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 30
+    assert LedgerEntry.objects.count() == 3
+    assert redis.xlen("billing") == 0
+    assert due(redis, user_id) == {}
+
+
+def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
+    """Shows that the test above can fail: without it, its passing would prove nothing."""
+    user_id = make_account(standard_used=0)
+    publish(redis, user_id, 10)
+    naive = "run_billing.BillingConsumer.handle = lambda self, events: (self.settle(self.held), kill())"
+    with billing_process("--drain", change=naive) as killed:
+        killed.wait(PROCESS_PATIENCE)
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 0
+
+
+def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
+    """Some entries were acknowledged, the others were not."""
+    user_id = make_account()
+    for _ in range(3):
+        publish(redis, user_id, 10)
+    half = "settle = run_billing.BillingConsumer.settle\n"
+    half += "run_billing.BillingConsumer.settle = lambda self, entries: (settle(self, entries[:1]), kill())"
+    with billing_process("--drain", change=half) as killed:
+        killed.wait(PROCESS_PATIENCE)
+    assert due(redis, user_id) == {b"standard": b"20"}
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 30
+    assert due(redis, user_id) == {}
+
+
+def test_told_to_stop_it_finishes_the_batch_in_hand(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    with billing_process(change=STOPPED_IN_HAND) as billing:
+        assert b"in hand" in billing.stderr.readline()
+        billing.terminate()
+
+        assert billing.wait(PROCESS_PATIENCE) == 0
+
+    assert used(user_id) == 10
+    assert redis.xlen("billing") == 0
+
+
+def test_told_to_stop_it_leaves_locked_accounts_to_its_successor(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    publish(redis, other := make_account(standard_used=0), 10)
+    with row_held(user_id), billing_process() as billing:
+        wait_until(lambda: used(other) == 10)
+        billing.terminate()
+
+        assert billing.wait(PROCESS_PATIENCE) == 0
+    assert used(user_id) == 0
+
+    drain_as_successor(redis)
+
+    assert used(user_id) == 10
+
+
+def test_told_to_stop_while_nothing_comes_it_ends(redis):
+    with billing_process() as billing:
+        wait_until(lambda: redis.exists("billing") and redis.xinfo_groups("billing"))
+        billing.terminate()
+
+        assert billing.wait(PROCESS_PATIENCE) == 0
+
+
+def test_its_database_connection_killed_it_resumes(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    with billing_process("--drain") as billing:
+        with ledger_held():
+            wait_until(someone_waits_for_a_lock)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {WAITING}")
+
+        assert billing.wait(PROCESS_PATIENCE) == 0
+
+    assert used(user_id) == 10
+    assert LedgerEntry.objects.count() == 1
+
+
+def test_a_locked_account_delays_nobody_else_and_is_charged_once_it_is_free(redis):
+    locked, other = make_account(standard_used=0), make_account(standard_used=0)
+    for _ in range(3):
+        publish(redis, locked, 10)
+        publish(redis, other, 10)
+    with billing_process("--drain") as billing:
+        with row_held(locked):
+            wait_until(lambda: used(other) == 30)
+            publish(redis, other, 10)
+            wait_until(lambda: used(other) == 40)
+            assert used(locked) == 0
+
+        assert billing.wait(PROCESS_PATIENCE) == 0
+
+    assert used(locked) == 30
+    assert redis.xlen("billing") == 0
+
+
+def test_while_the_ledger_is_locked_everybody_waits_and_nothing_is_lost(redis):
+    publish(redis, user_id := make_account(standard_used=0), 10)
+    with billing_process("--drain", change="locks.LOCK_TIMEOUT = '50ms'") as billing:
+        with ledger_held():
+            wait_until(someone_waits_for_a_lock)
+            wait_until(lambda: not someone_waits_for_a_lock())
+
+        assert billing.wait(PROCESS_PATIENCE) == 0
+
+    assert used(user_id) == 10
+
+
+def test_the_stream_is_read_in_order_of_its_age_after_a_kill(redis):
+    """What was delivered to the one that died comes before what is new."""
+    user_id = make_account()
+    publish(redis, user_id, 1)
+    with billing_process("--drain", change=KILLED["before the charge"]) as killed:
+        killed.wait(PROCESS_PATIENCE)
+    publish(redis, user_id, 2)
+
+    drain_as_successor(redis)
+
+    assert list(LedgerEntry.objects.order_by("pk").values_list("cost", flat=True)) == [1, 2]
+
+
+# Not pg_stat_activity, which shows one and the same picture for the length of a transaction.
+WAITING = "pg_locks WHERE NOT granted"
+
+
+def drain_as_successor(redis) -> None:
+    with override_settings(BILLING_BATCH_HOOKS=[]):
+        BillingConsumer(redis).run(StopFlag(), drain=True)
+
+
+def someone_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {WAITING}")
+        return cursor.fetchone()[0] > 0
+
+
+@contextlib.contextmanager
+def row_held(user_id: int):
+    with transaction.atomic():
+        Subscription.objects.select_for_update().get(user_id=user_id)
+        yield
+
+
+@contextlib.contextmanager
+def ledger_held():
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE billing_ledgerentry IN EXCLUSIVE MODE")
+        yield
+
+
+@contextlib.contextmanager
+def billing_process(*arguments: str, change: str = ""):
+    """`manage.py run_billing` on the test's database and Valkey; gone when the block ends."""
+    database = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}")
+    environment = os.environ | {
+        "DATABASE_URL": database.geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN.format(change=change), *arguments], env=environment, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

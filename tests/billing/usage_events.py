@@ -1,0 +1,90 @@
+"""Usage for tests: entries as FINALIZE writes them, events as billing reads them, and accounts to charge."""
+
+import itertools
+from datetime import UTC, datetime
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from billing.cost import cost
+from billing.models import Subscription, UsagePeriod
+from billing.periods import month_of
+from billing.usage.events import USAGE_STREAM, UsageEvent
+from billing.usage_types import UsageType
+
+_numbers = itertools.count(1)
+
+
+def make_account(*, standard_used: int | None = None, premium_used: int | None = None, **subscription) -> int:
+    """An account; with arguments, one with such a subscription and such use this month. Return its id."""
+    user = get_user_model().objects.create(username=f"listener-{next(_numbers)}")
+    counted = {UsageType.STANDARD: standard_used, UsageType.PREMIUM: premium_used}
+    if subscription or any(number is not None for number in counted.values()):
+        row = Subscription.objects.create(user=user, **subscription)
+        month = month_of(timezone.now())
+        for kind, number in counted.items():
+            if number is not None:
+                UsagePeriod.objects.create(
+                    user_id=user.pk,
+                    usage_type=kind,
+                    start=month.start,
+                    end=month.end,
+                    limit=row.limit(kind),
+                    used=number,
+                    total=number,
+                )
+    return user.pk
+
+
+def make_fields(
+    user_id: int = 1, chars: int = 100, *, multiplier_bp: int = 10_000, **changes: object
+) -> dict[bytes, bytes]:
+    """The fields of a stream entry; `changes` replaces any of them, and `at` is its time."""
+    at = changes.pop("at", None) or timezone.now()
+    fields = {
+        "id": f"job-{next(_numbers)}",
+        "user": user_id,
+        "chars": chars,
+        "multiplier_bp": multiplier_bp,
+        "cost": cost(chars, multiplier_bp),
+        "usage_type": "standard",
+        "billable": 1,
+        "hash": "ab" * 32,
+        "model": "hibari",
+        "voice": "wren",
+        "document": "6f2ab7c4-3a51-4a2e-9d7e-0a4f4c1f2b11",
+        "duration_ms": 5400,
+        "created_ms": milliseconds(at),
+    } | changes
+    return {name.encode(): _bytes(value) for name, value in fields.items()}
+
+
+def milliseconds(at: datetime) -> int:
+    return int((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+def make_event(user_id: int = 1, chars: int = 100, **changes: object) -> UsageEvent:
+    return UsageEvent.from_fields(make_fields(user_id, chars, **changes))
+
+
+def publish(redis, user_id: int, chars: int = 100, **changes: object) -> dict[bytes, bytes]:
+    """What FINALIZE leaves behind: an entry, and its cost among what is due. Return the entry's fields."""
+    fields = make_fields(user_id, chars, **changes)
+    if fields.get(b"billable") == b"1":
+        redis.hincrby(f"due:{user_id}", fields[b"usage_type"], int(fields[b"cost"]))
+    redis.xadd(USAGE_STREAM, fields)
+    return fields
+
+
+def used(user_id: int, usage_type: str = "standard") -> int:
+    """In all, over all periods."""
+    rows = UsagePeriod.objects.filter(user_id=user_id, usage_type=usage_type)
+    return sum(rows.values_list("total", flat=True))
+
+
+def due(redis, user_id: int) -> dict[bytes, bytes]:
+    return redis.hgetall(f"due:{user_id}")
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -1,0 +1,7 @@
+"""Settings for a web process of the tests."""
+
+from config.settings import *  # noqa: F403
+
+ROOT_URLCONF = "tests.config.serving.stand_in_app"
+ASGI_APPLICATION = "tests.config.serving.stand_in_app.application"
+DATABASE_ROUTERS = []

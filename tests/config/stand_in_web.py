@@ -1,7 +1,0 @@
-"""Settings for a web process of the tests."""
-
-from config.settings import *  # noqa: F403
-
-ROOT_URLCONF = "tests.config.stand_in_app"
-ASGI_APPLICATION = "tests.config.stand_in_app.application"
-DATABASE_ROUTERS = []

@@ -1,0 +1,356 @@
+"""What could not be handled: seen without what was to be spoken, sent in again once, dropped."""
+
+import threading
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+import config.redis.clients
+from audiocache.persister import PersistConsumer
+from billing.management.commands.run_billing import BillingConsumer
+from config.streams import dead_letters
+from tests.billing.usage_events import due, make_account, publish, used
+from tests.yapit.jobs.job_steps import (
+    at_rest,
+    claim,
+    enqueue,
+    finalize,
+    make_blob,
+    make_work,
+    speak_all,
+)
+from yapit import jobs
+from yapit.jobs import State
+
+TEXT = "Nobody but its listener may read this."
+WORK = make_work(TEXT)
+PAGE = "/admin/yapit/deadletter/"
+
+
+def give_up(redis, settings, work=WORK, **options):
+    """Each of its workers falls silent. The id of its letter."""
+    before, settings.LEASE_SECONDS = settings.LEASE_SECONDS, 0
+    assert enqueue(redis, work, **options).state is State.QUEUED
+    for _ in range(settings.MAX_ATTEMPTS):
+        claim(redis)
+        jobs.reap(redis)
+    settings.LEASE_SECONDS = before
+    return dead_letters.letters(redis, "jobs")[0].id
+
+
+def bury_charge(redis, user_id, chars=10):
+    """As if the database had refused it."""
+    fields = publish(redis, user_id, chars)
+    consumer = BillingConsumer(redis)
+    [entry] = consumer._take(wait=False) or consumer._take(wait=False)
+    consumer._bury("billing", entry.id, fields, "DataError 22003", consumer.settle_args(entry.event))
+    return dead_letters.letters(redis, "billing")[0].id
+
+
+def drain(consumer):
+    while consumer.run_once(wait=False):
+        pass
+
+
+def at_once(count, act):
+    """What each of `count` threads got from it; each has a client of its own."""
+    barrier, answers = threading.Barrier(count), []
+
+    def run():
+        with config.redis.clients.sync() as client:
+            barrier.wait()
+            answers.append(act(client))
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    return answers
+
+
+def command(*args):
+    out = StringIO()
+    call_command("replay_dead", *args, stdout=out)
+    return out.getvalue()
+
+
+# --- Sent in again ------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_was_given_up_is_spoken_after_all_and_nobody_pays(redis, settings):
+    letter = give_up(redis, settings)
+
+    assert dead_letters.replay(redis, "jobs", [letter]) == 1
+    assert claim(redis).attempt == 1
+    redis.zadd("leases", dict.fromkeys(redis.zrange("leases", 0, -1), 0))
+    jobs.reap(redis)
+
+    assert speak_all(redis) == [TEXT]
+    [(_, charge)] = redis.xrange("billing")
+    assert charge[b"billable"] == b"0"
+    assert at_rest(redis)
+    assert dead_letters.waiting(redis)["jobs"] == 0
+
+
+def test_who_asks_while_a_job_is_sent_in_again_joins_it(redis, settings):
+    letter = give_up(redis, settings)
+
+    dead_letters.replay(redis, "jobs", [letter])
+
+    assert enqueue(redis, WORK, user=2).state is State.JOINED
+    assert speak_all(redis) == [TEXT]
+
+
+def test_a_job_whose_audio_somebody_else_had_made_is_not_made_again(redis, settings):
+    letter = give_up(redis, settings)
+    enqueue(redis, WORK, user=2)
+    speak_all(redis)
+
+    assert dead_letters.replay(redis, "jobs", [letter]) == 1
+
+    assert claim(redis) is None
+    assert dead_letters.waiting(redis)["jobs"] == 0
+
+
+@pytest.mark.django_db
+def test_a_charge_that_is_sent_in_again_is_due_until_it_is_charged(redis, settings):
+    settings.BILLING_BATCH_HOOKS = []
+    letter = bury_charge(redis, user_id := make_account())
+    assert due(redis, user_id) == {}
+
+    assert dead_letters.replay(redis, "billing", [letter, letter]) == 1
+
+    assert due(redis, user_id) == {b"standard": b"10"}
+    drain(BillingConsumer(redis))
+    assert used(user_id) == 10
+    assert due(redis, user_id) == {}
+
+
+@pytest.mark.django_db
+def test_a_charge_that_nobody_could_read_is_still_due_and_is_not_counted_twice(redis, settings):
+    settings.BILLING_BATCH_HOOKS = []
+    publish(redis, user_id := make_account(), 10, hash="unreadable")
+    drain(BillingConsumer(redis))
+    [letter] = dead_letters.all_ids(redis, "billing")
+
+    dead_letters.replay(redis, "billing", [letter])
+
+    assert due(redis, user_id) == {b"standard": b"10"}
+
+
+def test_audio_that_is_to_be_stored_after_all_counts_as_unpersisted_and_does_not_expire(redis):
+    enqueue(redis, WORK)
+    speak_all(redis)
+    size = len(make_blob())
+    consumer = PersistConsumer({}, redis=redis)
+    [entry] = consumer._take(wait=False) or consumer._take(wait=False)
+    consumer._bury("persist", entry.id, entry.fields, "DataError", consumer.settle_args(entry.event))
+    assert (int(redis.get("unpersisted")), redis.ttl(f"audio:{WORK.hash}") > 0) == (0, True)
+
+    dead_letters.replay(redis, "persist", dead_letters.all_ids(redis, "persist"))
+
+    assert (int(redis.get("unpersisted")), redis.ttl(f"audio:{WORK.hash}")) == (size, -1)
+    [(_, again)] = redis.xrange("persist")
+    assert again == entry.fields
+
+
+def test_a_result_that_is_sent_in_again_finishes_its_job(redis):
+    enqueue(redis, WORK)
+    job = claim(redis)
+    jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
+    [(entry_id, fields)] = redis.xrange("results")
+    redis.xdel("results", entry_id)
+    redis.xadd("dead:results", {**fields, "entry": entry_id, "reason": "unlucky", "let_go": "[]"})
+
+    dead_letters.replay(redis, "results", dead_letters.all_ids(redis, "results"))
+    finalize(redis)
+
+    assert redis.exists(f"audio:{WORK.hash}")
+
+
+@pytest.mark.parametrize("act", [dead_letters.replay, dead_letters.drop])
+def test_of_several_at_once_one_acts_on_each_letter(redis, settings, act):
+    ids = [give_up(redis, settings, make_work(f"block {i}")) for i in range(30)]
+
+    answers = at_once(4, lambda client: act(client, "jobs", ids))
+
+    assert sum(answers) == 30
+    assert len(redis.keys("job:*")) == (30 if act is dead_letters.replay else 0)
+
+
+def test_a_full_redis_keeps_the_letter(redis, settings):
+    letter = give_up(redis, settings)
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(config.redis.clients.redis.OutOfMemoryError):
+            dead_letters.replay(redis, "jobs", [letter])
+    finally:
+        redis.config_set("maxmemory", "512mb")
+
+    assert dead_letters.replay(redis, "jobs", [letter]) == 1
+
+
+def test_letters_with_text_are_dropped_after_eight_days_and_those_about_money_never(redis):
+    for stream in dead_letters.streams():
+        redis.xadd(f"dead:{stream}", {"reason": "long ago", "let_go": "[]"}, id="1-1")
+
+    assert dead_letters.trim(redis) == 2
+
+    assert dead_letters.waiting(redis) == {"jobs": 0, "results": 1, "billing": 1, "persist": 0, "orders": 1}
+
+
+# --- Seen ---------------------------------------------------------------------------------------------------
+
+
+def test_a_letter_says_why_when_and_what_and_never_the_text(redis, settings):
+    letter_id = give_up(redis, settings)
+
+    letter = dead_letters.letter(redis, "jobs", letter_id)
+
+    assert (letter.reason, letter.attempts, letter.shown["hash"]) == ("worker_lost", "3", WORK.hash)
+    assert letter.hidden == 1
+    assert TEXT not in repr(letter)
+
+
+def test_what_a_stranger_wrote_is_not_shown(redis):
+    redis.xadd("dead:billing", {"reason": "id: missing", "id": TEXT, "text": TEXT, "let_go": "[]"})
+
+    [letter] = dead_letters.letters(redis, "billing")
+
+    assert (letter.shown, letter.hidden) == ({}, 2)
+
+
+def test_letters_come_newest_first_a_page_at_a_time(redis):
+    for number in range(1, 6):
+        redis.xadd("dead:orders", {"reason": "r", "let_go": "[]"}, id=f"{number}-0")
+
+    first = dead_letters.letters(redis, "orders", count=3)
+    rest = dead_letters.letters(redis, "orders", before=first[-1].id, count=3)
+
+    assert [each.id for each in first + rest] == ["5-0", "4-0", "3-0", "2-0", "1-0"]
+
+
+# --- manage.py replay_dead ----------------------------------------------------------------------------------
+
+
+def test_the_command_counts_lists_shows_and_never_tells_the_text(redis, settings):
+    letter = give_up(redis, settings)
+
+    told = command(), command("--stream", "jobs"), command("--stream", "jobs", "--show", letter)
+
+    assert all("worker_lost" in part for part in told[1:])
+    assert WORK.hash in told[2]
+    assert not any(TEXT in part for part in told)
+
+
+def test_the_command_sends_in_again_and_repeated_does_nothing(redis, settings):
+    give_up(redis, settings)
+
+    assert command("--stream", "jobs", "--replay", "all") == "1 of jobs sent in again.\n"
+    assert command("--stream", "jobs", "--replay", "all") == "0 of jobs sent in again.\n"
+    assert speak_all(redis) == [TEXT]
+
+
+def test_the_command_drops_what_it_is_told_to(redis, settings):
+    first, second = (give_up(redis, settings, make_work(text)) for text in ("one", "two"))
+
+    assert command("--stream", "jobs", "--drop", first) == "1 of jobs dropped.\n"
+
+    assert dead_letters.all_ids(redis, "jobs") == [second]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--stream", "nonsense"],
+        ["--replay", "all"],
+        ["--stream", "jobs", "--replay", "everything"],
+        ["--stream", "jobs", "--replay", "1-0", "all"],
+        ["--stream", "jobs", "--drop", "1-0", "--replay", "1-0"],
+        ["--stream", "jobs", "--show", "1-0"],
+        ["--stream", "jobs", "--show", "all"],
+        ["--stream", "jobs", "--count", "0"],
+    ],
+)
+def test_the_command_refuses_nonsense(redis, args):
+    with pytest.raises(CommandError):
+        command(*args)
+
+
+# --- The admin ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def staff(db):
+    """A client of somebody who may look, and do as much as `allow` says."""
+    user = User.objects.create_user("staff", password="correct horse", is_staff=True)
+
+    def allow(*verbs):
+        names = [f"{verb}_deadletter" for verb in verbs]
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return allow
+
+
+def test_the_page_lists_every_stream_and_never_the_text(redis, settings, staff):
+    letter = give_up(redis, settings)
+    client = staff("view")
+
+    jobs_page = client.get(PAGE).content.decode()
+    others = [client.get(PAGE, {"stream": stream}).status_code for stream in dead_letters.streams()]
+
+    assert all(part in jobs_page for part in (letter, "worker_lost", WORK.hash))
+    assert TEXT not in jobs_page
+    assert others == [200] * 5
+
+
+def test_the_page_asks_before_it_acts_and_writes_down_who_did(redis, settings, staff):
+    letter = give_up(redis, settings)
+    client = staff("view", "change")
+    form = {"stream": "jobs", "action": "replay", "id": letter}
+
+    question = client.post(PAGE, form).content.decode()
+    assert "Send these in again?" in question
+    assert claim(redis) is None
+    client.post(PAGE, {**form, "confirmed": "yes"})
+
+    assert speak_all(redis) == [TEXT]
+    assert User.objects.get(username="staff").logentry_set.get().object_id == "jobs"
+
+
+@pytest.mark.parametrize(("verbs", "action"), [((), ""), (["view"], "replay"), (["view", "change"], "drop")])
+def test_the_page_is_for_those_who_may(redis, settings, staff, verbs, action):
+    letter = give_up(redis, settings)
+    client = staff(*verbs)
+
+    answer = (
+        client.post(PAGE, {"stream": "jobs", "action": action, "id": letter, "confirmed": "yes"})
+        if action
+        else client.get(PAGE)
+    )
+
+    assert answer.status_code == 403
+    assert dead_letters.waiting(redis)["jobs"] == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"stream": "nonsense", "action": "drop", "id": "1-0"},
+        {"stream": "jobs", "action": "nonsense", "id": "1-0"},
+        {"stream": "jobs", "action": "drop", "id": "everything"},
+    ],
+)
+def test_the_page_refuses_nonsense(redis, staff, form):
+    assert staff("view", "change", "delete").post(PAGE, form).status_code == 400
+
+
+def test_the_page_says_when_redis_is_away(staff, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    assert "cannot be reached" in staff("view").get(PAGE).content.decode()

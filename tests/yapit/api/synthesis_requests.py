@@ -1,0 +1,79 @@
+"""Requests for one text, and somebody who speaks it."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+from asgiref.testing import ApplicationCommunicator
+
+from config.database.offload import offload
+from tests.waiting import PATIENCE
+from tests.yapit.factories import make_model, make_user, make_voice
+from tests.yapit.sockets.socket_client import work_off
+from tests.yapit.web.http_clients import own_page
+from yapit.accounts import identity
+from yapit.catalog import resolution
+from yapit.realtime import notifications
+
+
+@asynccontextmanager
+async def speaking_site(settings):
+    """The page of the single user, and a voice to speak."""
+    settings.MIDDLEWARE = (
+        settings.API_MIDDLEWARE
+    )  # as yapit.api.http.handler has it: others would hold a thread
+    settings.DEFAULT_MODEL = "tone"
+    settings.RESYNC_SECONDS = 0.2
+    settings.SYNTHESIZE_TIMEOUT = 20.0
+    resolution.forget()
+    identity.forget()
+    await offload(make_voices)
+    yield own_page()
+    await notifications.tower().close()
+
+
+def make_voices():
+    make_user("local")
+    make_voice("sine", model=make_model("tone"), language="de-AT")
+
+
+async def synthesize(site, text="Hello there.", accept="*/*", **more):
+    return await site.post(
+        "/v1/synthesize", {"text": text, **more}, content_type="application/json", headers={"accept": accept}
+    )
+
+
+async def while_somebody_works(redis, request, work=work_off):
+    """The answer to a request that needs a worker."""
+    asking = asyncio.ensure_future(request)
+    while not asking.done():
+        await work(redis)
+        await asyncio.sleep(0.01)
+    return await asking
+
+
+def error_of(answer):
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+class Leaver:
+    """Asks over ASGI itself, and can hang up."""
+
+    async def ask(self, text="Hello there."):
+        from config.asgi import application
+
+        headers = {"host": "localhost", "origin": "http://localhost", "content-type": "application/json"}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/synthesize",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        self.request = ApplicationCommunicator(application, scope)
+        body = json.dumps({"text": text}).encode()
+        await self.request.send_input({"type": "http.request", "body": body})
+
+    async def leave(self):
+        await self.request.send_input({"type": "http.disconnect"})
+        await self.request.wait(PATIENCE)

@@ -1,0 +1,124 @@
+"""What is somebody's is nobody else's: every operation is asked by somebody else, with the right ids."""
+
+import re
+import uuid
+
+import pytest
+
+from billing.usage.recording import record_usage
+from config.database.offload import offload
+from tests.billing.usage_events import make_event
+from tests.waiting import async_wait_until
+from tests.yapit.api.test_api import OPERATIONS
+from tests.yapit.factories import make_document, make_model, make_user, make_voice
+from tests.yapit.sockets.socket_client import Listener, listener
+from tests.yapit.web.http_clients import with_key
+from yapit import documents
+from yapit.accounts import identity, keys
+from yapit.catalog import resolution
+from yapit.models import ApiKey, Document, Playback, Preferences, Voice
+from yapit.realtime import notifications
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CANARY = "canary"  # in everything of hers
+BODY = {
+    "title": "his now",
+    "name": "his now",
+    "is_public": True,
+    "block_idx": 1,
+    "usage_threshold": 1,
+    "content": "His own.",
+    "text": "His own.",
+    "password": "correct horse",
+    "confirm": "ann",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_remembered(redis):
+    identity.forget()
+    resolution.forget()
+
+
+def make_ann():
+    ann = make_user("ann")
+    document = make_document(ann, f"{CANARY} one.", f"{CANARY} two.", title=CANARY)
+    document.sections.create(position=0, kind="p", html=f"<p>{CANARY}</p>", first_block=0, block_count=2)
+    Playback.objects.create(user=ann, document=document, block_idx=0, played_at=document.created)
+    Preferences.objects.create(user=ann, default_voice=f"{CANARY}-voice", usage_threshold=77)
+    tone = make_model("tone", is_active=True)
+    make_voice("sine", model=tone)
+    voice = make_voice(f"{CANARY}-voice", name=CANARY, owner=ann, approved=False, model=tone)
+    key = keys.create_key(ann, CANARY).key
+    record_usage([make_event(ann.pk, 7, voice=f"{CANARY}-voice", document=document.pk)])
+    return {"document_id": document.pk, "key_id": key.pk, "voice_id": voice.slug, "model_id": "tone"}
+
+
+def state():
+    """All of hers that an operation could change."""
+    tables = (Document, Playback, Preferences, Voice, ApiKey)
+    return [list(table.objects.exclude(**{of(table): "ben"}).order_by("pk").values()) for table in tables]
+
+
+def of(table):
+    return "user__username" if hasattr(table, "user") else "owner__username"
+
+
+@pytest.fixture
+async def hers():
+    return await offload(make_ann)
+
+
+@pytest.fixture
+async def ben():
+    return (await offload(lambda: keys.create_key(make_user("ben"), "laptop"))).token
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_nobody_sees_or_changes_what_is_anothers(hers, ben, method, path):
+    before = await offload(state)
+    address = re.sub(r"{(\w+)}", lambda name: str(hers[name[1]]), path)
+
+    answer = await with_key(ben).send(method, address, None if method == "GET" else BODY)
+
+    said = b"".join([part async for part in answer]) if answer.streaming else answer.content
+    assert CANARY not in said.decode()
+    assert await offload(state) == before
+    if "{document_id}" in path or "{voice_id}" in path:
+        assert answer.status_code == 404
+
+
+async def test_on_a_socket_it_is_not_there_either(hers, ben):
+    theirs = await offload(make_document)
+    async with listener(headers=[(b"authorization", f"Bearer {ben}".encode())]) as one:
+        for document, voice, code in (
+            (hers["document_id"], None, "document_not_found"),
+            (uuid.uuid4(), None, "document_not_found"),
+            (theirs.pk, hers["voice_id"], "voice_not_found"),
+        ):
+            asked = {"document_id": str(document), "block_indices": [0], "model": "tone", "voice": voice}
+            await one.send(type="synthesize", **asked)
+            assert (await one.frame())["code"] == code
+
+
+async def test_what_is_shared_no_longer_is_gone_at_once_for_who_listens(ben):
+    def make():
+        make_voice("sine", model=make_model("tone", is_active=True))
+        return make_document(make_user("ann"), "One.", "Two.", is_public=True)
+
+    document = await offload(make)
+    one = Listener(headers=[(b"authorization", f"Bearer {ben}".encode())])
+    await one.connect()
+    await one.ask(document, 0, model="tone", voice="sine")
+    assert (await one.frame())["status"] == "queued"
+
+    await offload(documents.change, document.pk, document.owner_id, is_public=False)
+
+    async def is_gone():
+        await one.ask(document, 1, model="tone", voice="sine")
+        return (await one.frame()).get("code") == "document_not_found"
+
+    await async_wait_until(is_gone, timeout=15)  # half of the time after which it would be looked up again
+    await one.close()
+    await notifications.tower().close()

@@ -1,0 +1,46 @@
+"""What the scheduler calls besides taking jobs back."""
+
+import pytest
+
+from config.streams.consumer import StopFlag
+from tests.waiting import wait_until
+from yapit.management.commands.run_scheduler import Cold
+
+called = []
+
+
+def note(redis) -> None:
+    called.append(redis.ping())
+
+
+def fail(redis) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.fixture
+def stop():
+    stop = StopFlag()
+    yield stop
+    stop.is_set = True
+
+
+def test_what_may_wait_for_a_database_is_called_in_a_thread_of_its_own(redis, stop):
+    called.clear()
+    cold = Cold([(f"{__name__}.note", 0.0)], stop)
+
+    cold.start()
+
+    wait_until(lambda: len(called) > 1, 30)
+    stop.is_set = True
+    cold.join(30)
+    assert cold.failure is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_it_is_kept_for_the_main_thread(redis, stop):
+    cold = Cold([(f"{__name__}.fail", 0.0)], stop)
+
+    cold.start()
+    cold.join(30)
+
+    assert isinstance(cold.failure, ZeroDivisionError)

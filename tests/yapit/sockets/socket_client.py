@@ -1,0 +1,103 @@
+"""A WebSocket client inside the test's own event loop."""
+
+import json
+from contextlib import asynccontextmanager
+
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+
+from tests.waiting import PATIENCE
+from tests.yapit.jobs.job_steps import finalize, finish
+from yapit import jobs
+from yapit.realtime import notifications
+from yapit.sockets.synthesis_socket import SynthesisSocket
+
+PAGE = [(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1")]
+QUIET_SECONDS = 0.3
+
+
+class Listener:
+    """Over asgiref's communicator: the one of Channels keeps connections from being given back."""
+
+    def __init__(self, headers=PAGE, subprotocols=(), query=""):
+        scope = {
+            "type": "websocket",
+            "scheme": "ws",
+            "path": "/v1/ws/tts",
+            "query_string": query.encode(),
+            "headers": headers,
+            "subprotocols": list(subprotocols),
+        }
+        self.socket = ApplicationCommunicator(SynthesisSocket.as_asgi(), scope)
+
+    async def connect(self):
+        """Return the chosen subprotocol."""
+        await self.socket.send_input({"type": "websocket.connect"})
+        message = await self.socket.receive_output(PATIENCE)
+        assert message["type"] == "websocket.accept", message
+        return message["subprotocol"]
+
+    async def send_text(self, text):
+        await self.socket.send_input({"type": "websocket.receive", "text": text})
+
+    async def send_bytes(self, data):
+        await self.socket.send_input({"type": "websocket.receive", "bytes": data})
+
+    async def send(self, **message):
+        await self.send_text(json.dumps(message))
+
+    async def ask(self, document, *indices, **more):
+        await self.send(type="synthesize", document_id=str(document.pk), block_indices=list(indices), **more)
+
+    async def frame(self):
+        message = await self.socket.receive_output(PATIENCE)
+        assert message["type"] == "websocket.send", message
+        return json.loads(message["text"])
+
+    async def frames(self, count):
+        return [await self.frame() for _ in range(count)]
+
+    async def close_code(self):
+        return (await self.closing())["code"]
+
+    async def closing(self):
+        message = await self.socket.receive_output(PATIENCE)
+        assert message["type"] == "websocket.close", message
+        return message
+
+    async def is_quiet(self):
+        return await self.socket.receive_nothing(QUIET_SECONDS, 0.02)
+
+    async def close(self):
+        await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.socket.wait(PATIENCE)
+
+
+@asynccontextmanager
+async def listener(**options):
+    """One connection, in a process (bell tower) that ends with the block."""
+    one = Listener(**options)
+    await one.connect()
+    try:
+        yield one
+    finally:
+        await one.close()
+        await notifications.tower().close()
+
+
+@sync_to_async
+def work_off(redis, model="tone"):
+    """What workers and the results consumer would do: speak all that waits."""
+    while job := jobs.claim(redis, model, "w"):
+        finish(redis, job)
+
+
+@sync_to_async
+def fail_all(redis, code="engine_failed"):
+    while job := jobs.claim(redis, "tone", "w"):
+        jobs.submit_error(redis, job.id, "w", code)
+    finalize(redis)
+
+
+def brief(frame):
+    return frame["type"], frame.get("block_idx"), frame.get("status"), frame.get("code")

@@ -1,0 +1,257 @@
+"""Between a request and its answer, at the worst moment; and what would happen there without the guard."""
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from tests.waiting import async_wait_until
+from tests.yapit.factories import make_document, make_model, make_user, make_voice
+from tests.yapit.jobs.job_steps import finish
+from tests.yapit.sockets.socket_client import Listener, brief, listener, work_off
+from yapit import jobs
+from yapit.accounts import identity, keys
+from yapit.catalog import resolution
+from yapit.models import Voice
+from yapit.realtime import notifications
+from yapit.realtime.pending_blocks import Listening
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NEVER = 3600
+
+
+@pytest.fixture
+def document(redis, settings):
+    settings.DEFAULT_MODEL = "tone"
+    settings.RESYNC_SECONDS = NEVER  # but for the tests of the second look
+    resolution.forget()
+    identity.forget()
+    make_voice("sine", model=make_model("tone"))
+    return make_document(make_user("local"), "One.", "Two.")
+
+
+@pytest.fixture
+def claim(redis):
+    return sync_to_async(lambda: jobs.claim(redis, "tone", "w"))
+
+
+@pytest.fixture
+def finished(redis):
+    return sync_to_async(lambda job: finish(redis, job))
+
+
+async def charges(redis):
+    entries = await sync_to_async(redis.xrange)("billing")
+    return [(int(fields[b"user"]), int(fields[b"billable"])) for _, fields in entries]
+
+
+async def evict(one, document):
+    await one.send(type="cursor_moved", document_id=str(document.pk), cursor=9)
+    assert (await one.frame())["type"] == "evicted"
+
+
+async def someone_else(text):
+    """Another account's document with this text, and the headers of its key."""
+
+    def make():
+        user = make_user("somebody")
+        token = keys.create_key(user, "phone").token
+        return make_document(user, text), [
+            (b"host", b"127.0.0.1"),
+            (b"authorization", f"Bearer {token}".encode()),
+        ]
+
+    return await sync_to_async(make)()
+
+
+# --- The bell --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoken_before_queued(redis, monkeypatch):
+    """The block is ready, and its bell has rung, before the connection hears that it is queued."""
+    heard, enqueue, on_bell = [], jobs.enqueue, Listening.on_bell
+
+    def hear(self, *bell):
+        on_bell(self, *bell)
+        heard.append(bell)
+
+    async def enqueue_and_speak(*args):
+        answer = await enqueue(*args)
+        await work_off(redis)
+        await async_wait_until(lambda: heard)
+        return answer
+
+    monkeypatch.setattr(Listening, "on_bell", hear)
+    monkeypatch.setattr(jobs, "enqueue", enqueue_and_speak)
+
+
+async def test_queued_never_follows_cached(document, spoken_before_queued):
+    async with listener() as one:
+        await one.ask(document, 0)
+
+        assert [(await one.frame())["status"] for _ in range(2)] == ["queued", "cached"]
+        assert await one.is_quiet()
+
+
+async def test_a_bell_that_is_passed_on_at_once_would_be_followed_by_queued(
+    document, monkeypatch, spoken_before_queued
+):
+    """The control of the above."""
+    on_bell = Listening.on_bell
+
+    def pass_on(self, variant, *rest):
+        for wanted in self._wanted[variant].values():
+            wanted.is_told_queued = True
+        on_bell(self, variant, *rest)
+        self._send_queued = lambda wanted: self.send(self._status(wanted, "queued"))
+
+    monkeypatch.setattr(Listening, "on_bell", pass_on)
+    async with listener() as one:
+        await one.ask(document, 0)
+
+        assert [(await one.frame())["status"] for _ in range(2)] == ["cached", "queued"]
+
+
+@pytest.mark.parametrize(("seconds", "is_told"), [(0.1, True), (NEVER, False)])
+async def test_a_bell_that_is_missed_is_made_up_for_by_the_second_look_and_by_nothing_else(
+    document, redis, settings, seconds, is_told
+):
+    """The second is the control: without looking again nobody would ever be told."""
+    settings.RESYNC_SECONDS = seconds
+    async with listener() as one:
+        await one.ask(document, 0)
+        await one.frame()
+        notifications.tower()._by_hash.clear()
+
+        await work_off(redis)
+
+        if is_told:
+            assert brief(await one.frame())[1:3] == (0, "cached")
+        assert await one.is_quiet()
+
+
+# --- Asking again ----------------------------------------------------------------------------------------
+
+
+async def test_asking_again_for_what_is_pending_joins_and_ends_once(document, redis):
+    async with listener() as one:
+        for _ in range(3):
+            await one.ask(document, 0)
+        asked = await one.frames(3)
+        await work_off(redis)
+        ended = await one.frame()
+
+        assert [frame["status"] for frame in asked] == ["queued"] * 3
+        assert ended["status"] == "cached"
+        assert await one.is_quiet()
+    assert len(await charges(redis)) == 1
+
+
+async def test_asking_again_for_what_has_ended_is_answered_anew(document, redis):
+    async with listener() as one:
+        await one.ask(document, 0)
+        await one.frame()
+        await work_off(redis)
+        await one.frame()
+        for _ in range(2):
+            await one.ask(document, 0)
+
+        assert [frame["status"] for frame in await one.frames(2)] == ["cached", "cached"]
+    assert len(await charges(redis)) == 1
+
+
+# --- Seeking ---------------------------------------------------------------------------------------------
+
+
+async def test_what_nobody_waits_for_any_more_while_it_is_spoken_is_kept(document, redis, claim, finished):
+    async with listener() as one:
+        await one.ask(document, 0)
+        await one.frame()
+        job = await claim()
+        await evict(one, document)
+        await finished(job)
+        assert await one.is_quiet()
+
+        await one.ask(document, 0)
+
+        assert (await one.frame())["status"] == "cached"
+    assert len(await charges(redis)) == 1
+
+
+async def test_what_one_left_while_it_was_spoken_is_delivered_to_the_others(document, claim, finished):
+    async with listener() as one:
+        other = Listener()
+        await other.connect()
+        for each in (one, other):
+            await each.ask(document, 0)
+            await each.frame()
+        job = await claim()
+        await evict(one, document)
+
+        await finished(job)
+
+        assert (await other.frame())["status"] == "cached"
+        assert await one.is_quiet()
+        await other.close()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_who_seeks_takes_no_text_from_another_account_which_pays_then(
+    document, redis, monkeypatch, is_shared
+):
+    """The second is the control: a job that belonged to the first who asked would be gone for the other."""
+    theirs, headers = await someone_else("One.")
+
+    async def drop_the_job(link, members):
+        await sync_to_async(redis.delete)(*await sync_to_async(redis.keys)("job:*"))
+
+    if not is_shared:
+        monkeypatch.setattr(jobs, "cancel", drop_the_job)
+    async with listener() as one:
+        other = Listener(headers=headers)
+        await other.connect()
+        await one.ask(document, 0)
+        await one.frame()
+        await other.ask(theirs, 0)
+        await other.frame()
+
+        await evict(one, document)
+        await async_wait_until(sync_to_async(lambda: has_left(redis, document.owner_id) or not is_shared))
+        await work_off(redis)
+
+        if is_shared:
+            assert (await other.frame())["status"] == "cached"
+        assert await other.is_quiet()
+        assert await charges(redis) == ([(theirs.owner_id, 1)] if is_shared else [])
+        await other.close()
+
+
+def has_left(redis, user_id):
+    [subscribers] = [redis.smembers(key) for key in redis.keys("subs:*")]
+    return not any(member.startswith(b"%d:" % user_id) for member in subscribers)
+
+
+# --- Another voice ---------------------------------------------------------------------------------------
+
+
+async def test_a_change_of_voice_in_mid_play_marks_each_voice_by_itself(document, redis, claim, finished):
+    sine = await sync_to_async(Voice.objects.select_related("model").get)(slug="sine")
+    await sync_to_async(make_voice)("slow", model=sine.model)
+    async with listener() as one:
+        await one.ask(document, 0, voice="sine")
+        await one.frame()
+        first = await claim()
+        await one.ask(document, 0, voice="slow")
+        queued = await one.frame()
+        second = await claim()
+
+        await finished(second)
+        new = await one.frame()
+        await finished(first)
+        old = await one.frame()
+
+    assert [(f["voice_slug"], f["status"]) for f in (queued, new, old)] == [
+        ("slow", "queued"),
+        ("slow", "cached"),
+        ("sine", "cached"),
+    ]
+    assert queued["audio_url"] == new["audio_url"] != old["audio_url"]

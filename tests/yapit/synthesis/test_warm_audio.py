@@ -1,0 +1,216 @@
+"""Audio made before anybody asks for it. Real Valkey and SQLite; a thread stands for the worker."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audiocache.persister import PersistConsumer
+from audiocache.store import AudioStore
+from tests.audiocache.files import copy_files
+from tests.waiting import wait_until
+from tests.yapit.factories import make_document, make_model, make_user, make_variant, make_voice
+from tests.yapit.jobs.job_steps import enqueue, finalize, finish, make_blob, make_work
+from yapit import jobs
+from yapit.catalog import previews, resolution
+from yapit.management.commands import warm_audio
+from yapit.synthesis import block_cache, warming
+from yapit.synthesis.warming import Warming
+
+pytestmark = pytest.mark.django_db
+MODEL = "warmed"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Iterator[AudioStore]:
+    store = AudioStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**6)
+    monkeypatch.setattr(warm_audio, "store_for", lambda alias: store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def operator(redis):
+    resolution.forget()
+    yield make_user(is_superuser=True)
+    resolution.forget()
+
+
+@pytest.fixture
+def voice(operator):
+    return make_voice("warm/voice", model=make_model(MODEL), language="de-AT")
+
+
+@contextlib.contextmanager
+def pipeline(redis, store, make=finish):
+    """Speaks and stores what is asked for, until the end of the block."""
+    over = threading.Event()
+
+    def run():
+        store.open_writer()
+        persister = PersistConsumer({"audio": store}, redis=redis)
+        while not over.wait(0.01):
+            while job := jobs.claim(redis, MODEL, "w"):
+                make(redis, job)
+            persister.run_once(wait=False)
+        store._writer.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def warm(*arguments, **options) -> str:
+    out = StringIO()
+    call_command("warm_audio", *arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+def hash_of(text, voice, user):
+    return block_cache.work_of(text, resolution.resolve(None, voice.slug, user.pk)).hash
+
+
+def test_introductions_are_spoken_stored_and_pinned(redis, store, operator, voice):
+    with pipeline(redis, store):
+        said = warm()
+
+    assert said == "1 pinned; 1 in all\n"
+    assert store.pins([hash_of(previews.sentence("de"), voice, operator)]) == {
+        hash_of(previews.sentence("de"), voice, operator): True
+    }
+
+
+def test_nobody_is_billed(redis, store, operator, voice):
+    with pipeline(redis, store):
+        warm("--previews")
+
+    assert [fields[b"billable"] for _, fields in redis.xrange("billing")] == [b"0"]
+    assert not redis.exists("finished", f"due:{operator.pk}")
+
+
+def test_a_document_is_warmed_in_the_voices_that_are_named(redis, store, operator, voice):
+    other = make_voice("warm/other", model=voice.model)
+    document = make_document(operator, "One.", "Two.")
+
+    with pipeline(redis, store):
+        said = warm("--document", str(document.pk), "--voice", voice.slug, "--voice", other.slug)
+
+    hashes = [hash_of(text, each, operator) for text in ("One.", "Two.") for each in (voice, other)]
+    assert said == "4 pinned; 4 in all\n"
+    assert store.pins(hashes) == dict.fromkeys(hashes, True)
+
+
+def test_to_repeat_it_costs_nothing(redis, store, voice):
+    with pipeline(redis, store):
+        warm()
+    before = redis.get("job-number")
+
+    assert warm() == "1 pinned; 1 in all\n"  # nobody works any more
+    assert redis.get("job-number") == before
+
+
+def test_it_can_be_stopped_at_any_step_and_begun_again(redis, store, operator, voice):
+    document = make_document(operator, *(f"Block {number}." for number in range(20)))
+
+    def last_step():
+        """Each has forgotten what the others did."""
+        work = Warming(redis, store, warming.of_document(document.pk, voice.slug))
+        work.step()
+        return None if work.left else work
+
+    with pipeline(redis, store):
+        work = wait_until(last_step)
+
+    assert work.outcomes == {"pinned": 20}
+    assert store.stats().entries == 20
+
+
+def test_when_nobody_works_it_says_so_and_what_is_queued_stays(redis, store, voice):
+    with pytest.raises(CommandError, match="Do run_worker, run_results and run_persister run"):
+        warm(wait=0.0)
+
+    assert redis.exists("queue:warmed:~warm")
+    with pipeline(redis, store):
+        assert "1 pinned" in warm()
+
+
+def test_listeners_come_first(redis, store, voice):
+    Warming(redis, store, warming.of_voices()).step()
+    enqueue(redis, make_work("Somebody listens.", model=MODEL))
+
+    assert jobs.claim(redis, MODEL, "w").text == "Somebody listens."
+    assert jobs.claim(redis, MODEL, "w").text == previews.sentence("de")
+
+
+def test_while_much_waits_to_be_stored_it_waits_as_well(redis, store, voice, settings):
+    redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
+    work = Warming(redis, store, warming.of_voices())
+
+    work.step()
+    assert not redis.exists("queue:warmed")
+
+    redis.delete("unpersisted")
+    work.step()
+    assert redis.exists("queue:warmed")
+
+
+def test_what_has_no_room_among_the_pins_is_said(redis, store, voice):
+    def make_large(redis, job):
+        finish(redis, job, audio=make_blob(bytes(600_000)))  # more than half of the limit
+
+    with pipeline(redis, store, make_large):
+        assert warm() == "1 no room to pin; 1 in all\n"
+
+
+def test_what_cannot_be_spoken_stops_nothing_else(redis, store, operator, voice):
+    document = make_document(operator, "Good.", "Bad.", "Empty.")
+
+    def make(redis, job):
+        if job.text == "Good.":
+            finish(redis, job)
+        elif job.text == "Bad.":
+            jobs.submit_error(redis, job.id, "w", "engine_failed")
+        else:
+            jobs.submit_nothing(redis, job.id, "w")
+        finalize(redis)
+
+    with pipeline(redis, store, make):
+        said = warm("--document", str(document.pk), "--voice", voice.slug)
+
+    assert said == "1 failed (engine_failed), 1 nothing to say, 1 pinned; 3 in all\n"
+
+
+def test_what_was_pinned_in_a_corrupt_file_is_made_again(redis, store, operator, voice):
+    document = make_document(operator, "Was pinned.", "Was not.")
+    introduction, block = (
+        hash_of(previews.sentence("de"), voice, operator),
+        hash_of("Was pinned.", voice, operator),
+    )
+    make_variant(block, voice=voice.slug, model=MODEL, characters=len("Was pinned."))
+    names = [introduction, block, "e" * 64]
+    store.path.with_name("audio.sqlite3.pinned-20260101-000000-1.txt").write_text("\n".join(names))
+
+    with pipeline(redis, store):
+        said = warm("--lost")
+
+    assert "3 were pinned in files that are set aside; of 2 the text is here." in said
+    assert store.pins(names) == {introduction: True, block: True}
+    assert document.blocks.count() == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--document", str(uuid4())), ("--document", "DOCUMENT", "--voice", "none")]
+)
+def test_what_does_not_exist_is_said_in_a_sentence(redis, store, operator, voice, arguments):
+    document = make_document(operator)
+
+    with pytest.raises(CommandError, match="There is no"):
+        warm(*(argument.replace("DOCUMENT", str(document.pk)) for argument in arguments))

@@ -1,0 +1,232 @@
+"""What is changed takes effect in every process at once: admin, services and seeding tell the caches."""
+
+import asyncio
+import json
+from itertools import chain
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import transaction
+from django.test import Client
+
+from config import caching
+from config.caching.events import CHANNEL
+from config.database.offload import offload
+from tests.waiting import PATIENCE, async_wait_until
+from tests.yapit.accounts.test_identity import bearer, http
+from tests.yapit.factories import make_model, make_user, make_voice
+from yapit.accounts import authentication, identity, keys
+from yapit.catalog import resolution, voices
+from yapit.errors import NotAuthenticated, UnknownVoice
+from yapit.models import TTSModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOON = 15  # far less than it would be remembered without being told
+
+
+@pytest.fixture
+async def listening(redis):
+    """This process hears what changes, as one that serves does."""
+    identity.forget()
+    resolution.forget()
+    await caching.listen().subscribed()
+
+
+@pytest.fixture
+def told(redis):
+    """Returns what every process has been told since."""
+    with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(CHANNEL)
+        pubsub.get_message(timeout=PATIENCE)
+
+        def read():
+            redis.publish(CHANNEL, '["that is all"]')
+            messages = iter(lambda: json.loads(pubsub.get_message(timeout=PATIENCE)["data"]), ["that is all"])
+            return [event for events in messages for event in events]
+
+        yield read
+
+
+@pytest.fixture
+def client():
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+async def is_refused(token):
+    try:
+        await identity.identify_scope(http(**bearer(token)))
+    except NotAuthenticated:
+        return True
+    return False
+
+
+# --- Effects --------------------------------------------------------------------------------------------
+
+
+async def test_a_revoked_key_is_refused_at_once(listening):
+    made = await offload(lambda: keys.create_key(make_user(), "laptop"))
+    other = await offload(lambda: keys.create_key(make_user(), "phone"))
+    assert not await is_refused(made.token)
+    assert not await is_refused(other.token)
+    kept = len(identity._known)
+
+    await offload(keys.revoke, made.key)
+
+    await async_wait_until(lambda: is_refused(made.token), timeout=SOON)
+    assert (kept, len(identity._known)) == (2, 1)
+
+
+async def test_without_the_bell_a_revoked_key_would_still_be_remembered():
+    """The control of the above."""
+    identity.forget()
+    made = await offload(lambda: keys.create_key(make_user(), "laptop"))
+    assert not await is_refused(made.token)
+
+    await offload(keys.revoke, made.key)
+
+    assert not await is_refused(made.token)
+
+
+async def test_an_account_that_an_operator_stops_is_refused_at_once(listening, client):
+    user = await offload(make_user)
+    made = await offload(keys.create_key, user, "laptop")
+    assert not await is_refused(made.token)
+
+    await offload(edit, client, "auth/user", user.pk, is_active=None)
+
+    await async_wait_until(lambda: is_refused(made.token), timeout=SOON)
+
+
+async def test_a_voice_that_an_operator_takes_away_is_unknown_at_once(listening, client):
+    voice, user = await offload(make_voice, "aria"), await offload(make_user)
+    assert (await resolution.aresolve(None, "aria", user.pk)).voice_slug == "aria"
+
+    await offload(edit, client, "yapit/voice", voice.pk, approved=None)
+
+    async def is_unknown():
+        try:
+            await resolution.aresolve(None, "aria", user.pk)
+        except UnknownVoice:
+            return True
+        return False
+
+    await async_wait_until(is_unknown, timeout=SOON)
+
+
+# --- One look-up ----------------------------------------------------------------------------------------
+
+
+async def test_500_requests_with_one_key_read_it_once(monkeypatch):
+    identity.forget()
+    made = await offload(lambda: keys.create_key(make_user(), "laptop"))
+    find, found = authentication.find_key, []
+    monkeypatch.setattr(authentication, "find_key", lambda token: found.append(token) or find(token))
+
+    refused = await asyncio.gather(*(is_refused(made.token) for _ in range(500)))
+
+    assert (any(refused), len(found)) == (False, 1)
+
+
+async def test_500_requests_with_one_bad_key_read_it_once(monkeypatch):
+    identity.forget()
+    found = []
+    monkeypatch.setattr(authentication, "find_key", found.append)
+
+    refused = await asyncio.gather(*(is_refused("yk_a1b2c3d4e5f6_" + "0" * 48) for _ in range(500)))
+
+    assert (all(refused), len(found), len(identity._known)) == (True, 1, 0)
+
+
+async def test_500_choices_of_one_voice_look_it_up_once(monkeypatch):
+    resolution.forget()
+    await offload(make_voice, "aria")
+    user, read, asked = await offload(make_user), voices._read, []
+    monkeypatch.setattr(voices, "_read", lambda whose: asked.append(whose) or read(whose))
+
+    chosen = await asyncio.gather(*(resolution.aresolve(None, "aria", user.pk) for _ in range(500)))
+
+    assert {spoken.voice_slug for spoken in chosen} == {"aria"}
+    assert asked == [voices.EVERYONES, (user.pk, False, False)]
+
+
+# --- Doors ----------------------------------------------------------------------------------------------
+
+
+def edit(client, table, pk, **changed):
+    """Send the form of a row as the page has it, but for these fields; None leaves a box unchecked."""
+    address = f"/admin/{table}/{pk}/change/"
+    fields = dict(form_fields(client.get(address).context))
+    sent = {
+        name: value for name, value in (fields | changed).items() if value is not None and value is not False
+    }
+    answer = client.post(address, sent)
+    assert answer.status_code == 302, answer.context["errors"]
+
+
+def form_fields(context):
+    formsets = [inline.formset for inline in context["inline_admin_formsets"]]
+    managements = (formset.management_form for formset in formsets)
+    for form in (context["adminform"].form, *managements, *chain(*formsets)):
+        for bound in form:
+            widget, value = bound.field.widget, bound.value()
+            if hasattr(widget, "decompress"):
+                parts = widget.decompress(value)
+                yield from ((f"{bound.html_name}_{i}", part) for i, part in enumerate(parts))
+            else:
+                yield bound.html_name, None if value == [] else value
+
+
+def test_models_and_voices_edited_by_an_operator(told, client):
+    voice = make_voice("aria", parameters={})
+
+    edit(client, "yapit/voice", voice.pk, name="Aria", parameters="{}")
+    edit(client, "yapit/ttsmodel", voice.model_id, usage_multiplier_bp=20_000)
+    client.post(f"/admin/yapit/voice/{voice.pk}/delete/", {"post": "yes"})
+
+    assert told() == ["catalog:all"] * 3
+
+
+def test_accounts_edited_and_deleted_by_an_operator(told, client):
+    one, two, three = (make_user() for _ in range(3))
+
+    edit(client, "auth/user", one.pk, first_name="Ann")
+    password = {"password1": "correct horse 2", "password2": "correct horse 2", "usable_password": "true"}
+    client.post(f"/admin/auth/user/{one.pk}/password/", password)
+    client.post(f"/admin/auth/user/{one.pk}/delete/", {"post": "yes"})
+    chosen = {"action": "delete_selected", "_selected_action": [two.pk, three.pk], "post": "yes"}
+    client.post("/admin/auth/user/", chosen)
+
+    accounts = [event for event in told() if event.startswith("account:")]
+    assert accounts[:3] == [f"account:{one.pk}"] * 3
+    assert set(User.objects.values_list("username", flat=True)) == {"operator"}
+
+
+def test_keys_edited_and_revoked(told, client):
+    key = keys.create_key(make_user(), "laptop").key
+
+    edit(client, "yapit/apikey", key.pk, expires_at_0="2030-01-01", expires_at_1="00:00:00")
+    client.post("/admin/yapit/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+
+    assert told() == [f"key:{key.pk}"] * 2
+
+
+def test_nothing_is_told_of_what_is_rolled_back(told):
+    key = keys.create_key(make_user(), "laptop").key
+    with transaction.atomic():
+        keys.revoke(key)
+        transaction.set_rollback(True)
+
+    assert told() == []
+
+
+def test_seeding_tells_of_an_engine_that_has_changed_and_of_nothing_else(told):
+    make_model("tone", revision="an older one")
+    call_command("seed")
+    call_command("seed")
+
+    assert told() == ["catalog:all"]
+    assert TTSModel.objects.get(slug="tone").revision != "an older one"

@@ -1,0 +1,79 @@
+"""What accounts chose for themselves: kept in memory, changed here alone."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from config import caching
+from config.database.offload import offload
+from config.database.prepared import Prepared
+from yapit import invalidation
+from yapit.models import Preferences
+
+CACHED_SECONDS = 30.0
+CACHED_BYTES = 4 * 1024 * 1024
+COLUMNS = ("pinned_voices", "default_voice", "default_speed", "usage_threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """As it was when it was read; nobody can change it for others."""
+
+    pinned_voices: tuple[str, ...]
+    default_voice: str
+    default_speed: float
+    usage_threshold: int | None
+
+
+_chosen: caching.MemoryCache[int, Chosen] = caching.MemoryCache(
+    "preferences", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
+)
+
+
+def of(user_id: int) -> Chosen:
+    return _chosen.get_or_fetch(user_id, partial(_read, user_id))
+
+
+async def aof(user_id: int) -> Chosen:
+    return await _chosen.aget_or_fetch(user_id, partial(offload, _read, user_id))
+
+
+def forget() -> None:
+    """Forget everyone's, in this process."""
+    _chosen.flush()
+
+
+def _forget_of_account(event: str) -> None:
+    _chosen.invalidate(int(event.partition(":")[2]))
+
+
+caching.subscribe(f"{invalidation.PREFERENCES}*", _forget_of_account, missed=forget)
+caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_of_account)
+
+
+@transaction.atomic
+def change(user_id: int, fields: dict[str, Any]) -> Chosen:
+    """Fields that are left out stay as they are."""
+    row, _ = Preferences.objects.update_or_create(user_id=user_id, defaults=fields)
+    invalidation.preferences_changed(user_id)
+    # Whoever asks this process again must not get the old ones for as long as the event takes.
+    transaction.on_commit(partial(_chosen.invalidate, user_id))
+    return _of_row([getattr(row, column) for column in COLUMNS])
+
+
+_CHOSEN = Prepared(lambda user_id: Preferences.objects.filter(user_id=user_id).values_list(*COLUMNS), 2)
+
+
+def _read(user_id: int) -> Chosen:
+    rows = _CHOSEN(user_id)
+    if rows:
+        return _of_row(rows[0])
+    defaults = Preferences(user_id=user_id)
+    return _of_row([getattr(defaults, column) for column in COLUMNS])
+
+
+def _of_row(row: Any) -> Chosen:
+    pinned, *others = row
+    return Chosen(tuple(pinned), *others)

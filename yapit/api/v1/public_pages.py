@@ -1,0 +1,54 @@
+"""Pages of public documents, which are the same for everybody: built once for all processes."""
+
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+from config import caching
+from config.caching import Body, TtlResponseCache
+from config.database.offload import offload
+from yapit import documents, invalidation
+from yapit.api.http import http_cache
+from yapit.api.v1 import schemas
+from yapit.errors import DocumentMissing
+
+CACHED_SECONDS = 30.0
+CACHED_BYTES = 2 * 1024 * 1024
+# Others are read from the database: each way to cut a document into pages would be kept beside the others.
+LIMITS = frozenset({50, 100, 200, 500})
+
+pages = TtlResponseCache("public-documents", kind="document", grace_seconds=60, refusals=(DocumentMissing,))
+_public: caching.MemoryCache[UUID, bool] = caching.MemoryCache(
+    "public-document-ids", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
+)
+caching.subscribe(
+    f"{invalidation.DOCUMENT}*",
+    lambda event: _public.invalidate(UUID(event.partition(":")[2])),
+    missed=_public.flush,
+)
+
+
+# Of a document, for an account, from an offset on, so many.
+Read = Callable[[UUID, int, int, int], schemas.BlockList | schemas.SectionList]
+
+
+async def public_page(document_id: UUID, part: str, offset: int, limit: int, read: Read) -> Body | None:
+    """None: it is not public, or no page that is kept."""
+    if limit not in LIMITS or offset % limit or not await _is_public(document_id):
+        return None
+    key = (str(document_id), part, str(offset), str(limit))
+    try:
+        return await pages.get(key, partial(offload, _build, read, document_id, offset, limit))
+    except DocumentMissing:
+        return None
+
+
+async def _is_public(document_id: UUID) -> bool:
+    return await _public.aget_or_fetch(document_id, partial(offload, documents.is_public, document_id))
+
+
+def _build(read: Read, document_id: UUID, offset: int, limit: int) -> bytes:
+    page = read(document_id, documents.NOBODY, offset, limit)
+    if not page.data:  # behind the end, where there are pages without number
+        raise DocumentMissing("There is no such page.")
+    return http_cache.serialized(page)

@@ -1,0 +1,96 @@
+"""What goes out under /v1/usage."""
+
+from datetime import datetime
+from typing import Literal
+
+from ninja import Field, Schema
+
+from billing.reports.account_usage import Balance, Line
+from yapit.usage.account_usage import Told
+
+
+class Between(Schema):
+    start: datetime
+    end: datetime = Field(description="The first moment that is not part of it.")
+
+
+class PlanOut(Schema):
+    id: str
+    name: str
+
+
+class BalanceOut(Schema):
+    usage_type: str
+    limit: int | None = Field(description="Characters of the period; null: unlimited.")
+    used: int = Field(description="Taken from the limit.")
+    total: int = Field(description="Used in all, whatever paid for it.")
+    rollover: int = Field(description="Left over from earlier periods; below 0: owed.")
+    purchased: int
+    available: int | None = Field(description="May be asked for now; null: any number.")
+    pending: int = Field(description="Asked for and not charged yet.")
+
+    @classmethod
+    def of(cls, balance: Balance) -> "BalanceOut":
+        names = ("limit", "used", "total", "rollover", "purchased", "available", "pending")
+        return cls(usage_type=balance.usage_type.value, **{name: getattr(balance, name) for name in names})
+
+
+class Sums(Schema):
+    events: int
+    characters: int = Field(description="Spoken, in code points.")
+    cost: int = Field(description="Characters charged.")
+    duration_ms: int
+
+
+class VoiceUsage(Sums):
+    voice: str
+    model: str
+
+
+class ModelUsage(Sums):
+    model: str
+
+
+class DayUsage(Sums):
+    day: str
+
+
+class DocumentUsage(Sums):
+    document: str | None
+    title: str | None = Field(description="null: it is gone, or not yours to see.")
+
+
+class UsageOut(Schema):
+    object: Literal["usage"] = "usage"
+    period: Between
+    plan: PlanOut | None
+    balances: list[BalanceOut]
+    by_voice: list[VoiceUsage]
+    by_model: list[ModelUsage]
+    by_document: list[DocumentUsage] = Field(description="The hundred that cost most.")
+    by_day: list[DayUsage]
+
+    @classmethod
+    def of(cls, told: Told) -> "UsageOut":
+        usage = told.usage
+        return cls(
+            period=Between(start=usage.period.start, end=usage.period.end),
+            plan=PlanOut(id=usage.plan[0], name=usage.plan[1]) if usage.plan else None,
+            balances=[BalanceOut.of(balance) for balance in usage.balances],
+            by_voice=[VoiceUsage(voice=line.name, model=line.model, **_sums(line)) for line in usage.voices],
+            by_model=[ModelUsage(model=line.name, **_sums(line)) for line in usage.models],
+            by_document=[
+                DocumentUsage(document=line.name or None, title=told.titles.get(line.name), **_sums(line))
+                for line in usage.documents
+            ],
+            by_day=[DayUsage(day=line.name, **_sums(line)) for line in usage.days],
+        )
+
+
+def _sums(line: Line) -> dict[str, int]:
+    return {
+        "events": line.events,
+        "characters": line.characters,
+        "cost": line.cost,
+        "duration_ms": line.duration_ms,
+    }

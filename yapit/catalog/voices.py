@@ -1,0 +1,236 @@
+"""Models and voices as rows once were, kept in memory: everyone's, and of each account those it has beside.
+
+What is kept cannot be changed, and lists are the caller's own.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import msgspec
+from django.db.models import Q, QuerySet
+
+from config import caching
+from config.database.offload import offload
+from config.database.prepared import Prepared
+from yapit import invalidation
+from yapit.accounts import roles
+from yapit.accounts.roles import NOBODY, Roles
+from yapit.models import TTSModel, Voice
+
+CACHED_SECONDS = 30.0
+CACHED_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A model that is switched on."""
+
+    id: int
+    slug: str
+    name: str
+    created: datetime
+    revision: str
+    codec: str
+    multiplier_bp: int
+    usage_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A voice that somebody may use."""
+
+    id: int
+    slug: str
+    name: str
+    language: str
+    gender: str
+    description: str
+    parameters: bytes  # JSON, from which each caller makes an object of its own
+    owner_id: int | None
+    model: Speaker
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.model.id, self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some voices, in their order."""
+
+    by_slug: Mapping[str, Offer]
+
+    def first_of(self, model_slug: str) -> Offer | None:
+        return next((offer for offer in self.by_slug.values() if offer.model.slug == model_slug), None)
+
+
+# Whose, and as what: an account that is no tester any longer does not find what it had as one.
+_Whose = tuple[int | None, bool, bool]
+EVERYONES: _Whose = (None, False, False)
+_slices: caching.MemoryCache[_Whose, Slice] = caching.MemoryCache(
+    "voices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
+)
+_models: caching.MemoryCache[str, tuple[Speaker, ...]] = caching.MemoryCache(
+    "models", max_bytes=CACHED_BYTES // 4, seconds=CACHED_SECONDS
+)
+
+
+def forget() -> None:
+    """Forget everything, in this process."""
+    _slices.flush()
+    _models.flush()
+    roles.forget()
+
+
+def _forget_of_account(event: str) -> None:
+    user_id = int(event.partition(":")[2])
+    _slices.invalidate(
+        *((user_id, tester, reviewer) for tester in (False, True) for reviewer in (False, True))
+    )
+
+
+caching.subscribe(invalidation.CATALOG, lambda _: forget(), missed=forget)
+caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_of_account)
+caching.subscribe(f"{invalidation.ACCESS}*", _forget_of_account)
+
+
+# --- Looking up -------------------------------------------------------------------------------------------
+
+
+def models() -> tuple[Speaker, ...]:
+    return _models.get_or_fetch("active", read_models)
+
+
+async def amodels() -> tuple[Speaker, ...]:
+    return await _models.aget_or_fetch("active", partial(offload, read_models))
+
+
+def slices(user_id: int) -> tuple[Slice, Slice]:
+    """Everyone's voices, and those that this account has beside."""
+    own = _whose(user_id, roles.of(user_id))
+    return (
+        _slices.get_or_fetch(EVERYONES, partial(_read, EVERYONES)),
+        _slices.get_or_fetch(own, partial(_read, own)),
+    )
+
+
+async def aslices(user_id: int) -> tuple[Slice, Slice]:
+    own = _whose(user_id, await roles.aof(user_id))
+    return (
+        await _slices.aget_or_fetch(EVERYONES, partial(offload, _read, EVERYONES)),
+        await _slices.aget_or_fetch(own, partial(offload, _read, own)),
+    )
+
+
+def remembered(user_id: int) -> tuple[Slice, Slice] | None:
+    """`slices`, where nothing has to be asked for it."""
+    found = roles.remembered(user_id)
+    everyones = _slices.get(EVERYONES, None)
+    own = _slices.get(_whose(user_id, found), None) if found else None
+    return (everyones, own) if everyones and own else None
+
+
+async def aoffers(user_id: int | None) -> list[Offer]:
+    """All that this account may use, in order; None: what anybody may."""
+    if user_id is None:
+        everyones = await _slices.aget_or_fetch(EVERYONES, partial(offload, _read, EVERYONES))
+        return list(everyones.by_slug.values())
+    found = await aslices(user_id)
+    return sorted((offer for part in found for offer in part.by_slug.values()), key=lambda offer: offer.rank)
+
+
+def _whose(user_id: int, found: Roles) -> _Whose:
+    return user_id, found.is_tester, found.is_reviewer
+
+
+# --- Reading; in a thread ---------------------------------------------------------------------------------
+
+
+def read_models() -> tuple[Speaker, ...]:
+    return tuple(_speaker(model) for model in TTSModel.objects.filter(is_active=True))
+
+
+def read_everyones() -> list[Offer]:
+    return list(_read(EVERYONES).by_slug.values())
+
+
+def visible(user_id: int | None, found: Roles = NOBODY) -> QuerySet[Voice]:
+    """Active voices of active models that this account may use; None: those that anybody may."""
+    voices = Voice.objects.filter(is_active=True, model__is_active=True).select_related("model")
+    return voices.filter(_everyones() | _own(user_id, found)).order_by("model_id", "id")
+
+
+def _everyones() -> Q:
+    return Q(owner=None, approved=True)
+
+
+def _own(user_id: int | None, found: Roles) -> Q:
+    if user_id is None:
+        return Q(pk__in=[])
+    own = Q(owner=user_id)
+    if found.is_tester:
+        shared = Voice.testers.through.objects.filter(user_id=user_id)
+        own |= Q(pk__in=shared.values("voice_id"))
+    if found.is_reviewer:
+        own |= Q(approved=False)
+    return own
+
+
+def _beside(found: Roles, user_id: int | None) -> QuerySet[Voice]:
+    """What this account may use and not everybody."""
+    return visible(user_id, found).exclude(_everyones())
+
+
+def _numbers_beside(found: Roles, user_id: int | None) -> QuerySet[Voice, tuple[int]]:
+    return _beside(found, user_id).order_by().values_list("pk")
+
+
+_BESIDE = {
+    found: Prepared(partial(_numbers_beside, found), 2)
+    for found in (Roles(bool(kind & 1), bool(kind & 2)) for kind in range(4))
+}
+
+
+def _read(whose: _Whose) -> Slice:
+    user_id, is_tester, is_reviewer = whose
+    if user_id is None:
+        return _slice(visible(None))
+    found = Roles(is_tester, is_reviewer)
+    # Nearly nobody has any, and everybody is asked for them.
+    return _slice(_beside(found, user_id)) if _BESIDE[found](user_id) else Slice({})
+
+
+def _slice(voices: Iterable[Voice]) -> Slice:
+    return Slice({offer.slug: offer for offer in _offers(voices)})
+
+
+def _offers(voices: Iterable[Voice]) -> Iterable[Offer]:
+    speakers: dict[int, Speaker] = {}
+    for voice in voices:
+        speaker = speakers.setdefault(voice.model_id, _speaker(voice.model))
+        yield Offer(
+            id=voice.pk,
+            slug=voice.slug,
+            name=voice.name,
+            language=voice.language,
+            gender=voice.gender,
+            description=voice.description,
+            parameters=msgspec.json.encode(voice.parameters),
+            owner_id=voice.owner_id,
+            model=speaker,
+        )
+
+
+def _speaker(model: TTSModel) -> Speaker:
+    return Speaker(
+        id=model.pk,
+        slug=model.slug,
+        name=model.name,
+        created=model.created,
+        revision=model.revision,
+        codec=model.codec,
+        multiplier_bp=model.usage_multiplier_bp,
+        usage_type=model.usage_type,
+    )

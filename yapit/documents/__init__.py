@@ -1,0 +1,43 @@
+"""Documents of accounts: made from a text once, then read, renamed, shared, listened to and deleted."""
+
+from yapit.documents.service import (
+    LARGEST_INDEX,
+    MAX_CONTENT,
+    NOBODY,
+    Readable,
+    Seen,
+    blocks_for,
+    change,
+    create_text,
+    delete,
+    find,
+    is_public,
+    page_of_blocks,
+    page_of_own,
+    page_of_sections,
+    readable,
+    readable_from,
+    set_position,
+    texts_between,
+)
+
+__all__ = [
+    "LARGEST_INDEX",
+    "MAX_CONTENT",
+    "NOBODY",
+    "Readable",
+    "Seen",
+    "blocks_for",
+    "change",
+    "create_text",
+    "delete",
+    "find",
+    "is_public",
+    "page_of_blocks",
+    "page_of_own",
+    "page_of_sections",
+    "readable",
+    "readable_from",
+    "set_position",
+    "texts_between",
+]

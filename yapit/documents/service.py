@@ -1,0 +1,271 @@
+"""Documents: made from a text once, then read, renamed, shared, listened to and deleted.
+
+Everything here blocks, and making one takes up to a second of CPU: call it through `offload`.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from config.database.prepared import Prepared
+from yapit import invalidation, text
+from yapit.errors import DocumentMissing, DocumentRefused
+from yapit.models import Block, Document, Playback, Section
+from yapit.models.documents import MAX_TITLE
+from yapit.text.clean import clean, one_line
+
+MAX_CONTENT = 500_000  # characters
+UNTITLED = "Untitled"
+ROWS_AT_ONCE = 1000
+LARGEST_INDEX = 2**31 - 1  # of the column
+NOBODY = 0  # the number of no account: sees what is public
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A document as one account sees it. Its source is not loaded."""
+
+    document: Document
+    is_owner: bool
+    block_idx: int = 0
+    played_at: datetime | None = None
+
+
+# --- Making -----------------------------------------------------------------------------------------------
+
+
+def create_text(owner_id: int, content: str, *, title: str | None = None, markdown: bool = True) -> Seen:
+    """Make a document of a text, with its blocks and sections, in one transaction.
+
+    Raises DocumentRefused when there is nothing to speak in it.
+    """
+    source = clean(content)
+    spoken = text.to_blocks(source, markdown=markdown)
+    blocks = [unicodedata.normalize("NFC", block) for block in spoken.blocks]
+    if not blocks:
+        raise DocumentRefused("nothing_to_speak", "There is nothing to speak in this text.", "content")
+    document = Document(
+        owner_id=owner_id,
+        title=_title(title) or _title(spoken.title) or UNTITLED,
+        source=source,
+        markdown=markdown,
+        block_count=len(blocks),
+        characters=sum(map(len, blocks)),
+        est_duration_ms=sum(map(text.estimate_ms, blocks)),
+    )
+    _insert(document, blocks, spoken.sections)
+    return Seen(document, is_owner=True)
+
+
+def _title(given: str | None) -> str:
+    return one_line(given or "").strip()[:MAX_TITLE]
+
+
+@transaction.atomic
+def _insert(document: Document, blocks: Sequence[str], sections: Sequence[text.Section]) -> None:
+    document.save(force_insert=True)
+    Block.objects.bulk_create(
+        (
+            Block(document=document, index=index, text=block, characters=len(block))
+            for index, block in enumerate(blocks)
+        ),
+        batch_size=ROWS_AT_ONCE,
+    )
+    Section.objects.bulk_create(
+        (
+            Section(
+                document=document,
+                position=position,
+                kind=section.kind,
+                html=section.html,
+                first_block=section.first_block,
+                block_count=section.block_count,
+            )
+            for position, section in enumerate(sections)
+        ),
+        batch_size=ROWS_AT_ONCE,
+    )
+
+
+# --- Reading ----------------------------------------------------------------------------------------------
+
+
+def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[int, str]:
+    """The texts of those blocks that exist, in one statement, however long the document is.
+
+    Raises DocumentMissing when there is none that this account may read.
+    """
+    # Without any, the empty list would be taken for an empty answer, and the document for missing.
+    wanted = [index for index in indices if 0 <= index <= LARGEST_INDEX] or [-1]
+    rows = list(
+        _readable(user_id)
+        .filter(pk=document_id)
+        .annotate(wanted=FilteredRelation("blocks", condition=Q(blocks__index__in=wanted)))
+        .order_by()
+        .values_list("wanted__index", "wanted__text")
+    )
+    if not rows:
+        raise _missing()
+    return {index: spoken for index, spoken in rows if index is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """That an account may read a document, and whose it is."""
+
+    owner_id: int
+    block_count: int
+
+
+def readable(document_id: UUID, user_id: int) -> Readable:
+    """Raises DocumentMissing when there is none that this account may read."""
+    row = _readable(user_id).filter(pk=document_id).values_list("owner_id", "block_count").first()
+    if row is None:
+        raise _missing()
+    return Readable(*row)
+
+
+def readable_from(document_id: UUID, user_id: int, first: int, last: int) -> tuple[Readable, dict[int, str]]:
+    """The same, together with what its blocks from the first to the last say, in one statement."""
+    rows = _OPENED(document_id, user_id, first, last)
+    if not rows:
+        raise _missing()
+    return Readable(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
+
+
+def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
+    """For those who know that they may: what the blocks from the first to the last say."""
+    rows = Block.objects.filter(document=document_id, index__gte=first, index__lte=last).order_by()
+    return dict(rows.values_list("index", "text"))
+
+
+def find(document_id: UUID, user_id: int) -> Seen:
+    """Raises DocumentMissing, also for what is private to another account."""
+    document = _as_seen_by(user_id, _readable(user_id)).filter(pk=document_id).first()
+    if document is None:
+        raise _missing()
+    return _seen(document, user_id)
+
+
+def is_public(document_id: UUID) -> bool:
+    """False also for what does not exist."""
+    return Document.objects.filter(pk=document_id, is_public=True).exists()
+
+
+def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[Seen], int]:
+    """An account's documents, last heard or made first, and how many there are in all."""
+    own = Document.objects.filter(owner_id=user_id)
+    latest = Coalesce("mine__played_at", "created").desc()
+    rows = _as_seen_by(user_id, own).order_by(latest, "-id")[offset : offset + limit]
+    return [_seen(document, user_id) for document in rows], own.count()
+
+
+def page_of_blocks(document_id: UUID, user_id: int, offset: int, limit: int) -> tuple[list[Block], int]:
+    document = _skeleton(document_id, user_id)
+    rows = document.blocks.filter(index__gte=offset, index__lt=offset + limit)
+    return list(rows.order_by("index")), document.block_count
+
+
+def page_of_sections(document_id: UUID, user_id: int, offset: int, limit: int) -> tuple[list[Section], int]:
+    document = _skeleton(document_id, user_id)
+    rows = document.sections.filter(position__gte=offset, position__lt=offset + limit)
+    return list(rows.order_by("position")), document.sections.count()
+
+
+def _readable(user_id: int) -> QuerySet[Document]:
+    return Document.objects.filter(Q(owner_id=user_id) | Q(is_public=True))
+
+
+def _opened(document_id: UUID, user_id: int, first: int, last: int) -> QuerySet[Any, Any]:
+    wanted = Q(blocks__index__gte=first, blocks__index__lte=last)
+    return (
+        _readable(user_id)
+        .filter(pk=document_id)
+        .annotate(wanted=FilteredRelation("blocks", condition=wanted))
+        .order_by()
+        .values_list("owner_id", "block_count", "wanted__index", "wanted__text")
+    )
+
+
+_OPENED = Prepared(_opened, UUID(int=1), 2, 3, 4)
+
+
+def _skeleton(document_id: UUID, user_id: int) -> Document:
+    document = _readable(user_id).filter(pk=document_id).only("block_count").first()
+    if document is None:
+        raise _missing()
+    return document
+
+
+def _as_seen_by(user_id: int, documents: QuerySet[Document]) -> QuerySet[Document]:
+    mine = FilteredRelation("playbacks", condition=Q(playbacks__user=user_id))
+    return (
+        documents.defer("source")  # fifty documents of a megabyte each, to show their titles
+        .annotate(mine=mine)
+        .annotate(my_block_idx=F("mine__block_idx"), my_played_at=F("mine__played_at"))
+    )
+
+
+def _seen(document: Document, user_id: int) -> Seen:
+    position = cast(Any, document)  # annotated
+    return Seen(document, document.owner_id == user_id, position.my_block_idx or 0, position.my_played_at)
+
+
+def _missing() -> DocumentMissing:
+    return DocumentMissing("There is no such document.")
+
+
+# --- Changing ---------------------------------------------------------------------------------------------
+
+
+def change(
+    document_id: UUID, user_id: int, *, title: str | None = None, is_public: bool | None = None
+) -> Seen:
+    """Rename or share a document of one's own; None leaves a field as it is."""
+    fields: dict[str, Any] = {}
+    if title is not None:
+        fields["title"] = _title(title)
+        if not fields["title"]:
+            raise DocumentRefused("invalid_request", "A title needs at least one letter.", "title")
+    if is_public is not None:
+        fields["is_public"] = is_public
+    if fields:
+        fields["updated"] = timezone.now()
+        if not Document.objects.filter(pk=document_id, owner_id=user_id).update(**fields):
+            raise _missing()
+    seen = find(document_id, user_id)
+    if fields:
+        invalidation.documents_changed(document_id, is_public=seen.document.is_public or is_public is False)
+    return seen
+
+
+def delete(document_id: UUID, user_id: int) -> None:
+    deleted, _ = Document.objects.filter(pk=document_id, owner_id=user_id).delete()
+    if not deleted:
+        raise _missing()
+    invalidation.documents_changed(document_id)
+
+
+def set_position(document_id: UUID, user_id: int, block_idx: int) -> None:
+    """Remember how far this account has listened. Of several at once the last one stands."""
+    document = _skeleton(document_id, user_id)
+    if block_idx >= document.block_count:
+        raise DocumentRefused("invalid_request", "The document has no such block.", "block_idx")
+    row = Playback(user_id=user_id, document=document, block_idx=block_idx, played_at=timezone.now())
+    try:
+        Playback.objects.bulk_create(
+            [row],
+            update_conflicts=True,
+            unique_fields=["user", "document"],
+            update_fields=["block_idx", "played_at"],
+        )
+    except IntegrityError as exc:  # deleted in between
+        raise _missing() from exc

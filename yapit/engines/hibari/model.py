@@ -1,0 +1,143 @@
+"""Hibari's model, driven so that it also says when each word is spoken. Loads onnxruntime: for workers only.
+
+The steps are those of `hibari.Hibari`, and so is the sound. They are taken one by one because the package's
+own call forgets which phonemes belong to which word.
+"""
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from hibari import Hibari, dsp
+from hibari.g2p import G2P, normalize
+from numpy.typing import NDArray
+
+from yapit.audio import opus
+from yapit.engines.contract import Word
+from yapit.engines.hibari.assets import assets
+from yapit.engines.hibari.onnx_outputs import with_output
+from yapit.engines.word_times import Span, spans_of_words
+
+DURATIONS = "/Round_output_0"  # of each phoneme, in units of two frames
+UNIT = 2 * dsp.HOP  # samples
+MAX_PHONEMES = 400  # at once; the model was trained on sentences
+PAUSES = frozenset(' ;:,.!?—…"()“”')
+CLAUSE_END = re.compile(r"[,;:—] ")
+ENDLESS_NUMBER = re.compile(r"\d[\d,]{36,}")  # hibari counts up to decillions
+THREE_DIGITS = re.compile(r"\d{3},?(?=\d)")
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Phoneme:
+    sign: str
+    owner: int  # index of the word, among the words as they are read
+
+
+class Model:
+    """One voice. Not for several threads at once."""
+
+    def __init__(self, path: Path, *, british: bool) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("ENGINE_THREADS", "1"))
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            with_output(path.read_bytes(), DURATIONS), options, providers=["CPUExecutionProvider"]
+        )
+        self._ids: dict[str, int] = json.loads((assets() / "vocab.json").read_bytes())
+        self._g2p = G2P(british=british)
+
+    def speak(self, text: str, *, speed: float, seed: int) -> tuple[Samples, tuple[Word, ...]]:
+        """No samples if there is nothing to say."""
+        noise = np.random.default_rng(seed)
+        parts: list[Samples] = []
+        words: list[Word] = []
+        position = 0
+        heard = False  # a lone "…" has phonemes and makes a faint noise, but is nothing to listen to
+        for sentence in Hibari.split_sentences(text):
+            said, phonemes = self._read(sentence)
+            spans: list[Span | None] = [None] * len(said)
+            for piece in pieces(phonemes):
+                samples, units = self._sound(piece, speed, noise)
+                _note(spans, piece, units, position)
+                parts.append(samples)
+                position += samples.size
+            words += _timed(sentence, said, spans)
+            heard = heard or any(spans)
+        return (np.concatenate(parts) if heard else np.zeros(0, np.float32)), tuple(words)
+
+    def _read(self, sentence: str) -> tuple[list[str], list[Phoneme]]:
+        """The words as they are read ("42" has become two), and the phonemes that the model knows."""
+        said = [""]
+        phonemes: list[Phoneme] = []
+        for token in self._g2p.phonemize_tokens(self._g2p.tokenize(normalize(readable(sentence)))):
+            said[-1] += token.text
+            signs = (token.phonemes or "") + (" " if token.whitespace else "")
+            phonemes += [Phoneme(sign, len(said) - 1) for sign in signs if sign in self._ids]
+            if token.whitespace:
+                said.append("")
+        return said, phonemes
+
+    def _sound(
+        self, piece: Sequence[Phoneme], speed: float, noise: np.random.Generator
+    ) -> tuple[Samples, list[int]]:
+        """Samples, and the duration of each phoneme in units, with the silence before and after."""
+        ids = [0, *(self._ids[phoneme.sign] for phoneme in piece), 0]
+        feed = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([speed], np.float32)}
+        *spectra, durations = self._session.run(None, feed)
+        samples: Samples = dsp.synth(*(one[0] for one in spectra), noise)
+        return samples, durations.astype(int).tolist()
+
+
+def readable(sentence: str) -> str:
+    """Spare hibari the two things it trips over: digits that int() does not take, and endless numbers."""
+    plain = "".join(f" {unicodedata.digit(sign)} " if is_odd_digit(sign) else sign for sign in sentence)
+    return ENDLESS_NUMBER.sub(lambda found: THREE_DIGITS.sub(r"\g<0> ", found.group()), plain)
+
+
+def is_odd_digit(sign: str) -> bool:
+    """Circled and the like; hibari does know the raised ones of Latin-1."""
+    return sign > "³" and sign.isdigit() and not sign.isdecimal()
+
+
+def pieces(phonemes: Sequence[Phoneme]) -> Iterator[Sequence[Phoneme]]:
+    """What the model takes at once: cut behind a clause if it must be, else between words, else anywhere."""
+    text = "".join(phoneme.sign for phoneme in phonemes)
+    start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    while start < end:
+        cut = end if end - start <= MAX_PHONEMES else _cut(text, start)
+        yield phonemes[start:cut]
+        start = cut + (text[cut : cut + 1] == " ")
+
+
+def _cut(text: str, start: int) -> int:
+    limit = start + MAX_PHONEMES
+    clauses = [found.start() + 1 for found in CLAUSE_END.finditer(text, start, limit + 1)]
+    if clauses:
+        return clauses[-1]
+    space = text.rfind(" ", start + 1, limit + 1)
+    return space if space > 0 else limit
+
+
+def _note(spans: list[Span | None], piece: Sequence[Phoneme], units: Sequence[int], position: int) -> None:
+    """Widen the spans (in samples) of the words that sound in this piece."""
+    at = position + units[0] * UNIT
+    for phoneme, duration in zip(piece, units[1:], strict=False):
+        end = at + duration * UNIT
+        if phoneme.sign not in PAUSES:
+            span = spans[phoneme.owner]
+            spans[phoneme.owner] = (span[0] if span else at, end)
+        at = end
+
+
+def _timed(sentence: str, said: Sequence[str], spans: Sequence[Span | None]) -> Iterator[Word]:
+    for word, (start, end) in spans_of_words(sentence.split(), said, spans):
+        yield Word(word, opus.milliseconds(start), opus.milliseconds(end))

@@ -1,0 +1,14 @@
+"""The Lua scripts of rate limits, and the clock and functions that other rooms' scripts share with them."""
+
+from pathlib import Path
+
+from config.redis.scripts import Script, lua
+
+_FOLDER = Path(__file__).parent
+
+CLOCK = lua(_FOLDER, "clock")
+LIMITS = lua(_FOLDER, "limits")
+
+
+def script(name: str) -> Script:
+    return Script(CLOCK + LIMITS + lua(_FOLDER, name))

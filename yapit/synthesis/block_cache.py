@@ -1,0 +1,182 @@
+"""What blocks of documents say and what is to be spoken for them, remembered by pages.
+
+Each process keeps what its listeners asked for last, and reads a page ahead of them: PostgreSQL is asked once
+for many messages, once for a document that many listen to, and not at all for what was asked for before. A
+document that is deleted or not shared any more is forgotten at once, by the event that says so.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import partial
+from uuid import UUID
+
+import msgspec
+
+from billing.cost import cost
+from config import caching
+from config.database.offload import offload
+from yapit import documents, invalidation
+from yapit.catalog.resolution import SpokenAs
+from yapit.documents import Readable
+from yapit.jobs import Work
+from yapit.variant_hash import variant_hash
+
+PAGE = 64  # blocks
+PAGES_AT_ONCE = 2  # a message that is spread over more of them is read by itself
+CACHED_BYTES = 64 * 1024 * 1024
+CACHED_SECONDS = 600.0
+ACCESS_BYTES = 8 * 1024 * 1024
+ACCESS_SECONDS = 30.0  # where the event is missed
+WORK_BYTES = 900  # beside its text
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class Page:
+    """Texts by index, and the work for them in the voice that was asked for last."""
+
+    __slots__ = ("_spoken", "_works", "texts")
+
+    def __init__(self, texts: dict[int, str]) -> None:
+        self.texts = texts
+        self._spoken: SpokenAs | None = None
+        self._works: dict[int, Work] = {}
+
+    def work(self, index: int, spoken: SpokenAs) -> Work | None:
+        """None: there is no such block."""
+        if self._spoken is not spoken:
+            if self._spoken != spoken:
+                self._works = {}
+            self._spoken = spoken
+        work = self._works.get(index)
+        if work is None and index in self.texts:
+            work = self._works[index] = work_of(self.texts[index], spoken)
+        return work
+
+    @property
+    def size(self) -> int:
+        return sum(len(text) * 2 + WORK_BYTES for text in self.texts.values())
+
+
+_pages: caching.MemoryCache[tuple[UUID, int], Page] = caching.MemoryCache(
+    "spoken blocks",
+    max_bytes=CACHED_BYTES,
+    seconds=CACHED_SECONDS,
+    size_of=lambda value: value.size if isinstance(value, Page) else 200,
+)
+_access: caching.MemoryCache[tuple[UUID, int], Readable] = caching.MemoryCache(
+    "document access", max_bytes=ACCESS_BYTES, seconds=ACCESS_SECONDS, size_of=lambda _: 100
+)
+
+
+def forget() -> None:
+    """Forget everything, in this process."""
+    _pages.flush()
+    _access.flush()
+
+
+def _forget_document(event: str) -> None:
+    document_id = event.removeprefix(invalidation.DOCUMENT)
+    _access.invalidate_if(lambda key, _: str(key[0]) == document_id)
+    _pages.invalidate_if(lambda key, _: str(key[0]) == document_id)
+
+
+def _forget_account(event: str) -> None:
+    """Its documents go with it."""
+    user_id = event.removeprefix(invalidation.ACCOUNT)
+    _access.invalidate_if(lambda key, found: user_id in (str(key[1]), str(found.owner_id)))
+
+
+caching.subscribe(f"{invalidation.DOCUMENT}*", _forget_document, missed=forget)
+caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_account)
+
+
+def remembered(
+    document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
+) -> Mapping[int, Work] | None:
+    """The work for those blocks that exist, when nothing has to be asked for that."""
+    if _access.get((document_id, user_id), None) is None:
+        return None
+    pages = {number: _pages.get((document_id, number), None) for number in _numbers(indices)}
+    if any(page is None for page in pages.values()):
+        return None
+    return _works({number: page for number, page in pages.items() if page}, indices, spoken)
+
+
+async def find(
+    document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
+) -> Mapping[int, Work]:
+    """The same, asking for what is not remembered: up to three statements, however long the document.
+
+    Raises DocumentMissing when there is none that this account may read.
+    """
+    access = await _access.aget_or_fetch(
+        (document_id, user_id), partial(offload, _open, document_id, user_id, indices)
+    )
+    existing = [index for index in indices if 0 <= index < access.block_count]
+    numbers = _numbers(existing)
+    if len(numbers) > PAGES_AT_ONCE:
+        texts = await offload(documents.blocks_for, document_id, user_id, existing)
+        return {index: work_of(text, spoken) for index, text in texts.items()}
+    pages = {number: await _page(document_id, number) for number in numbers}
+    return _works(pages, existing, spoken)
+
+
+def work_of(text: str, spoken: SpokenAs) -> Work:
+    text = unicodedata.normalize("NFC", text)
+    return Work(
+        hash=variant_hash(
+            text,
+            model=spoken.model_slug,
+            voice=spoken.voice_slug,
+            parameters=spoken.parameters,
+            revision=spoken.revision,
+            codec=spoken.codec,
+        ),
+        text=text,
+        model=spoken.model_slug,
+        voice=spoken.voice_slug,
+        params=_encoder.encode(spoken.parameters).decode(),
+        revision=spoken.revision,
+        codec=spoken.codec,
+        chars=len(text),
+        cost=cost(len(text), spoken.multiplier_bp),
+        multiplier_bp=spoken.multiplier_bp,
+        usage_type=spoken.usage_type,
+    )
+
+
+def _open(document_id: UUID, user_id: int, indices: Sequence[int]) -> Readable:
+    """Reads what is to be spoken first as well, in the same statement."""
+    number = next((index // PAGE for index in indices if 0 <= index <= documents.LARGEST_INDEX), 0)
+    if _pages.get((document_id, number), None) is not None:
+        return documents.readable(document_id, user_id)
+    first = number * PAGE
+    access, texts = documents.readable_from(document_id, user_id, first, first + PAGE - 1)
+    if number * PAGE < access.block_count:
+        _pages.get_or_fetch((document_id, number), lambda: Page(texts))
+    return access
+
+
+async def _page(document_id: UUID, number: int) -> Page:
+    return await _pages.aget_or_fetch(
+        (document_id, number), partial(offload, _read_page, document_id, number)
+    )
+
+
+def _read_page(document_id: UUID, number: int) -> Page:
+    first = number * PAGE
+    return Page(documents.texts_between(document_id, first, first + PAGE - 1))
+
+
+def _numbers(indices: Sequence[int]) -> set[int]:
+    return {index // PAGE for index in indices}
+
+
+def _works(pages: Mapping[int, Page], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, Work]:
+    works = {}
+    for index in indices:
+        work = pages[index // PAGE].work(index, spoken)
+        if work is not None:
+            works[index] = work
+    return works
