@@ -52,7 +52,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the access log: a page has forty of these
     "config.observability.logging.RequestIdMiddleware",
-    "config.serving.security_headers.tell_browsers",
+    "config.serving.security_headers.security_headers",
     "yapit.api.http.errors.ErrorShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -63,7 +63,7 @@ MIDDLEWARE = [
 # Of requests under /v1, which know neither forms nor pages: the others would hop to a thread and back, each.
 API_MIDDLEWARE = [
     "config.observability.logging.RequestIdMiddleware",
-    "config.serving.security_headers.tell_browsers",
+    "config.serving.security_headers.security_headers",
     "yapit.api.http.default_headers.CompleteAnswers",
     "yapit.api.http.errors.ErrorShape",
 ]

@@ -47,7 +47,7 @@ def audio_dir(tmp_path, settings):
 async def _closed_pool():
     yield
     await config.caching.stop_listening()
-    await config.redis.blob_reader.close_hot_values()
+    await config.redis.blob_reader.close_blob_reader()
     await config.redis.clients.close_hot()
 
 

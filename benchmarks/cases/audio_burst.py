@@ -58,7 +58,10 @@ def burst(stack: Stack) -> float:
 
     sounds = Sounds()
     with stack.redis as redis:
-        run(redis, jobs.enqueue_call(1, [jobs.Asked(work(), billable=False) for _ in range(RESULTS)], {}))
+        run(
+            redis,
+            jobs.enqueue_call(1, [jobs.EnqueueRequest(work(), billable=False) for _ in range(RESULTS)], {}),
+        )
         claimed = [jobs.claim(redis, MODEL, "benchmark") for _ in range(RESULTS)]
         ids = [one.id for one in claimed if one]
         begun = time.perf_counter()
@@ -75,7 +78,7 @@ def burst(stack: Stack) -> float:
 def work() -> Any:
     from yapit import jobs
 
-    return jobs.Work(
+    return jobs.JobSpec(
         hash=secrets.token_hex(32),
         text="A result.",
         model=MODEL,

@@ -111,7 +111,7 @@ def _wanted(work, number: int, listener: int):
 
     document = f"00000000-0000-0000-0000-{number:012}"
     member = jobs.member(number % 50, document, number, f"web.{listener:08}")
-    return jobs.enqueue_call(number % 50, [jobs.Asked(work, member=member, document=document)], {})
+    return jobs.enqueue_call(number % 50, [jobs.EnqueueRequest(work, member=member, document=document)], {})
 
 
 def at_best(redis: "Redis", count: int) -> float:

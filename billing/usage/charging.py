@@ -19,7 +19,7 @@ from billing.usage.locks import lock_periods, lock_subscriptions, set_lock_timeo
 Periods = Mapping[str, UsagePeriod]  # by event id
 
 
-class NoRow(Exception):
+class MissingSubscription(Exception):
     """These accounts have no row to lock: they are new, or gone."""
 
     def __init__(self, user_ids: Collection[int]) -> None:
@@ -39,7 +39,7 @@ class Charged:
 def charge(events: Mapping[str, UsageEvent], *, gone: Collection[int] = (), wait: bool = True) -> Charged:
     """Charge what is new, all or nothing. Without `wait`, accounts that are locked elsewhere are left out.
 
-    Raises NoRow when somebody has no subscription and is not said to be gone.
+    Raises MissingSubscription when somebody has no subscription and is not said to be gone.
     """
     set_lock_timeout()
     user_ids = {event.user_id for event in events.values()}
@@ -123,14 +123,14 @@ class Books:
 
 
 def _held_elsewhere(user_ids: Collection[int], *, wait: bool) -> frozenset[int]:
-    """Of those whose row was not found. Raises NoRow for those who have none."""
+    """Of those whose row was not found. Raises MissingSubscription for those who have none."""
     if not user_ids:
         return frozenset()
     held: set[int] = set()
     if not wait:
         held.update(Subscription.objects.filter(user_id__in=user_ids).values_list("user_id", flat=True))
     if lacking := set(user_ids) - held:
-        raise NoRow(lacking)
+        raise MissingSubscription(lacking)
     return frozenset(held)
 
 

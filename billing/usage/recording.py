@@ -8,7 +8,7 @@ from django.db import DataError, IntegrityError, OperationalError
 
 from billing.models import Subscription
 from billing.subscriptions import ensure_subscriptions
-from billing.usage.charging import Charged, NoRow, charge
+from billing.usage.charging import Charged, MissingSubscription, charge
 from billing.usage.events import UsageEvent
 
 REFUSALS = (DataError, IntegrityError)
@@ -66,7 +66,7 @@ def _billable(events: Iterable[UsageEvent]) -> dict[str, UsageEvent]:
 def _charge(events: Events, *, wait: bool) -> Charged:
     try:
         return charge(events, wait=wait)
-    except NoRow as lacking:
+    except MissingSubscription as lacking:
         # Outside of the transaction: an insert locks too, and in its own order.
         ensure_subscriptions(lacking.user_ids)
         gone = set(lacking.user_ids) - set(_known(lacking.user_ids))

@@ -149,7 +149,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.close()  # an answer that comes late would be taken for the next one
 
 
-class HotValues:
+class BlobReader:
     """The connection of one event loop, made when it is needed and again after a failure."""
 
     def __init__(self, url: str) -> None:
@@ -214,19 +214,19 @@ def _command(words: tuple[bytes, ...]) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-_values: "WeakKeyDictionary[asyncio.AbstractEventLoop, HotValues]" = WeakKeyDictionary()
+_values: "WeakKeyDictionary[asyncio.AbstractEventLoop, BlobReader]" = WeakKeyDictionary()
 
 
-def hot_values() -> HotValues:
+def blob_reader() -> BlobReader:
     """That of the running event loop."""
     loop = asyncio.get_running_loop()
     values = _values.get(loop)
     if values is None:
-        values = _values[loop] = HotValues(settings.REDIS_URL)
+        values = _values[loop] = BlobReader(settings.REDIS_URL)
     return values
 
 
-async def close_hot_values() -> None:
+async def close_blob_reader() -> None:
     """Close the connection of the running event loop, at its end."""
     values = _values.pop(asyncio.get_running_loop(), None)
     if values is not None:

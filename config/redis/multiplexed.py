@@ -156,7 +156,7 @@ async def _greet(connection: Connection, where: dict[str, Any]) -> None:
         raise
 
 
-class Link:
+class MultiplexedConnection:
     """The one connection of an event loop, made when it is needed and again when it is lost.
 
     A command whose connection is lost before its answer came is sent once more: all of ours may be repeated.

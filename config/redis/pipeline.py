@@ -14,14 +14,14 @@ from redis import exceptions as redis_errors
 Command = tuple[str | bytes | int | float, ...]
 
 
-class Wire:
+class Pipeline:
     """One thread's. After a lost connection all is sent again, as often as the client would."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     @classmethod
-    def to(cls, client: Redis) -> "Wire":
+    def to(cls, client: Redis) -> "Pipeline":
         """A connection beside those of the client's pool, made when first needed. The caller closes it."""
         return cls(client.connection_pool.make_connection())
 
@@ -54,17 +54,17 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire_of(client: Redis | Wire) -> Iterator[Wire]:
+def pipeline_of(client: Redis | Pipeline) -> Iterator[Pipeline]:
     """A wire as it is; of a client one of its connections, as long as it lasts."""
-    if isinstance(client, Wire):
+    if isinstance(client, Pipeline):
         yield client
         return
     if client.connection:
-        yield Wire(client.connection)
+        yield Pipeline(client.connection)
         return
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
-        yield Wire(connection)
+        yield Pipeline(connection)
     finally:
         pool.release(connection)

@@ -11,8 +11,8 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import NoScriptError, RedisError
 
-from config.redis.multiplexed import Link
-from config.redis.pipeline import Command, Wire, wire_of
+from config.redis.multiplexed import MultiplexedConnection
+from config.redis.pipeline import Command, Pipeline, pipeline_of
 
 Argument = str | bytes | int | float
 
@@ -66,18 +66,18 @@ def run(client: Redis, call: Call) -> Any:
         return call.eval(client)
 
 
-async def arun(client: AsyncRedis | Link, call: Call) -> Any:
+async def arun(client: AsyncRedis | MultiplexedConnection, call: Call) -> Any:
     try:
         return await call.evalsha(client)
     except NoScriptError:
         return await call.eval(client)
 
 
-def run_all(client: Redis | Wire, calls: Sequence[Call]) -> list[Any]:
+def run_all(client: Redis | Pipeline, calls: Sequence[Call]) -> list[Any]:
     """All in one round trip, answers in order. An exception of one call is its answer."""
     if not calls:
         return []
-    with wire_of(client) as wire:
+    with pipeline_of(client) as wire:
         answers = wire.exchange([call.command for call in calls])
         if forgotten := _forgotten(answers):
             again = wire.exchange([calls[i].full_command for i in forgotten])
@@ -86,12 +86,12 @@ def run_all(client: Redis | Wire, calls: Sequence[Call]) -> list[Any]:
     return answers
 
 
-async def arun_all(link: Link, calls: Sequence[Call]) -> list[Any]:
+async def arun_all(link: MultiplexedConnection, calls: Sequence[Call]) -> list[Any]:
     """As run_all."""
     return await asyncio.gather(*(_answer(link, call) for call in calls))
 
 
-async def _answer(link: Link, call: Call) -> Any:
+async def _answer(link: MultiplexedConnection, call: Call) -> Any:
     try:
         return await arun(link, call)
     except RedisError as error:

@@ -15,7 +15,7 @@ OUTAGES: tuple[type[Exception], ...] = (
 PASSING = ("MISCONF ", "BUSY ", "NOREPLICAS ")
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     if isinstance(error, redis_errors.ResponseError) and str(error).startswith(PASSING):
         return True
     return isinstance(error, OUTAGES)

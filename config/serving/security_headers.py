@@ -32,7 +32,7 @@ Async = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
 @sync_and_async_middleware
-def tell_browsers(get_response: Sync | Async) -> Any:
+def security_headers(get_response: Sync | Async) -> Any:
     """Middleware. What a page has said itself stands."""
     if not iscoroutinefunction(get_response):
         return lambda request: _told(cast(Sync, get_response)(request))

@@ -17,9 +17,9 @@ from redis import exceptions as redis_errors
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import scripts
-from config.redis.transient import OUTAGES, passes
+from config.redis.transient import OUTAGES, is_transient
 from config.streams import dead_letters
-from config.streams.consumer_lock import Place, PlaceTaken
+from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class StreamConsumer(Generic[Event]):
         self.blocking = blocking or redis or redis_clients.blocking(self.block_ms / 1000)
         self.consumer = f"{self.group}-{number}"  # stable: its own pending entries are found after a restart
         self.backlog = True
-        self.place: Place | None = None
+        self.place: ConsumerLock | None = None
         self.held: list[Entry[Event]] = []
         self._taken = 0
         self._claimed_at = 0.0
@@ -160,7 +160,7 @@ class StreamConsumer(Generic[Event]):
             try:
                 taken = self.run_once(wait=not drain)
             except waited_for as error:
-                if not isinstance(error, self.transient) and not passes(error):
+                if not isinstance(error, self.transient) and not is_transient(error):
                     raise
                 if isinstance(error, redis_errors.RedisError):
                     self.backlog = True  # a server that comes back may have lost what it had acknowledged
@@ -356,10 +356,10 @@ class StreamCommand(BaseCommand):
         stop = StopFlag().listen()
         metrics.serve(settings.METRICS_PORT)
         consumer = self.make_consumer(number)
-        consumer.place = Place(consumer.consumer)
+        consumer.place = ConsumerLock(consumer.consumer)
         try:
             consumer.run(stop, drain=drain)
-        except PlaceTaken as taken:
+        except ConsumerLockTaken as taken:
             raise CommandError(str(taken), returncode=EX_TEMPFAIL) from taken
         finally:
             consumer.place.close()

@@ -22,11 +22,11 @@ PATIENCE_SECONDS = 2.0  # in which a server hears that a killed predecessor is g
 INTERVAL = 0.1
 
 
-class PlaceTaken(Exception):
+class ConsumerLockTaken(Exception):
     """Another process is that consumer."""
 
 
-class Place:
+class ConsumerLock:
     def __init__(self, name: str) -> None:
         self.name = name
         self._connection = 0
@@ -36,13 +36,13 @@ class Place:
         return redis_clients.named(f"consumer:{self.name}")  # connects, so not before it is waited for
 
     def take(self) -> None:
-        """Raises PlaceTaken. Where the server does not tell who is connected, every place is free."""
+        """Raises ConsumerLockTaken. Where the server does not tell who is connected, every place is free."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
             self._connection = self._client.client_id()
             while self._is_held_by_another():
                 if time.monotonic() > deadline:
-                    raise PlaceTaken(f"{self.name} runs already: give this one another --number")
+                    raise ConsumerLockTaken(f"{self.name} runs already: give this one another --number")
                 time.sleep(INTERVAL)
         except redis_errors.ConnectionError:
             raise

@@ -22,7 +22,7 @@ from config.redis import scripts
 from yapit import jobs
 from yapit.audio import opus
 from yapit.engines.tone.engine import ToneEngine
-from yapit.jobs import Answer, Asked, Enqueued, State, Work
+from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, State
 from yapit.variant_hash import variant_hash
 
 PROCESS = "drill"
@@ -44,7 +44,7 @@ class Wish:
 
     user: int
     index: int
-    work: Work
+    work: JobSpec
     kind: str
     asked_id: str = ""
     job_id: str = ""
@@ -95,7 +95,7 @@ class Audience(threading.Thread):
         self._bell: redis.client.PubSub | None = None
         self._waiting: dict[str, list[Wish]] = {}
         self._unread: set[str] = set()
-        self._texts: list[tuple[Work, str]] = []
+        self._texts: list[tuple[JobSpec, str]] = []
         self._silent = False
         self._left = False
         self.failure: BaseException | None = None
@@ -147,7 +147,7 @@ class Audience(threading.Thread):
         self.notes.wishes.append(wish)
         self._waiting.setdefault(work.hash, []).append(wish)
 
-    def _new_work(self, user: int) -> tuple[Work, str]:
+    def _new_work(self, user: int) -> tuple[JobSpec, str]:
         kind = self._random.choices(list(self.kinds), list(self.kinds.values()))[0]
         text = f"{len(self._texts)} of {self._random.getrandbits(64):x}, " + "la " * self._random.randint(
             1, 30
@@ -174,7 +174,7 @@ class Audience(threading.Thread):
     def _ask(self, wish: Wish) -> scripts.Call:
         wish.asked += 1
         wish.looked_at = time.monotonic()
-        asked = Asked(wish.work, member=wish.member, document=str(wish.document))
+        asked = EnqueueRequest(wish.work, member=wish.member, document=str(wish.document))
         wish.asked_id = asked.id
         return jobs.enqueue_call(wish.user, [asked], {})
 
@@ -207,7 +207,7 @@ class Audience(threading.Thread):
         hash_, status = message[:64].decode(), chr(message[64])
         state = {"c": State.CACHED, "s": State.SKIPPED, "e": State.ERROR}[status]
         for wish in list(self._waiting.get(hash_, ())):
-            self._heard(wish, Answer(state, message[65:]))
+            self._heard(wish, BlockState(state, message[65:]))
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -220,9 +220,9 @@ class Audience(threading.Thread):
                 continue
             if isinstance(raw, Exception):
                 raise raw
-            self._heard(wish, Answer.read(raw[1]))
+            self._heard(wish, BlockState.read(raw[1]))
 
-    def _heard(self, wish: Wish, answer: Answer) -> None:
+    def _heard(self, wish: Wish, answer: BlockState) -> None:
         if wish.state or answer.state in (State.QUEUED, State.JOINED, State.WAITING):
             return
         if answer.state is State.NONE:
@@ -266,11 +266,11 @@ def whole(value: bytes | None) -> bytes | None:
     return bytes(audio) if blob.verify(header, audio) else None
 
 
-def make_work(text: str, kind: str, *, premium: bool) -> Work:
+def make_work(text: str, kind: str, *, premium: bool) -> JobSpec:
     parameters = {"ms_per_character": 2, "fail": kind}
     multiplier_bp = 15_000 if premium else 10_000
     spoken = {"model": "tone", "voice": "sine", "revision": ToneEngine.revision, "codec": opus.CODEC}
-    return Work(
+    return JobSpec(
         hash=variant_hash(text, parameters=parameters, **spoken),
         text=text,
         params=json.dumps(parameters),

@@ -22,7 +22,7 @@ from audiocache import blob
 from audiocache.errors import StoreUnavailable
 from audiocache.store import Found, store_for
 from config.observability import metrics
-from config.redis.blob_reader import hot_values
+from config.redis.blob_reader import blob_reader
 from yapit.accounts.identity import identify_scope
 from yapit.api.http import conditional, error_body
 from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
@@ -184,7 +184,7 @@ class AudioApplication:
     async def _find(self, hash_hex: str) -> Audio | None:
         """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
         try:
-            hot = await hot_values().get(f"audio:{hash_hex}")
+            hot = await blob_reader().get(f"audio:{hash_hex}")
         except RedisError as exc:
             logger.warning("no hot audio: %s", type(exc).__name__)
             cold = await self.cold.get(hash_hex)

@@ -17,8 +17,8 @@ from redis import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from config.observability import metrics
-from config.redis.multiplexed import Link
-from config.redis.pipeline import Command, Wire, wire_of
+from config.redis.multiplexed import MultiplexedConnection
+from config.redis.pipeline import Command, Pipeline, pipeline_of
 from config.redis.scripts import Call, arun, arun_all, run
 from yapit.jobs.lua import CLAIMING, script
 from yapit.limits.lua import LIMITS
@@ -61,7 +61,7 @@ STATES = {ord(state.value[0]): state for state in State}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BlockState:
     """`detail` is the audio's header for cached, a stable code for error and refused.
 
     `figure` is what the account may still spend (usage_limit), or milliseconds to wait (`TOO_SOON`).
@@ -81,7 +81,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class JobSpec:
     """What a job is about; the same for whoever asks."""
 
     hash: str
@@ -117,7 +117,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class JobResult:
     """What became of a job: c (audio, as `blob`), s (nothing to say) or e (cannot; `detail` is why)."""
 
     outcome: Literal["c", "s", "e"]
@@ -127,7 +127,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class HandedIn:
+class SubmitOutcome:
     """`status`: OK, DUP, GONE, STALE, or LOST, which is to be repeated and has claimed nothing."""
 
     status: str
@@ -149,10 +149,10 @@ def look_call(variants: Sequence[str], bucket: str = "") -> Call:
     )
 
 
-class Asked(msgspec.Struct):
+class EnqueueRequest(msgspec.Struct):
     """One block, as somebody asks for it. `member` is who waits, if anybody does."""
 
-    work: Work
+    work: JobSpec
     member: str = ""
     document: str = ""
     priority: int = Priority.PREFETCH
@@ -174,7 +174,10 @@ class _ForAll(msgspec.Struct):
 
 
 def enqueue_call(
-    user_id: int | str, asked: Sequence[Asked], ceilings: Mapping[str, int], done_with: Sequence[str] = ()
+    user_id: int | str,
+    asked: Sequence[EnqueueRequest],
+    ceilings: Mapping[str, int],
+    done_with: Sequence[str] = (),
 ) -> Call:
     """`ceilings`: how far the account's `asked` may go, by usage type; one that is missing is unlimited.
 
@@ -194,30 +197,32 @@ def enqueue_call(
     return ENQUEUE.call(msgspec.msgpack.encode(common), msgspec.msgpack.encode(asked))
 
 
-async def look(link: Link, variants: Sequence[str], bucket: str = "") -> tuple[float, list[Answer]]:
+async def look(
+    link: MultiplexedConnection, variants: Sequence[str], bucket: str = ""
+) -> tuple[float, list[BlockState]]:
     """One round trip. With a bucket of messages that is empty: the seconds to wait, and no answers."""
     wait, *answers = await arun(link, look_call(variants, bucket))
-    return wait / 1000, [Answer.read(raw) for raw in answers]
+    return wait / 1000, [BlockState.read(raw) for raw in answers]
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
     """An answer for each block, and what is left now below each ceiling."""
 
-    answers: list[Answer]
+    answers: list[BlockState]
     left: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, raw: Sequence[Any]) -> Self:
         below, *answers = raw
         left = {below[i].decode(): int(below[i + 1]) for i in range(0, len(below), 2)}
-        return cls([Answer.read(answer) for answer in answers], left)
+        return cls([BlockState.read(answer) for answer in answers], left)
 
 
 async def enqueue(
-    link: Link,
+    link: MultiplexedConnection,
     user_id: int,
-    asked: Sequence[Asked],
+    asked: Sequence[EnqueueRequest],
     ceilings: Mapping[str, int],
     done_with: Sequence[str] = (),
 ) -> Enqueued:
@@ -225,14 +230,14 @@ async def enqueue(
     try:
         enqueued = Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings, done_with)))
     except OutOfMemoryError:
-        enqueued = Enqueued([Answer(State.REFUSED, b"busy")] * len(asked))
+        enqueued = Enqueued([BlockState(State.REFUSED, b"busy")] * len(asked))
     for answer in enqueued.answers:
         if answer.state is State.REFUSED:
             REFUSED.labels(answer.detail.decode()).inc()
     return enqueued
 
 
-async def cancel(link: Link, waiting: Sequence[tuple[str, str]]) -> None:
+async def cancel(link: MultiplexedConnection, waiting: Sequence[tuple[str, str]]) -> None:
     """Each (hash, member) stops waiting."""
     for answer in await arun_all(link, [CANCEL.call(*pair) for pair in waiting]):
         if isinstance(answer, Exception):
@@ -278,7 +283,9 @@ def fail_attempt(redis: Redis, job_id: str, worker: str, reason: str) -> None:
     run(redis, RELEASE.call(job_id, worker, 1, settings.MAX_ATTEMPTS, reason))
 
 
-def submit(redis: Redis | Wire, job_id: str, worker: str, made: Made, claim_from: str = "") -> HandedIn:
+def submit(
+    redis: Redis | Pipeline, job_id: str, worker: str, made: JobResult, claim_from: str = ""
+) -> SubmitOutcome:
     """Hand in, and take the next job of the model `claim_from`: one round trip. To be repeated on `LOST`.
 
     The bytes go ahead of the script, as themselves: through it they would be copied three times. Until it
@@ -293,16 +300,16 @@ def submit(redis: Redis | Wire, job_id: str, worker: str, made: Made, claim_from
         claim_from,
         _milliseconds(settings.LEASE_SECONDS),
     )
-    with wire_of(redis) as wire:
+    with pipeline_of(redis) as wire:
         status, *claimed = _sent(wire, _upload(job_id, worker, made.blob), call)
-    return HandedIn(status.decode(), _claimed(claimed))
+    return SubmitOutcome(status.decode(), _claimed(claimed))
 
 
 def _upload(job_id: str, worker: str, blob: bytes) -> list[Command]:
     return [("SET", f"up:{job_id}:{worker}", blob, "EX", UPLOAD_SECONDS)] if blob else []
 
 
-def _sent(wire: Wire, upload: list[Command], call: Call) -> Any:
+def _sent(wire: Pipeline, upload: list[Command], call: Call) -> Any:
     *stored, answer = wire.exchange([*upload, call.command])
     if isinstance(answer, NoScriptError):
         [answer] = wire.exchange([call.full_command])
@@ -313,15 +320,15 @@ def _sent(wire: Wire, upload: list[Command], call: Call) -> Any:
 
 
 def submit_audio(redis: Redis, job_id: str, worker: str, blob: bytes, duration_ms: int) -> str:
-    return submit(redis, job_id, worker, Made("c", duration_ms=duration_ms, blob=blob)).status
+    return submit(redis, job_id, worker, JobResult("c", duration_ms=duration_ms, blob=blob)).status
 
 
 def submit_nothing(redis: Redis, job_id: str, worker: str) -> str:
-    return submit(redis, job_id, worker, Made("s")).status
+    return submit(redis, job_id, worker, JobResult("s")).status
 
 
 def submit_error(redis: Redis, job_id: str, worker: str, code: str) -> str:
-    return submit(redis, job_id, worker, Made("e", code)).status
+    return submit(redis, job_id, worker, JobResult("e", code)).status
 
 
 def reap(redis: Redis) -> int:
@@ -344,7 +351,7 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
     """
     lost = msgspec.msgpack.decode(job, type=LostJob)
     redis.delete(f"audio:{lost.hash}")
-    work = Work(
+    work = JobSpec(
         hash=lost.hash,
         text=lost.text,
         model=lost.model,
@@ -357,7 +364,7 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
         multiplier_bp=int(lost.multiplier_bp),
         usage_type=lost.usage_type,
     )
-    asked = Asked(work, document=lost.document, billable=False)
+    asked = EnqueueRequest(work, document=lost.document, billable=False)
     run(redis, enqueue_call(lost.user, [asked], {}))
 
 

@@ -8,9 +8,9 @@ from django.conf import settings
 from redis import exceptions as redis_errors
 
 from config.observability import metrics
-from config.redis.pipeline import Wire
+from config.redis.pipeline import Pipeline
 from config.redis.scripts import run_all
-from config.redis.transient import passes
+from config.redis.transient import is_transient
 from config.streams.consumer import Entry, Fields, StreamConsumer, UnreadableEntry
 from yapit.jobs.lua import text
 from yapit.jobs.protocol import FINALIZE
@@ -36,7 +36,7 @@ class ResultConsumer(StreamConsumer[Result]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.wire = Wire.to(self.redis)
+        self.wire = Pipeline.to(self.redis)
 
     def parse(self, stream: str, fields: Fields) -> Result:
         try:
@@ -65,7 +65,7 @@ class ResultConsumer(StreamConsumer[Result]):
         for entry, answer in zip(entries, run_all(self.wire, calls), strict=True):
             if not isinstance(answer, redis_errors.RedisError):
                 FINALIZED.labels(answer.decode()).inc()
-            elif passes(answer):
+            elif is_transient(answer):
                 raise answer
             else:  # the script's own: the same again next time
                 self._bury(entry.stream, entry.id, entry.fields, str(answer), self.settle_args(entry.event))

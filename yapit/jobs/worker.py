@@ -15,12 +15,12 @@ from redis import exceptions as redis_errors
 from audiocache import blob
 from config.observability import metrics
 from config.observability.logging import bound
-from config.redis.pipeline import Wire
-from config.redis.transient import passes
+from config.redis.pipeline import Pipeline
+from config.redis.transient import is_transient
 from config.streams.consumer import StopFlag
 from yapit.engines import Engine, EngineError, Speech
 from yapit.jobs import protocol as jobs
-from yapit.jobs.protocol import Claimed, HandedIn, Made
+from yapit.jobs.protocol import Claimed, JobResult, SubmitOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.lease = Lease(self)
-        self.wire = Wire.to(self.redis)
+        self.wire = Pipeline.to(self.redis)
 
     def run(self) -> None:
         """Until stopped. Redis being away is waited out."""
@@ -76,7 +76,7 @@ class Worker:
                 jobs.wait_for_work(self.blocking, self.model, seconds=1)
                 delay = 0.0
             except redis_errors.RedisError as error:
-                if not passes(error):
+                if not is_transient(error):
                     raise
                 delay = min(5.0, delay * 2 or 0.1)
                 logger.warning("Redis: %s; trying again in %.1f s", type(error).__name__, delay)
@@ -112,14 +112,14 @@ class Worker:
         self.lease.spoken()
         return OUTCOMES[made.outcome], self._hand_in(job, made, claim_from).next
 
-    def _speak(self, job: Claimed) -> Made:
+    def _speak(self, job: Claimed) -> JobResult:
         if job.revision != self.engine.revision:
             # The hash promises another engine's sound. Another worker may still be that engine.
             raise AttemptFailed("revision_mismatch")
         try:
             speech = self.engine.synthesize(job.text, voice=job.voice, parameters=job.params)
         except EngineError as error:
-            return Made("e", error.code)
+            return JobResult("e", error.code)
         except Exception as error:
             # Engines are other people's code: what they raise ends this attempt, and the worker goes on.
             # Its message may quote what was to be spoken.
@@ -128,7 +128,7 @@ class Worker:
             raise AttemptFailed("engine_failed") from None
         return made_of(speech)
 
-    def _hand_in(self, job: Claimed, made: Made, claim_from: str) -> HandedIn:
+    def _hand_in(self, job: Claimed, made: JobResult, claim_from: str) -> SubmitOutcome:
         """Submit until Redis has it: the work is done and must not be lost to a restart of Redis."""
         deadline = time.monotonic() + HAND_IN_SECONDS
         while True:
@@ -139,7 +139,7 @@ class Worker:
                     return handed_in
                 logger.warning("Redis had no room for %d bytes of audio", len(made.blob))
             except redis_errors.RedisError as error:
-                if not passes(error) or self.stop.is_set or time.monotonic() > deadline:
+                if not is_transient(error) or self.stop.is_set or time.monotonic() > deadline:
                     raise
             self.stop.sleep(0.2)
 
@@ -191,7 +191,7 @@ class Lease:
         try:
             jobs.renew(self.worker.redis, job.id, self.worker.name)
         except redis_errors.RedisError as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             logger.warning("The lease could not be renewed: %s", type(error).__name__)
 
@@ -246,17 +246,17 @@ class RunningTime:
         self._stopped += max(0.0, self._time() - begun - self.LONGEST_TICK)
 
 
-def made_of(speech: Speech) -> Made:
+def made_of(speech: Speech) -> JobResult:
     if not speech.audio:
-        return Made("s")
+        return JobResult("s")
     if not speech.audio.startswith(OGG):
-        return Made("e", "bad_audio")
+        return JobResult("e", "bad_audio")
     if len(speech.audio) > settings.MAX_AUDIO_BYTES:
-        return Made("e", "audio_too_large")
+        return JobResult("e", "audio_too_large")
     header = blob.header_for(
         speech.audio,
         duration_ms=speech.duration_ms,
         media_type=speech.media_type,
         words=[(word.text, word.start_ms, word.end_ms) for word in speech.words],
     )
-    return Made("c", duration_ms=speech.duration_ms, blob=blob.pack(header, speech.audio))
+    return JobResult("c", duration_ms=speech.duration_ms, blob=blob.pack(header, speech.audio))

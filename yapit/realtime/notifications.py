@@ -39,10 +39,10 @@ BELLS = metrics.counter("bells", "Completion bells heard")
 SOCKETS = metrics.gauge("sockets", "Open WebSocket connections")
 
 
-class Hearer(Protocol):
+class Subscriber(Protocol):
     """Is told when what it waits for has ended."""
 
-    def on_bell(self, variant: str, status: str, detail: bytes) -> None: ...
+    def on_notification(self, variant: str, status: str, detail: bytes) -> None: ...
 
 
 class Socket(Protocol):
@@ -57,27 +57,27 @@ class Socket(Protocol):
     def who(self) -> Identity: ...
 
     @property
-    def spender(self) -> int | None: ...
+    def billed_user_id(self) -> int | None: ...
 
     async def check_credit(self) -> None: ...
 
     async def keep_place(self) -> None: ...
 
-    async def shut(self) -> None:
+    async def ask_to_reconnect(self) -> None:
         """Ask it to come back."""
 
-    async def shut_out(self) -> None:
+    async def reject(self) -> None:
         """What it came in with holds no longer."""
 
 
-class BellTower:
+class NotificationHub:
     """Shared by all sockets of one event loop; made by `tower()`."""
 
     def __init__(self) -> None:
         self.process = secrets.token_hex(6)
-        self.link = multiplexed.Link(settings.REDIS_URL)
+        self.link = multiplexed.MultiplexedConnection(settings.REDIS_URL)
         self.sockets: set[Socket] = set()
-        self._by_hash: defaultdict[str, set[Hearer]] = defaultdict(set)
+        self._by_hash: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._announced: OrderedDict[tuple[int, str], float] = OrderedDict()
         self._connections = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,10 +135,10 @@ class BellTower:
             self.sockets.discard(socket)
             SOCKETS.dec()
 
-    def wait_for(self, variant: str, hearer: Hearer) -> None:
+    def wait_for(self, variant: str, hearer: Subscriber) -> None:
         self._by_hash[variant].add(hearer)
 
-    def stop_waiting(self, variant: str, hearer: Hearer) -> None:
+    def stop_waiting(self, variant: str, hearer: Subscriber) -> None:
         waiting = self._by_hash.get(variant)
         if waiting is not None:
             waiting.discard(hearer)
@@ -196,7 +196,7 @@ class BellTower:
         variant, status = payload[:HASH_LENGTH].decode(), payload[HASH_LENGTH : HASH_LENGTH + 1].decode()
         detail = payload[HASH_LENGTH + 1 :]  # one object for all: its hash is worked out once, too
         for hearer in tuple(self._by_hash.get(variant, ())):
-            hearer.on_bell(variant, status, detail)
+            hearer.on_notification(variant, status, detail)
 
     async def _look_regularly(self) -> None:
         checked_at = kept_at = time.monotonic()
@@ -219,13 +219,13 @@ class BellTower:
         except CannotCheck as error:
             logger.info("Open sockets could not be checked: %s", error.code)
             return
-        await _each(socket.shut_out() for socket in sockets if socket.who in lost)
+        await _each(socket.reject() for socket in sockets if socket.who in lost)
 
     def _on_change(self, event: str) -> None:
         """An account, a key or a session is not what it was."""
         concerned = [socket for socket in self.sockets if socket.who.is_concerned(event)]
         if event.endswith(invalidation.RENEWED):
-            self.spawn(_each([socket.shut() for socket in concerned]))
+            self.spawn(_each([socket.ask_to_reconnect() for socket in concerned]))
         elif concerned:
             self.spawn(_each([self.check(concerned)]))
 
@@ -237,7 +237,7 @@ class BellTower:
         self._check_credit(self._spenders())
 
     def _check_credit(self, user_ids: Set[int]) -> None:
-        concerned = [socket for socket in self.sockets if socket.spender in user_ids]
+        concerned = [socket for socket in self.sockets if socket.billed_user_id in user_ids]
         if concerned:
             self.spawn(_each(socket.check_credit() for socket in concerned))
 
@@ -246,11 +246,13 @@ class BellTower:
         self._check_credit(set(await credit.outdated(list(self._spenders()))))
 
     def _spenders(self) -> set[int]:
-        return {socket.spender for socket in self.sockets if socket.spender is not None}
+        return {socket.billed_user_id for socket in self.sockets if socket.billed_user_id is not None}
 
     async def _shut_all(self) -> None:
         """This process is ending: its sockets are told to come back, and find another."""
-        await asyncio.gather(*(socket.shut() for socket in tuple(self.sockets)), return_exceptions=True)
+        await asyncio.gather(
+            *(socket.ask_to_reconnect() for socket in tuple(self.sockets)), return_exceptions=True
+        )
 
     async def _all_look_again(self) -> None:
         await _each(socket.look_again() for socket in tuple(self.sockets) if socket.is_waiting)
@@ -264,14 +266,14 @@ async def _each(looks: Any) -> None:
             logger.error("A second look failed", exc_info=outcome)
 
 
-_towers: dict[int, BellTower] = {}
+_towers: dict[int, NotificationHub] = {}
 
 
-def tower() -> BellTower:
+def hub() -> NotificationHub:
     """The one of the running event loop."""
     loop = asyncio.get_running_loop()
     found = _towers.get(id(loop))
     if found is None:
         _towers.clear()  # a process has one loop at a time; an older one is closed
-        found = _towers[id(loop)] = BellTower()
+        found = _towers[id(loop)] = NotificationHub()
     return found

@@ -12,10 +12,10 @@ from redis import exceptions as redis_errors
 from yapit import jobs, limits, protocol
 from yapit.accounts.identity import Identity
 from yapit.errors import NotAuthenticated, SpeechRefused
-from yapit.jobs import Priority, Work
+from yapit.jobs import JobSpec, Priority
 from yapit.protocol import ProtocolError, Status
-from yapit.realtime.notifications import BellTower, tower
-from yapit.realtime.pending_blocks import Listening
+from yapit.realtime.notifications import NotificationHub, hub
+from yapit.realtime.pending_blocks import PendingBlocks
 from yapit.synthesis import lookup
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Audio:
     checksum: str
 
 
-async def speak(who: Identity, work: Work, *, is_billable: bool = True) -> Spoken:
+async def speak(who: Identity, work: JobSpec, *, is_billable: bool = True) -> Spoken:
     """Return when the audio is there. Raises SpeechRefused with the code of what was the matter.
 
     Who is cancelled stops waiting, and what nobody else waits for is dropped. After a timeout the work
@@ -55,12 +55,12 @@ async def speak(who: Identity, work: Work, *, is_billable: bool = True) -> Spoke
         return await waiter.speak(work, is_billable=is_billable)
 
 
-async def speak_aloud(who: Identity, work: Work, *, is_billable: bool = True) -> tuple[Spoken, Audio]:
+async def synthesize_audio(who: Identity, work: JobSpec, *, is_billable: bool = True) -> tuple[Spoken, Audio]:
     """The same, with the audio."""
     async with _waiter(who) as waiter:
         for _ in range(TIMES):
             spoken = await waiter.speak(work, is_billable=is_billable)
-            audio = await lookup.audio_of(waiter.tower.link, work.hash)
+            audio = await lookup.audio_of(waiter.hub.link, work.hash)
             if audio is not None:
                 header, data = audio
                 return spoken, Audio(bytes(data), header.media_type, header.sha256.hex())
@@ -79,13 +79,13 @@ class _Waiter:
 
     def __init__(self, who: Identity) -> None:
         self.who = who
-        self.tower: BellTower = tower()
-        self.connection = self.tower.new_connection()
-        self.listening = Listening(self.connection, who.user_id, self.tower, self._hear)
+        self.hub: NotificationHub = hub()
+        self.connection = self.hub.new_connection()
+        self.listening = PendingBlocks(self.connection, who.user_id, self.hub, self._hear)
         self._was_cached = True
         self._ended: asyncio.Future[Status]
 
-    async def speak(self, work: Work, *, is_billable: bool) -> Spoken:
+    async def speak(self, work: JobSpec, *, is_billable: bool) -> Spoken:
         self._ended = asyncio.get_running_loop().create_future()
         await self.listening.want(work, Priority.PLAYING, is_billable=is_billable)
         status = await self._ended
@@ -118,19 +118,19 @@ class _Waiter:
         await self.listening.look_again()
 
     @property
-    def spender(self) -> int | None:
+    def billed_user_id(self) -> int | None:
         return None  # a balance that changes is nothing that one answer could tell of
 
     async def check_credit(self) -> None:
         pass
 
     async def keep_place(self) -> None:
-        await limits.enter(self.tower.link, self.who.user_id, self.connection)
+        await limits.enter(self.hub.link, self.who.user_id, self.connection)
 
-    async def shut(self) -> None:
+    async def ask_to_reconnect(self) -> None:
         self._fail(refused("unavailable", retry_after=1))
 
-    async def shut_out(self) -> None:
+    async def reject(self) -> None:
         self._fail(NotAuthenticated("not_authenticated", "What you came in with holds no longer."))
 
 
@@ -140,7 +140,7 @@ async def _waiter(who: Identity) -> AsyncIterator[_Waiter]:
     waiter = _Waiter(who)
     await _take_place(waiter)
     try:
-        await waiter.tower.enter(waiter)
+        await waiter.hub.enter(waiter)
         async with asyncio.timeout(settings.SYNTHESIZE_TIMEOUT):
             yield waiter
     except TimeoutError:
@@ -149,19 +149,19 @@ async def _waiter(who: Identity) -> AsyncIterator[_Waiter]:
     except ProtocolError as error:
         raise refused(error.code, retry_after=error.retry_after) from None
     finally:
-        waiter.tower.leave(waiter)
-        waiter.tower.spawn(_clean_up(waiter, waiter.listening.abandon()))
+        waiter.hub.leave(waiter)
+        waiter.hub.spawn(_clean_up(waiter, waiter.listening.abandon()))
 
 
 async def _take_place(waiter: _Waiter) -> None:
-    if not await limits.enter(waiter.tower.link, waiter.who.user_id, waiter.connection):
+    if not await limits.enter(waiter.hub.link, waiter.who.user_id, waiter.connection):
         raise refused("too_many_connections", retry_after=limits.KEEP_SECONDS)
 
 
 async def _clean_up(waiter: _Waiter, waiting: list[tuple[str, str]]) -> None:
     """Beside the request: who has gone does not wait for this."""
     try:
-        await limits.leave(waiter.tower.link, waiter.who.user_id, waiter.connection)
-        await jobs.cancel(waiter.tower.link, waiting)
+        await limits.leave(waiter.hub.link, waiter.who.user_id, waiter.connection)
+        await jobs.cancel(waiter.hub.link, waiting)
     except redis_errors.RedisError as error:
         logger.info("A request that ended is cleared away later: %s", type(error).__name__)

@@ -23,8 +23,8 @@ from yapit.errors import (
     UnknownVoice,
 )
 from yapit.protocol import ProtocolError
-from yapit.realtime.notifications import tower
-from yapit.realtime.pending_blocks import Listening
+from yapit.realtime.notifications import hub
+from yapit.realtime.pending_blocks import PendingBlocks
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     async def connect(self) -> None:
         self.outbox: deque[protocol.ServerMessage] = deque()
-        self.listening: Listening | None = None
+        self.listening: PendingBlocks | None = None
         self.is_closed = False
         self.is_batched = False
         self.is_flushing = False
@@ -80,25 +80,25 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         who = await self._identify()
         if who is None:
             return
-        self.tower = tower()
-        self.connection = self.tower.new_connection()
+        self.hub = hub()
+        self.connection = self.hub.new_connection()
         self.who = who
         if not await self._find_place():
             return
-        self.listening = Listening(self.connection, who.user_id, self.tower, self._put)
-        await self.tower.enter(self)
+        self.listening = PendingBlocks(self.connection, who.user_id, self.hub, self._put)
+        await self.hub.enter(self)
         if identity.changes_heard() != heard:  # told before the tower knew this socket
-            await self.tower.check([self])
+            await self.hub.check([self])
 
     async def disconnect(self, code: int) -> None:
         self.is_closed = True
         if self.listening is None:
             return
-        self.tower.leave(self)
-        self.tower.spawn(self._free_place())
+        self.hub.leave(self)
+        self.hub.spawn(self._free_place())
         waiting = self.listening.abandon()
         if waiting:
-            self.tower.spawn(self._stop_waiting_later(waiting))
+            self.hub.spawn(self._stop_waiting_later(waiting))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.listening is None or self.is_closed:
@@ -117,7 +117,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             self._refuse(_naming(later, message))
         await self._flush()
 
-    async def _decode(self, text: str | None, listening: Listening) -> protocol.ClientMessage:
+    async def _decode(self, text: str | None, listening: PendingBlocks) -> protocol.ClientMessage:
         """What is no message counts against the rate as well."""
         try:
             return protocol.decode(text)
@@ -125,7 +125,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await listening.check_rate()
             raise
 
-    async def _act_on(self, message: protocol.ClientMessage, listening: Listening) -> None:
+    async def _act_on(self, message: protocol.ClientMessage, listening: PendingBlocks) -> None:
         match message:
             case protocol.Synthesize():
                 await listening.request(message)  # which counts it with its first look
@@ -157,18 +157,18 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if self.listening is not None:
             await self.listening.look_again()
 
-    async def shut_out(self) -> None:
-        await self.shut(NOT_AUTHENTICATED)
+    async def reject(self) -> None:
+        await self.ask_to_reconnect(NOT_AUTHENTICATED)
 
     @property
-    def spender(self) -> int | None:
+    def billed_user_id(self) -> int | None:
         return self.who.user_id if self.listening is not None and self.listening.meter.is_used else None
 
     async def check_credit(self) -> None:
         if self.listening is not None:
             await self.listening.check_credit()
 
-    async def shut(self, code: int = DRAINING, reason: str | None = None) -> None:
+    async def ask_to_reconnect(self, code: int = DRAINING, reason: str | None = None) -> None:
         if not self.is_closed:
             self.is_closed = True
             await self.close(code, reason)
@@ -179,7 +179,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if self.is_closed:
             return
         if len(self.outbox) >= OUTBOX:
-            self.tower.spawn(self.shut(TOO_SLOW))
+            self.hub.spawn(self.ask_to_reconnect(TOO_SLOW))
             return
         self.outbox.append(message)
         if not (self.is_flush_due or self.is_flushing):
@@ -190,7 +190,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     def _flush_beside(self) -> None:
         self.is_flush_due = False
         if self.outbox and not self.is_flushing:
-            self.tower.spawn(self._flush())
+            self.hub.spawn(self._flush())
 
     async def _flush(self) -> None:
         """Frames leave in the order in which they were put, numbered from 1: a gap shows a loss."""
@@ -223,30 +223,30 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         try:
             return await identity.identify_scope(self.scope)
         except NotAuthenticated as error:
-            await self.shut(REFUSED.get(error.code, NOT_AUTHENTICATED), error.code)
+            await self.ask_to_reconnect(REFUSED.get(error.code, NOT_AUTHENTICATED), error.code)
         except OriginRefused:
-            await self.shut(ORIGIN_REFUSED, OriginRefused.code)
+            await self.ask_to_reconnect(ORIGIN_REFUSED, OriginRefused.code)
         except CannotCheck as error:
             logger.warning("A connection could not be checked: %s", repr(error.__cause__))
-            await self.shut(CANNOT_CHECK, CannotCheck.code)
+            await self.ask_to_reconnect(CANNOT_CHECK, CannotCheck.code)
         return None
 
     async def _find_place(self) -> bool:
         try:
-            if await limits.enter(self.tower.link, self.who.user_id, self.connection):
+            if await limits.enter(self.hub.link, self.who.user_id, self.connection):
                 return True
-            await self.shut(TOO_MANY, f"too_many_connections; retry_after={limits.PLACE_SECONDS}")
+            await self.ask_to_reconnect(TOO_MANY, f"too_many_connections; retry_after={limits.PLACE_SECONDS}")
         except redis_errors.RedisError as error:
             logger.warning("A connection could not be counted: %s", type(error).__name__)
-            await self.shut(CANNOT_CHECK, CannotCheck.code)
+            await self.ask_to_reconnect(CANNOT_CHECK, CannotCheck.code)
         return False
 
     async def keep_place(self) -> None:
-        await limits.enter(self.tower.link, self.who.user_id, self.connection)
+        await limits.enter(self.hub.link, self.who.user_id, self.connection)
 
     async def _free_place(self) -> None:
         try:
-            await limits.leave(self.tower.link, self.who.user_id, self.connection)
+            await limits.leave(self.hub.link, self.who.user_id, self.connection)
         except redis_errors.RedisError as error:
             logger.info("A connection's place frees itself later: %s", type(error).__name__)
 
@@ -254,7 +254,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         """A connection lost for a moment is no reason to drop work: its listener asks again, and joins."""
         await asyncio.sleep(settings.ABANDONED_SECONDS)
         try:
-            await jobs.cancel(self.tower.link, waiting)
+            await jobs.cancel(self.hub.link, waiting)
         except redis_errors.RedisError as error:
             logger.warning("Abandoned work was not dropped: %s", type(error).__name__)
 

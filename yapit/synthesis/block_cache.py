@@ -18,7 +18,7 @@ from config.database.offload import offload
 from yapit import documents, invalidation
 from yapit.catalog.resolution import SpokenAs
 from yapit.documents import Readable
-from yapit.jobs import Work
+from yapit.jobs import JobSpec
 from yapit.variant_hash import variant_hash
 
 PAGE = 64  # blocks
@@ -40,9 +40,9 @@ class Page:
     def __init__(self, texts: dict[int, str]) -> None:
         self.texts = texts
         self._spoken: SpokenAs | None = None
-        self._works: dict[int, Work] = {}
+        self._works: dict[int, JobSpec] = {}
 
-    def work(self, index: int, spoken: SpokenAs) -> Work | None:
+    def work(self, index: int, spoken: SpokenAs) -> JobSpec | None:
         """None: there is no such block."""
         if self._spoken is not spoken:
             if self._spoken != spoken:
@@ -93,7 +93,7 @@ caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_account)
 
 def remembered(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
-) -> Mapping[int, Work] | None:
+) -> Mapping[int, JobSpec] | None:
     """The work for those blocks that exist, when nothing has to be asked for that."""
     if _access.get((document_id, user_id), None) is None:
         return None
@@ -105,7 +105,7 @@ def remembered(
 
 async def find(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
-) -> Mapping[int, Work]:
+) -> Mapping[int, JobSpec]:
     """The same, asking for what is not remembered: up to three statements, however long the document.
 
     Raises DocumentMissing when there is none that this account may read.
@@ -122,9 +122,9 @@ async def find(
     return _works(pages, existing, spoken)
 
 
-def work_of(text: str, spoken: SpokenAs) -> Work:
+def work_of(text: str, spoken: SpokenAs) -> JobSpec:
     text = unicodedata.normalize("NFC", text)
-    return Work(
+    return JobSpec(
         hash=variant_hash(
             text,
             model=spoken.model_slug,
@@ -173,7 +173,7 @@ def _numbers(indices: Sequence[int]) -> set[int]:
     return {index // PAGE for index in indices}
 
 
-def _works(pages: Mapping[int, Page], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, Work]:
+def _works(pages: Mapping[int, Page], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, JobSpec]:
     works = {}
     for index in indices:
         work = pages[index // PAGE].work(index, spoken)

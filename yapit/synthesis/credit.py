@@ -18,7 +18,7 @@ from django.utils import timezone
 from billing.plans.allowance import Allowance, allowance
 from config import caching
 from config.database.offload import offload
-from config.redis.multiplexed import Link
+from config.redis.multiplexed import MultiplexedConnection
 from config.redis.scripts import Script, arun, lua
 from yapit import invalidation
 from yapit.accounts import preferences
@@ -113,11 +113,11 @@ def remembered(user_id: int, usage_type: str) -> Credit | NotLoaded:
     return _credits.get((user_id, usage_type), NOT_LOADED)
 
 
-async def credit_of(link: Link, user_id: int, usage_type: str) -> Credit:
+async def credit_of(link: MultiplexedConnection, user_id: int, usage_type: str) -> Credit:
     return await _credits.aget_or_fetch((user_id, usage_type), partial(_read, link, user_id, usage_type))
 
 
-async def _read(link: Link, user_id: int, usage_type: str) -> Credit:
+async def _read(link: MultiplexedConnection, user_id: int, usage_type: str) -> Credit:
     # In this order. What is charged in between is subtracted twice until the next reading; the other way
     # round it could be spent twice.
     key = caching.epoch_key("credit", user_id)
@@ -161,7 +161,7 @@ def _any_of(user_id: int) -> Credit | None:
 class Meter:
     """What one connection asks for against its account's credit, and whether it was warned."""
 
-    link: Link
+    link: MultiplexedConnection
     user_id: int
     _used: set[str] = field(default_factory=set)
     _warned: set[str] = field(default_factory=set)

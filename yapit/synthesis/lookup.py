@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 
 from audiocache import blob, orders
 from audiocache.store import store_for
-from config.redis.multiplexed import Link
+from config.redis.multiplexed import MultiplexedConnection
 from yapit import protocol
 from yapit.catalog import resolution
 from yapit.catalog.resolution import SpokenAs
-from yapit.jobs import Work
+from yapit.jobs import JobSpec
 from yapit.synthesis import block_cache
 
 # SQLite reads only: nothing that waits for PostgreSQL may sit in front of them.
@@ -21,7 +21,7 @@ _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kept-headers")
 # And no large audio in front of a question whether there is any.
 _audio_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="kept-audio")
 
-Resolved = tuple[SpokenAs, Mapping[int, Work]]
+Resolved = tuple[SpokenAs, Mapping[int, JobSpec]]
 
 
 def remembered(message: protocol.Synthesize, user_id: int) -> Resolved | None:
@@ -53,7 +53,7 @@ class KeptHeaders:
         self._next: asyncio.Task[Mapping[str, bytes]] | None = None
         self._last: asyncio.Task[Mapping[str, bytes]] | None = None
 
-    async def of(self, link: Link, variants: Sequence[str]) -> Mapping[str, bytes]:
+    async def of(self, link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
         if not variants:
             return {}
         self._asked += variants
@@ -63,7 +63,7 @@ class KeptHeaders:
         return {variant: found[variant] for variant in variants if variant in found}
 
     async def _read(
-        self, link: Link, last: "asyncio.Task[Mapping[str, bytes]] | None"
+        self, link: MultiplexedConnection, last: "asyncio.Task[Mapping[str, bytes]] | None"
     ) -> Mapping[str, bytes]:
         if last is not None:
             await asyncio.wait({last})
@@ -79,11 +79,13 @@ class KeptHeaders:
 _kept: "WeakKeyDictionary[asyncio.AbstractEventLoop, KeptHeaders]" = WeakKeyDictionary()
 
 
-async def kept_headers(link: Link, variants: Sequence[str]) -> Mapping[str, bytes]:
+async def kept_headers(link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
     return await _kept.setdefault(asyncio.get_running_loop(), KeptHeaders()).of(link, variants)
 
 
-async def audio_of(link: Link, variant: str) -> tuple[blob.Header, bytes | memoryview] | None:
+async def audio_of(
+    link: MultiplexedConnection, variant: str
+) -> tuple[blob.Header, bytes | memoryview] | None:
     """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
     value: Any = await link.execute("GET", f"audio:{variant}")
     if value is not None:

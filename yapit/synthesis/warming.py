@@ -22,7 +22,7 @@ from yapit import jobs
 from yapit.catalog import previews, resolution, voices
 from yapit.catalog.resolution import SpokenAs
 from yapit.errors import DocumentMissing, UnknownModel, UnknownVoice
-from yapit.jobs import Answer, Asked, Enqueued, Priority, State, Work
+from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, Priority, State
 from yapit.models import Block, BlockVariant, Document
 from yapit.synthesis import block_cache
 
@@ -33,10 +33,10 @@ HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WarmRequest:
     """`user_id` stands behind the job and pays nothing."""
 
-    work: Work
+    work: JobSpec
     user_id: int
     document: str = ""
 
@@ -44,17 +44,17 @@ class Wanted:
 # --- What to warm -----------------------------------------------------------------------------------------
 
 
-def of_voices() -> Iterator[Wanted]:
+def of_voices() -> Iterator[WarmRequest]:
     """What each of everyone's voices says to introduce itself."""
     operator = User.objects.order_by("-is_superuser", "id").values_list("id", flat=True).first()
     if operator is None:
         return  # nobody could listen
     for offer in voices.read_everyones():
         spoken = resolution.resolve(None, offer.slug, operator)
-        yield Wanted(block_cache.work_of(previews.sentence(offer.language), spoken), operator)
+        yield WarmRequest(block_cache.work_of(previews.sentence(offer.language), spoken), operator)
 
 
-def of_document(document_id: UUID, voice: str | None) -> Iterator[Wanted]:
+def of_document(document_id: UUID, voice: str | None) -> Iterator[WarmRequest]:
     """All its blocks, in one of its owner's voices; None: the default one.
 
     Raises DocumentMissing, UnknownModel or UnknownVoice before the first.
@@ -64,10 +64,10 @@ def of_document(document_id: UUID, voice: str | None) -> Iterator[Wanted]:
         raise DocumentMissing(f"There is no document {document_id}.")
     spoken = resolution.resolve(None, voice, owner_id)
     texts = Block.objects.filter(document=document_id).order_by("index").values_list("text", flat=True)
-    return (Wanted(block_cache.work_of(text, spoken), owner_id, str(document_id)) for text in texts)
+    return (WarmRequest(block_cache.work_of(text, spoken), owner_id, str(document_id)) for text in texts)
 
 
-def of_hashes(lost: Collection[str]) -> Iterator[Wanted]:
+def of_hashes(lost: Collection[str]) -> Iterator[WarmRequest]:
     """As many of these as can be found again: a hash tells neither text nor voice.
 
     Introductions are all tried; of the rest, PostgreSQL knows voice and length.
@@ -88,7 +88,7 @@ def of_hashes(lost: Collection[str]) -> Iterator[Wanted]:
                 yield wanted
 
 
-def _blocks_spoken(voice: str, lengths: Collection[int]) -> Iterator[Wanted]:
+def _blocks_spoken(voice: str, lengths: Collection[int]) -> Iterator[WarmRequest]:
     blocks = Block.objects.filter(characters__in=lengths).order_by()
     spoken_by: dict[int, SpokenAs | None] = {}
     for document_id, owner_id, text in blocks.values_list(
@@ -97,7 +97,7 @@ def _blocks_spoken(voice: str, lengths: Collection[int]) -> Iterator[Wanted]:
         if owner_id not in spoken_by:
             spoken_by[owner_id] = _spoken_or_none(voice, owner_id)
         if spoken := spoken_by[owner_id]:
-            yield Wanted(block_cache.work_of(text, spoken), owner_id, str(document_id))
+            yield WarmRequest(block_cache.work_of(text, spoken), owner_id, str(document_id))
 
 
 def _spoken_or_none(voice: str, user_id: int) -> SpokenAs | None:
@@ -120,7 +120,7 @@ def listed_as_lost(store: AudioStore) -> list[str]:
 class Warming:
     """`outcomes` counts what became of what is no longer `left`."""
 
-    def __init__(self, redis: Redis, store: AudioStore, wanted: Iterable[Wanted]) -> None:
+    def __init__(self, redis: Redis, store: AudioStore, wanted: Iterable[WarmRequest]) -> None:
         self._redis = redis
         self._store = store
         self.left = {one.work.hash: one for one in wanted}
@@ -153,7 +153,7 @@ class Warming:
             return
         _, *raw = scripts.run(self._redis, jobs.look_call(variants))
         absent = []
-        for variant, answer in zip(variants, map(Answer.read, raw), strict=True):
+        for variant, answer in zip(variants, map(BlockState.read, raw), strict=True):
             match answer.state:
                 case State.NONE:
                     absent.append(self.left[variant])
@@ -163,12 +163,12 @@ class Warming:
                     self._end([variant], f"failed ({answer.detail.decode()})")
         self._ask(absent)
 
-    def _ask(self, wanted: Sequence[Wanted]) -> None:
+    def _ask(self, wanted: Sequence[WarmRequest]) -> None:
         """Refused as `busy` while much waits to be stored: the next step asks again."""
         calls = [
             jobs.enqueue_call(
                 one.user_id,
-                [Asked(one.work, document=one.document, priority=Priority.WARM, billable=False)],
+                [EnqueueRequest(one.work, document=one.document, priority=Priority.WARM, billable=False)],
                 {},
             )
             for one in wanted

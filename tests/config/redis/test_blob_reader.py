@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from config.redis import blob_reader as module
-from config.redis.blob_reader import HotValues, hot_values
+from config.redis.blob_reader import BlobReader, blob_reader
 
 SIZES = (0, 1, 16_370, 16_384, 16_400, 100_000, 3_000_000)
 
@@ -35,7 +35,7 @@ async def server(answer: bytes):
 
     listening = await asyncio.start_server(greet, "127.0.0.1", 0)
     async with listening:
-        found = HotValues(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        found = BlobReader(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
         yield found
         await found.close()
 
@@ -43,35 +43,35 @@ async def server(answer: bytes):
 async def test_each_gets_its_own_value_whole(values):
     keys = [*values, "audio:absent"] * 20
 
-    found = await asyncio.gather(*(hot_values().get(key) for key in keys))
+    found = await asyncio.gather(*(blob_reader().get(key) for key in keys))
 
     assert [None if one is None else bytes(one) for one in found] == [values.get(key) for key in keys]
 
 
 async def test_who_gives_up_takes_no_answer_from_the_next(values):
-    given_up = asyncio.create_task(hot_values().get("audio:3000000"))
-    await hot_values().get("audio:1")
-    others = [asyncio.create_task(hot_values().get("audio:3000000")) for _ in range(3)]
+    given_up = asyncio.create_task(blob_reader().get("audio:3000000"))
+    await blob_reader().get("audio:1")
+    others = [asyncio.create_task(blob_reader().get("audio:3000000")) for _ in range(3)]
     await asyncio.sleep(0)
     given_up.cancel()
     others[1].cancel()
 
-    assert bytes(await hot_values().get("audio:16384")) == values["audio:16384"]
+    assert bytes(await blob_reader().get("audio:16384")) == values["audio:16384"]
     assert bytes(await others[2]) == values["audio:3000000"]
 
 
 async def test_a_connection_that_went_away_is_made_again(values, async_redis):
-    assert await hot_values().get("audio:1")
+    assert await blob_reader().get("audio:1")
     await async_redis.client_kill_filter(_type="normal", skipme=True)
 
-    assert bytes(await hot_values().get("audio:1")) == values["audio:1"]
+    assert bytes(await blob_reader().get("audio:1")) == values["audio:1"]
 
 
 async def test_a_key_of_another_kind_is_an_error_of_its_own(values, async_redis):
     await async_redis.rpush("audio:list", 1)
 
     wrong, right = await asyncio.gather(
-        hot_values().get("audio:list"), hot_values().get("audio:1"), return_exceptions=True
+        blob_reader().get("audio:list"), blob_reader().get("audio:1"), return_exceptions=True
     )
 
     assert isinstance(wrong, ResponseError)
@@ -80,13 +80,13 @@ async def test_a_key_of_another_kind_is_an_error_of_its_own(values, async_redis)
 
 async def test_nobody_listening_is_said_at_once():
     with pytest.raises(ConnectionError):
-        await HotValues("redis://127.0.0.1:1").get("audio:1")
+        await BlobReader("redis://127.0.0.1:1").get("audio:1")
 
 
 async def test_a_wrong_password_is_an_error(settings, async_redis):
     port = urlsplit(settings.REDIS_URL).port
     with pytest.raises(RedisError, match="WRONGPASS"):
-        await HotValues(f"redis://somebody:wrong@127.0.0.1:{port}").get("audio:1")
+        await BlobReader(f"redis://somebody:wrong@127.0.0.1:{port}").get("audio:1")
 
 
 async def test_a_silent_server_is_given_up(monkeypatch):

@@ -9,7 +9,7 @@ import uvloop
 from redis import exceptions as redis_errors
 
 from config.redis import multiplexed, scripts
-from config.redis.multiplexed import Link
+from config.redis.multiplexed import MultiplexedConnection
 from tests.waiting import async_wait_until
 
 DOUBLE = scripts.Script("return ARGV[1] * 2")
@@ -17,7 +17,7 @@ DOUBLE = scripts.Script("return ARGV[1] * 2")
 
 @pytest.fixture
 async def link(redis, settings):
-    one = Link(settings.REDIS_URL)
+    one = MultiplexedConnection(settings.REDIS_URL)
     yield one
     await one.close()
 
@@ -71,7 +71,7 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch):
         writer.close()
 
     async with await asyncio.start_server(sleep_on, "127.0.0.1", 0) as server:
-        link = Link(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        link = MultiplexedConnection(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
         with pytest.raises(redis_errors.ConnectionError):
             await link.execute("GET", "name")
         await link.close()
@@ -113,4 +113,4 @@ async def test_what_comes_unasked_is_heard(redis, settings):
 
 async def test_a_server_that_is_not_there_is_a_connection_error():
     with pytest.raises(redis_errors.ConnectionError):
-        await Link("redis://127.0.0.1:1/0").execute("PING")
+        await MultiplexedConnection("redis://127.0.0.1:1/0").execute("PING")

@@ -4,12 +4,12 @@ import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
 from config.redis import clients as redis_clients
-from config.redis.pipeline import Wire, wire_of
+from config.redis.pipeline import Pipeline, pipeline_of
 
 
 @pytest.fixture
 def wire(redis):
-    made = Wire.to(redis)
+    made = Pipeline.to(redis)
     yield made
     made.close()
 
@@ -38,7 +38,7 @@ def test_what_was_interrupted_leaves_no_answer_for_the_next(redis, wire, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Wire, "_answer", interrupted)
+        patch.setattr(Pipeline, "_answer", interrupted)
         with pytest.raises(KeyboardInterrupt):
             wire.exchange([("GET", "a")])
 
@@ -47,7 +47,7 @@ def test_what_was_interrupted_leaves_no_answer_for_the_next(redis, wire, monkeyp
 
 def test_a_server_that_is_away_is_no_answer(unused_port):
     client = redis_clients.sync()
-    wire = Wire.to(client)
+    wire = Pipeline.to(client)
     wire._connection.port = unused_port
 
     with pytest.raises(ConnectionError):
@@ -63,7 +63,7 @@ def unused_port():
 
 
 def test_a_client_lends_a_connection_and_has_it_back(redis):
-    with wire_of(redis) as wire:
+    with pipeline_of(redis) as wire:
         wire.exchange([("SET", "a", "1")])
 
     assert redis.get("a") == b"1"

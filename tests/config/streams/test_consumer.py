@@ -11,7 +11,7 @@ from config.streams.consumer import (
     StreamConsumer,
     UnreadableEntry,
 )
-from config.streams.consumer_lock import Place
+from config.streams.consumer_lock import ConsumerLock
 
 
 class Collector(StreamConsumer[int]):
@@ -181,7 +181,7 @@ def test_what_a_dead_consumer_holds_is_claimed(redis, collector, monkeypatch):
 def test_what_a_server_took_back_is_found_at_once(redis, collector, settings):
     """It came back without the last acknowledgements: they are open again, under our name."""
     send(redis, 1)
-    collector.place = Place("collectors-0")
+    collector.place = ConsumerLock("collectors-0")
     drain(collector)
     redis.xgroup_destroy("numbers", "collectors")
     send(redis, 2)

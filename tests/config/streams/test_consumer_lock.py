@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from config.streams.consumer import EX_TEMPFAIL
-from config.streams.consumer_lock import Place, PlaceTaken
+from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -18,7 +18,7 @@ def places(redis):
     made = []
 
     def place(name="results-0"):
-        made.append(Place(name))
+        made.append(ConsumerLock(name))
         return made[-1]
 
     yield place
@@ -34,7 +34,7 @@ def impatient(monkeypatch):
 def test_a_place_is_taken_once(places, impatient):
     places().take()
 
-    with pytest.raises(PlaceTaken, match="results-0 runs already"):
+    with pytest.raises(ConsumerLockTaken, match="results-0 runs already"):
         places().take()
     places("results-1").take()
 

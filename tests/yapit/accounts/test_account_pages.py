@@ -166,7 +166,7 @@ async def test_a_changed_password_closes_the_sockets_of_ended_sessions_and_calls
     assert (await ours.close_code(), await theirs.close_code()) == (1012, 4401)
     again = await opened(here)
     await again.close()
-    await notifications.tower().close()
+    await notifications.hub().close()
 
 
 async def opened(browser):

@@ -87,7 +87,7 @@ async def is_open(one):
 @pytest.fixture(autouse=True)
 async def _tower(_nobody_remembered):
     yield
-    await notifications.tower().close()
+    await notifications.hub().close()
 
 
 # --- Told -------------------------------------------------------------------------------------------------

@@ -206,7 +206,7 @@ async def test_a_key_in_an_address_is_refused_by_a_code_of_its_own_and_not_logge
 
     assert await one.close_code() == 4400
     assert made.token[3:] not in caplog.text
-    await notifications.tower().close()
+    await notifications.hub().close()
 
 
 async def test_a_key_in_an_address_is_refused_over_http_too(made):

@@ -29,7 +29,7 @@ async def speaking_site(settings):
     identity.forget()
     await offload(make_voices)
     yield own_page()
-    await notifications.tower().close()
+    await notifications.hub().close()
 
 
 def make_voices():

@@ -121,4 +121,4 @@ async def test_what_is_shared_no_longer_is_gone_at_once_for_who_listens(ben):
 
     await async_wait_until(is_gone, timeout=15)  # half of the time after which it would be looked up again
     await one.close()
-    await notifications.tower().close()
+    await notifications.hub().close()

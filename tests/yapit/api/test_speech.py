@@ -178,7 +178,7 @@ async def test_what_takes_too_long_is_a_timeout_and_asking_again_joins(site, red
 
 
 async def test_a_bell_that_is_lost_costs_a_moment(site, redis, monkeypatch):
-    monkeypatch.setattr(notifications.BellTower, "_ring", lambda *args: None)
+    monkeypatch.setattr(notifications.NotificationHub, "_ring", lambda *args: None)
 
     answer = await while_somebody_works(redis, synthesize(site))
 

@@ -293,4 +293,4 @@ async def test_log_ins_and_keys_end_and_open_sockets_close(settings):
     assert [await socket.close_code() for socket in sockets] == [4401, 4401]
     assert (await page.send("GET", ME)).status_code == 401
     assert (await with_key(made.token).send("GET", ME)).status_code == 401
-    await notifications.tower().close()
+    await notifications.hub().close()

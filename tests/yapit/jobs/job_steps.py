@@ -6,12 +6,12 @@ from hashlib import sha256
 from audiocache import blob
 from config.redis import scripts
 from yapit import jobs
-from yapit.jobs import Answer, Asked, Enqueued, Work
+from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec
 from yapit.jobs.results import ResultConsumer
 
 
 def make_work(text="Hello there.", **changes):
-    work = Work(
+    work = JobSpec(
         hash=sha256(text.encode()).hexdigest(),
         text=text,
         model="tone",
@@ -30,7 +30,7 @@ def make_work(text="Hello there.", **changes):
 def enqueue(redis, work, *, user=1, document="d", index=0, connection="web.1", ceiling=None, **options):
     """`ceiling`: how many characters may be asked for in all, since the first of them; None: any number."""
     member = jobs.member(user, document, index, connection)
-    asked = Asked(work, member=member, document=document, **options)
+    asked = EnqueueRequest(work, member=member, document=document, **options)
     ceilings = {}
     if ceiling is not None:
         redis.hsetnx(f"asked:{user}", work.usage_type, 0)
@@ -39,7 +39,7 @@ def enqueue(redis, work, *, user=1, document="d", index=0, connection="web.1", c
 
 
 def look(redis, work):
-    return Answer.read(scripts.run(redis, jobs.look_call([work.hash]))[1])
+    return BlockState.read(scripts.run(redis, jobs.look_call([work.hash]))[1])
 
 
 def cancel(redis, work, *, user=1, document="d", index=0, connection="web.1"):

@@ -49,7 +49,7 @@ async def document(async_redis, settings):
         return make_document(owner, *(f"Passage number {n}." for n in range(8)), is_public=True)
 
     yield await offload(make)
-    await notifications.tower().close()
+    await notifications.hub().close()
 
 
 def families(redis):

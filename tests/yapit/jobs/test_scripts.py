@@ -8,8 +8,8 @@ from redis.exceptions import OutOfMemoryError
 from audiocache import blob
 from billing.usage.events import UsageEvent
 from config.redis import scripts
-from config.redis.multiplexed import Link
-from config.redis.pipeline import wire_of
+from config.redis.multiplexed import MultiplexedConnection
+from config.redis.pipeline import pipeline_of
 from config.streams.consumer import MAX_DELIVERIES
 from tests.yapit.jobs.job_steps import (
     at_rest,
@@ -24,7 +24,7 @@ from tests.yapit.jobs.job_steps import (
     speak_all,
 )
 from yapit import jobs
-from yapit.jobs import Asked, Enqueued, Priority, State, protocol
+from yapit.jobs import Enqueued, EnqueueRequest, Priority, State, protocol
 from yapit.jobs.results import ResultConsumer
 
 WORK = make_work()
@@ -219,13 +219,13 @@ async def test_refusals_are_counted_by_their_reason(async_redis, settings):
     await async_redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
     busy = protocol.REFUSED.labels("busy")
     before = busy._value.get()
-    link = Link(settings.REDIS_URL)
+    link = MultiplexedConnection(settings.REDIS_URL)
 
-    await jobs.enqueue(link, 1, [Asked(WORK)] * 3, {})
+    await jobs.enqueue(link, 1, [EnqueueRequest(WORK)] * 3, {})
     assert busy._value.get() == before + 3
 
     await async_redis.delete("unpersisted")
-    await jobs.enqueue(link, 1, [Asked(WORK)], {})
+    await jobs.enqueue(link, 1, [EnqueueRequest(WORK)], {})
     assert busy._value.get() == before + 3
     await link.close()
 
@@ -261,7 +261,7 @@ def test_documents_of_an_account_are_counted_over_all_and_the_refusal_names_the_
 def test_a_document_that_is_done_makes_room_for_another(redis, settings):
     settings.DOCUMENTS_PER_USER = 1
     ask_for(redis, "a", "one")
-    asked = Asked(make_work("two"), member="m", document="b", is_limited=True)
+    asked = EnqueueRequest(make_work("two"), member="m", document="b", is_limited=True)
 
     [answer] = Enqueued.read(scripts.run(redis, jobs.enqueue_call(1, [asked], {}, ["a"]))).answers
 
@@ -316,7 +316,7 @@ def test_audio_whose_worker_died_before_it_was_accepted_expires(redis):
     enqueue(redis, WORK)
     job = claim(redis)
 
-    with wire_of(redis) as wire:  # only the bytes arrive
+    with pipeline_of(redis) as wire:  # only the bytes arrive
         wire.exchange(protocol._upload(job.id, "w", make_blob()))
 
     assert 0 < redis.ttl(f"up:{job.id}:w") <= protocol.UPLOAD_SECONDS
@@ -353,7 +353,7 @@ def test_bytes_of_a_late_worker_do_not_replace_what_was_accepted(redis, settings
 def test_with_what_it_hands_in_a_worker_takes_its_next_job(redis):
     for text in ("first", "second"):
         enqueue(redis, make_work(text))
-    made = jobs.Made("c", duration_ms=1, blob=make_blob())
+    made = jobs.JobResult("c", duration_ms=1, blob=make_blob())
 
     handed_in = jobs.submit(redis, claim(redis).id, "w", made, "tone")
     last = jobs.submit(redis, handed_in.next.id, "w", made, "tone")

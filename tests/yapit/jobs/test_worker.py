@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
-from config.redis.pipeline import Wire
+from config.redis.pipeline import Pipeline
 from config.streams.consumer import StopFlag
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
@@ -150,7 +150,7 @@ def test_finished_work_outlives_an_outage_of_redis(redis, worker):
     assert outcome(redis, work).state is State.CACHED
 
 
-class Interrupted(Wire):
+class Interrupted(Pipeline):
     """Loses its connection some times before it hands anything in."""
 
     def __init__(self, wire, times, error=ConnectionError("gone")):  # noqa: B008

@@ -82,7 +82,7 @@ async def listener(**options):
         yield one
     finally:
         await one.close()
-        await notifications.tower().close()
+        await notifications.hub().close()
 
 
 @sync_to_async

@@ -344,7 +344,7 @@ async def test_a_lost_bell_costs_time_and_no_answer(document, redis):
     async with listener() as one:
         await one.ask(document, 0)
         await one.frame()
-        notifications.tower()._by_hash.clear()  # whatever rings now is not heard
+        notifications.hub()._by_hash.clear()  # whatever rings now is not heard
 
         await work_off(redis)
 
@@ -473,4 +473,4 @@ async def test_the_subprotocol_is_selected_when_offered(document):
 
     assert await one.connect() == "yapit.v1"
     await one.close()
-    await notifications.tower().close()
+    await notifications.hub().close()

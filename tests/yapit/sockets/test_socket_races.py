@@ -12,7 +12,7 @@ from yapit.accounts import identity, keys
 from yapit.catalog import resolution
 from yapit.models import Voice
 from yapit.realtime import notifications
-from yapit.realtime.pending_blocks import Listening
+from yapit.realtime.pending_blocks import PendingBlocks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NEVER = 3600
@@ -68,10 +68,10 @@ async def someone_else(text):
 @pytest.fixture
 def spoken_before_queued(redis, monkeypatch):
     """The block is ready, and its bell has rung, before the connection hears that it is queued."""
-    heard, enqueue, on_bell = [], jobs.enqueue, Listening.on_bell
+    heard, enqueue, on_notification = [], jobs.enqueue, PendingBlocks.on_notification
 
     def hear(self, *bell):
-        on_bell(self, *bell)
+        on_notification(self, *bell)
         heard.append(bell)
 
     async def enqueue_and_speak(*args):
@@ -80,7 +80,7 @@ def spoken_before_queued(redis, monkeypatch):
         await async_wait_until(lambda: heard)
         return answer
 
-    monkeypatch.setattr(Listening, "on_bell", hear)
+    monkeypatch.setattr(PendingBlocks, "on_notification", hear)
     monkeypatch.setattr(jobs, "enqueue", enqueue_and_speak)
 
 
@@ -96,15 +96,15 @@ async def test_a_bell_that_is_passed_on_at_once_would_be_followed_by_queued(
     document, monkeypatch, spoken_before_queued
 ):
     """The control of the above."""
-    on_bell = Listening.on_bell
+    on_notification = PendingBlocks.on_notification
 
     def pass_on(self, variant, *rest):
         for wanted in self._wanted[variant].values():
             wanted.is_told_queued = True
-        on_bell(self, variant, *rest)
+        on_notification(self, variant, *rest)
         self._send_queued = lambda wanted: self.send(self._status(wanted, "queued"))
 
-    monkeypatch.setattr(Listening, "on_bell", pass_on)
+    monkeypatch.setattr(PendingBlocks, "on_notification", pass_on)
     async with listener() as one:
         await one.ask(document, 0)
 
@@ -120,7 +120,7 @@ async def test_a_bell_that_is_missed_is_made_up_for_by_the_second_look_and_by_no
     async with listener() as one:
         await one.ask(document, 0)
         await one.frame()
-        notifications.tower()._by_hash.clear()
+        notifications.hub()._by_hash.clear()
 
         await work_off(redis)
 

@@ -117,7 +117,7 @@ async def test_unlimited_and_nothing_left_and_not_known_are_three_things(documen
     await limit(document, 0)
     await change(balances.set_limits, user_id, standard=0, premium=None)
     credits.forget(user_id)
-    link = multiplexed.Link(django_settings.REDIS_URL)
+    link = multiplexed.MultiplexedConnection(django_settings.REDIS_URL)
 
     unknown = credits.remembered(user_id, "standard")
     nothing = await credits.credit_of(link, user_id, "standard")
@@ -309,7 +309,7 @@ def user_with_uses(document, redis):
 
 
 async def due(user_id):
-    link = multiplexed.Link(django_settings.REDIS_URL)
+    link = multiplexed.MultiplexedConnection(django_settings.REDIS_URL)
     credits.forget()
     credit = await credits.credit_of(link, user_id, "standard")
     await link.close()

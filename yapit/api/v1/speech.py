@@ -13,8 +13,8 @@ from yapit.api.http.responses import answers
 from yapit.api.v1 import schemas
 from yapit.catalog import previews, resolution
 from yapit.catalog.resolution import SpokenAs
-from yapit.jobs import Work
-from yapit.realtime.synthesize_once import Audio, Spoken, speak, speak_aloud
+from yapit.jobs import JobSpec
+from yapit.realtime.synthesize_once import Audio, Spoken, speak, synthesize_audio
 from yapit.synthesis import block_cache
 
 router = Router(tags=["speech"])
@@ -47,7 +47,7 @@ async def synthesize(request: HttpRequest, speech: schemas.NewSpeech) -> HttpRes
     work = block_cache.work_of(speech.text, spoken_as)
     if _wants_json(request):
         return _described(await speak(who, work), spoken_as)
-    return _sounding(*await speak_aloud(who, work))
+    return _sounding(*await synthesize_audio(who, work))
 
 
 @router.get(
@@ -62,10 +62,10 @@ async def preview(request: HttpRequest, voice_id: Annotated[str, Path()]) -> Htt
     work = await _preview_of(who, voice_id)
     if conditional.is_known(request.headers.get("If-None-Match"), work.hash):
         return _kept(HttpResponse(status=304), work.hash)
-    return _kept(_sounding(*await speak_aloud(who, work, is_billable=False)), work.hash)
+    return _kept(_sounding(*await synthesize_audio(who, work, is_billable=False)), work.hash)
 
 
-async def _preview_of(who: Identity, voice_id: str) -> Work:
+async def _preview_of(who: Identity, voice_id: str) -> JobSpec:
     spoken_as = await resolution.aresolve(None, voice_id, who.user_id)
     return block_cache.work_of(previews.sentence(spoken_as.language), spoken_as)
 

@@ -16,7 +16,7 @@ from config.observability.progress import Progress
 from config.redis import clients as redis_clients
 from yapit.errors import DocumentMissing, UnknownModel, UnknownVoice
 from yapit.synthesis import warming
-from yapit.synthesis.warming import Wanted, Warming
+from yapit.synthesis.warming import Warming, WarmRequest
 
 POLL_SECONDS = 0.2
 EX_INTERRUPTED = 130  # 128 + SIGINT
@@ -66,16 +66,16 @@ class Command(BaseCommand):
 
     def _wanted(
         self, store: AudioStore, previews: bool, document: list[UUID], lost: bool, **options: Any
-    ) -> Iterator[Wanted]:
+    ) -> Iterator[WarmRequest]:
         pairs = [(each, voice) for each in document for voice in options["voice"] or [None]]
-        parts: list[Iterable[Wanted]] = [warming.of_document(*pair) for pair in pairs]
+        parts: list[Iterable[WarmRequest]] = [warming.of_document(*pair) for pair in pairs]
         if previews or not (document or lost):
             parts.append(warming.of_voices())
         if lost:
             parts.append(self._lost(store))
         return chain.from_iterable(parts)
 
-    def _lost(self, store: AudioStore) -> list[Wanted]:
+    def _lost(self, store: AudioStore) -> list[WarmRequest]:
         listed = warming.listed_as_lost(store)
         found = list(warming.of_hashes(listed))
         self.stdout.write(
