@@ -29,7 +29,7 @@ import django
 django.setup()
 from django.conf import settings
 from django.core.management import call_command
-from billing import ledger, locks
+from billing.usage import ledger, locks
 from billing.management.commands import run_billing
 settings.BILLING_BATCH_HOOKS = []
 def kill(*args, **kwargs):
