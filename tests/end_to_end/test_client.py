@@ -25,7 +25,10 @@ MAKE_KEY = (
     "from django.contrib.auth.models import User; from yapit.accounts.keys import create_key; "
     "print(create_key(User.objects.get_or_create(username='{}')[0], 'client').token)"
 )
-REVOKE = "from yapit.accounts import keys; from yapit.models import ApiKey; keys.revoke(ApiKey.objects.get(pk='{}'))"
+REVOKE = (
+    "from yapit.accounts import keys; from yapit.models import ApiKey; "
+    "keys.revoke(ApiKey.objects.get(pk='{}'))"
+)
 COUNT = 12
 SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
 

@@ -133,7 +133,10 @@ def test_a_killed_worker_is_followed_by_another(stack, document, worker):
 
 
 def claim_and_die(stack):
-    code = "from config.redis import clients; from yapit import jobs; assert jobs.claim(clients.sync(), 'tone', 'gone')"
+    code = (
+        "from config.redis import clients; from yapit import jobs; "
+        "assert jobs.claim(clients.sync(), 'tone', 'gone')"
+    )
     stack.manage("shell", "-v0", "-c", code)
 
 

@@ -26,8 +26,8 @@ SECONDS_TO_TELL = 15  # half of what memory would last; on an idle machine it ta
 SETUP = """
 import json
 from django.contrib.auth.models import User
-from tests.yapit.making import make_model, make_user, make_voice
-from yapit import keys
+from tests.yapit.factories import make_model, make_user, make_voice
+from yapit.accounts import keys
 from yapit.models import Profile
 
 User.objects.create_superuser("operator", password="correct horse")
