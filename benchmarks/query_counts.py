@@ -17,7 +17,7 @@ SETTLED_SECONDS = 0.3  # until what was asked has been written down
 
 
 @dataclass(slots=True)
-class Asked:
+class Queries:
     statements: list[str] = field(default_factory=list)
     exchanges: list[str] = field(default_factory=list)  # commands; what scripts do is none
 
@@ -33,9 +33,9 @@ def write_down_statements() -> None:
 
 
 @contextlib.contextmanager
-def watched(stack: Stack) -> Iterator[Asked]:
+def watched(stack: Stack) -> Iterator[Queries]:
     """Filled in when the block ends. Nothing else may run meanwhile."""
-    asked = Asked()
+    asked = Queries()
     log = stack.folder / "postgres.log"
     begun = log.stat().st_size
     with _heard(stack, asked.exchanges):

@@ -11,7 +11,8 @@ from benchmarks.servers import launched_stack
 def billing_writers(size: Size) -> Iterator[Figure]:
     operations = size.pick(100, 2_000)
     with launched_stack():
-        from tests.billing.usage_events import make_account, writers
+        from tests.billing.usage import writers
+        from tests.billing.usage_events import make_account
 
         begun = time.perf_counter()
         locked = writers.write_at_once(make_account(premium_limit=20_000), operations, writers.anything)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from benchmarks.awake import awake
 from benchmarks.closed_loop import Driven, percentile
-from benchmarks.query_counts import EnqueueRequest, watched, write_down_statements
+from benchmarks.query_counts import Queries, watched, write_down_statements
 from benchmarks.raw_sockets import ask_again_and_again, asking
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import beside, cpu_by_process, launched_stack
@@ -39,7 +39,7 @@ def wire_cached_message(size: Size) -> Iterator[Figure]:
             stack.stop("web")
 
 
-def cached_again(stack: Stack, listener: Listener) -> EnqueueRequest:
+def cached_again(stack: Stack, listener: Listener) -> Queries:
     """The first message of a connection apart: that one looks its listener up."""
     with asking(stack.url, listener) as asker:
         asker.ask(MESSAGE)
@@ -126,7 +126,7 @@ def nobody(count: int) -> list[Listener]:
 
 
 def counts(
-    name: str, asked: EnqueueRequest, targets: tuple[int, int | None], messages: int = TIMES
+    name: str, asked: Queries, targets: tuple[int, int | None], messages: int = TIMES
 ) -> Iterator[Figure]:
     statements, exchanges = len(asked.statements) / messages, len(asked.exchanges) / messages
     yield Figure(f"{name}.statements", statements, "per message", "lower", target=targets[0])
