@@ -57,7 +57,7 @@ def publish(redis: Any, users: Sequence[int], count: int) -> None:
         with redis.pipeline(transaction=False) as pipe:
             for number in range(begun, min(begun + 1000, count)):
                 pipe.xadd("billing", fields(users[number % len(users)], number))
-                pipe.hincrby(f"due:{users[number % len(users)]}", "standard", 200)
+                pipe.hincrby(f"reserved:{users[number % len(users)]}", "standard", 200)
             pipe.execute()
 
 

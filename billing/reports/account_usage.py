@@ -119,7 +119,7 @@ def _balances(
         row.usage_type: row
         for row in UsagePeriod.objects.filter(user_id=user_id, start__lt=period.end, end__gt=period.start)
     }
-    due: Any = redis.hgetall(f"due:{user_id}") if is_current else {}
+    due: Any = redis.hgetall(f"reserved:{user_id}") if is_current else {}
     return [
         _balance(user_id, kind, subscription, counted.get(kind.value), _pending(due, kind), is_current)
         for kind in UsageType

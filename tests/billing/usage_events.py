@@ -71,7 +71,7 @@ def publish(redis, user_id: int, chars: int = 100, **changes: object) -> dict[by
     """What FINALIZE leaves behind: an entry, and its cost among what is due. Return the entry's fields."""
     fields = make_fields(user_id, chars, **changes)
     if fields.get(b"billable") == b"1":
-        redis.hincrby(f"due:{user_id}", fields[b"usage_type"], int(fields[b"cost"]))
+        redis.hincrby(f"reserved:{user_id}", fields[b"usage_type"], int(fields[b"cost"]))
     redis.xadd(USAGE_STREAM, fields)
     return fields
 
@@ -82,8 +82,8 @@ def used(user_id: int, usage_type: str = "standard") -> int:
     return sum(rows.values_list("total", flat=True))
 
 
-def due(redis, user_id: int) -> dict[bytes, bytes]:
-    return redis.hgetall(f"due:{user_id}")
+def reserved(redis, user_id: int) -> dict[bytes, bytes]:
+    return redis.hgetall(f"reserved:{user_id}")
 
 
 def _bytes(value: object) -> bytes:

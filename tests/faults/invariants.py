@@ -14,7 +14,7 @@ from config.database.sqlite import sqlite3
 from tests.faults.listeners import EXPECTED, Notes
 
 STREAMS = {"results": "results", "billing": "billing", "persist": "persister", "orders": "persister"}
-LEFT_OVER = ("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases", "due:*")
+LEFT_OVER = ("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases", "reserved:*")
 
 
 @dataclass(frozen=True)

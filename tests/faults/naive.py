@@ -66,7 +66,7 @@ class NaiveResults(ResultConsumer):
             self.redis.publish(b"bell:" + process, hash_ + status)
 
     def _owe(self, job: dict[str, bytes]) -> None:
-        due = f"due:{job['user'].decode()}"
+        due = f"reserved:{job['user'].decode()}"
         if self.redis.hincrby(due, job["usage_type"].decode(), -int(job["cost"])) <= 0:
             self.redis.hdel(due, job["usage_type"].decode())
 

@@ -31,7 +31,7 @@ def test_killed_anywhere_again_and_again_every_event_is_charged_once(redis):
     assert {account: used(account, "premium") for account in spent} == spent
     assert LedgerEntry.objects.filter(kind="usage").count() == redis.zcard("finished")
     assert check(redis).findings == []
-    assert not redis.keys("due:*")
+    assert not redis.keys("reserved:*")
     assert redis.xlen("billing") == redis.xpending("billing", "billing")["pending"] == 0
     assert not redis.exists("dead:billing")
 
@@ -73,7 +73,7 @@ def publish_until(stop: threading.Event, redis, spent: dict[int, int]) -> None:
             redis.zadd("finished", {fields[b"id"]: int(fields[b"created_ms"])})
             spent[user_id] += chars
             if chance.random() < 0.1:
-                redis.hincrby(f"due:{user_id}", "premium", chars)
+                redis.hincrby(f"reserved:{user_id}", "premium", chars)
                 redis.xadd("billing", fields)
 
 

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 from billing.management.commands.run_billing import BillingConsumer
 from billing.models import LedgerEntry
 from config.streams.consumer import StopFlag
-from tests.billing.usage_events import due, make_account, make_fields, publish, used
+from tests.billing.usage_events import make_account, make_fields, publish, reserved, used
 
 STREAM, GROUP, DEAD = "billing", "billing", "dead:billing"
 
@@ -71,13 +71,13 @@ def test_an_entry_that_comes_again_is_charged_once(redis, consumer):
 @pytest.mark.django_db
 def test_what_is_due_goes_down_by_what_was_charged_to_its_type(redis, consumer):
     user_id = make_account()
-    redis.hset(f"due:{user_id}", mapping={"standard": 5, "premium": 7})
+    redis.hset(f"reserved:{user_id}", mapping={"standard": 5, "premium": 7})
     publish(redis, user_id, 10)
     publish(redis, user_id, 20, usage_type="premium", multiplier_bp=15_000)
 
     drain(consumer)
 
-    assert due(redis, user_id) == {b"standard": b"5", b"premium": b"7"}
+    assert reserved(redis, user_id) == {b"standard": b"5", b"premium": b"7"}
 
 
 @pytest.mark.django_db
@@ -86,7 +86,7 @@ def test_nothing_due_leaves_nothing_behind(redis, consumer):
 
     drain(consumer)
 
-    assert not redis.exists(f"due:{user_id}")
+    assert not redis.exists(f"reserved:{user_id}")
 
 
 @pytest.mark.django_db
@@ -97,33 +97,33 @@ def test_what_is_due_is_never_less_than_nothing(redis, consumer):
 
     drain(consumer)
 
-    assert due(redis, user_id) == {}
+    assert reserved(redis, user_id) == {}
 
 
 @pytest.mark.django_db
 def test_letting_an_entry_go_twice_takes_it_off_what_is_due_once(redis, consumer):
     user_id = make_account()
-    redis.hset(f"due:{user_id}", "standard", 100)
+    redis.hset(f"reserved:{user_id}", "standard", 100)
     publish(redis, user_id, 10)
     entries = consumer._take(wait=False)
 
     consumer.settle(entries)
     consumer.settle(entries)
 
-    assert due(redis, user_id) == {b"standard": b"100"}
+    assert reserved(redis, user_id) == {b"standard": b"100"}
 
 
 @pytest.mark.django_db
 def test_what_is_not_billable_goes_to_the_hooks_only(redis, consumer, ids_seen_by_the_hook):
     user_id = make_account()
-    redis.hset(f"due:{user_id}", "standard", 100)
+    redis.hset(f"reserved:{user_id}", "standard", 100)
     publish(redis, user_id, 10, billable=0, id="healed")
 
     drain(consumer)
 
     assert ids_seen_by_the_hook == ["healed"]
     assert not LedgerEntry.objects.exists()
-    assert due(redis, user_id) == {b"standard": b"100"}
+    assert reserved(redis, user_id) == {b"standard": b"100"}
 
 
 @pytest.mark.django_db
@@ -138,7 +138,7 @@ def test_a_failing_hook_delays_the_acknowledgement_and_not_the_charge(redis, con
 
     assert used(user_id) == 10
     assert redis.xpending(STREAM, GROUP)["pending"] == 1
-    assert due(redis, user_id) == {b"standard": b"10"}
+    assert reserved(redis, user_id) == {b"standard": b"10"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -215,7 +215,7 @@ def test_two_at_once_charge_everything_once(redis, settings):
     assert [used(account) for account in accounts] == [400] * 5
     assert LedgerEntry.objects.count() == 200
     assert redis.xlen(STREAM) == 0
-    assert not redis.keys("due:*")
+    assert not redis.keys("reserved:*")
 
 
 def drain_in_small_batches(number: int) -> None:

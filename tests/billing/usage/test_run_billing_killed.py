@@ -18,7 +18,7 @@ from django.test import override_settings
 from billing.management.commands.run_billing import BillingConsumer
 from billing.models import LedgerEntry, Subscription
 from config.streams.consumer import StopFlag
-from tests.billing.usage_events import due, make_account, publish, used
+from tests.billing.usage_events import make_account, publish, reserved, used
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ def test_killed_anywhere_every_event_is_charged_once(redis, change):
     assert used(user_id) == 30
     assert LedgerEntry.objects.count() == 3
     assert redis.xlen("billing") == 0
-    assert due(redis, user_id) == {}
+    assert reserved(redis, user_id) == {}
 
 
 def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
@@ -96,12 +96,12 @@ def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
     half += "run_billing.BillingConsumer.settle = lambda self, entries: (settle(self, entries[:1]), kill())"
     with billing_process("--drain", change=half) as killed:
         killed.wait(PROCESS_PATIENCE)
-    assert due(redis, user_id) == {b"standard": b"20"}
+    assert reserved(redis, user_id) == {b"standard": b"20"}
 
     drain_as_successor(redis)
 
     assert used(user_id) == 30
-    assert due(redis, user_id) == {}
+    assert reserved(redis, user_id) == {}
 
 
 def test_told_to_stop_it_finishes_the_batch_in_hand(redis):

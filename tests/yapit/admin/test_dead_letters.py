@@ -12,7 +12,7 @@ import config.redis.clients
 from audiocache.persister import PersistConsumer
 from billing.management.commands.run_billing import BillingConsumer
 from config.streams import dead_letters
-from tests.billing.usage_events import due, make_account, publish, used
+from tests.billing.usage_events import make_account, publish, reserved, used
 from tests.yapit.jobs.job_steps import (
     at_rest,
     claim,
@@ -118,14 +118,14 @@ def test_a_job_whose_audio_somebody_else_had_made_is_not_made_again(redis, setti
 def test_a_charge_that_is_sent_in_again_is_due_until_it_is_charged(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
     letter = bury_charge(redis, user_id := make_account())
-    assert due(redis, user_id) == {}
+    assert reserved(redis, user_id) == {}
 
     assert dead_letters.replay(redis, "billing", [letter, letter]) == 1
 
-    assert due(redis, user_id) == {b"standard": b"10"}
+    assert reserved(redis, user_id) == {b"standard": b"10"}
     drain(BillingConsumer(redis))
     assert used(user_id) == 10
-    assert due(redis, user_id) == {}
+    assert reserved(redis, user_id) == {}
 
 
 @pytest.mark.django_db
@@ -137,7 +137,7 @@ def test_a_charge_that_nobody_could_read_is_still_due_and_is_not_counted_twice(r
 
     dead_letters.replay(redis, "billing", [letter])
 
-    assert due(redis, user_id) == {b"standard": b"10"}
+    assert reserved(redis, user_id) == {b"standard": b"10"}
 
 
 def test_audio_that_is_to_be_stored_after_all_counts_as_unpersisted_and_does_not_expire(redis):

@@ -33,7 +33,7 @@ def enqueue(redis, work, *, user=1, document="d", index=0, connection="web.1", c
     asked = EnqueueRequest(work, member=member, document=document, **options)
     ceilings = {}
     if ceiling is not None:
-        redis.hsetnx(f"asked:{user}", work.usage_type, 0)
+        redis.hsetnx(f"requested:{user}", work.usage_type, 0)
         ceilings = {work.usage_type: ceiling}
     return Enqueued.read(scripts.run(redis, jobs.enqueue_call(user, [asked], ceilings))).answers[0]
 
@@ -78,5 +78,5 @@ def speak_all(redis, worker="w", model="tone"):
 
 def at_rest(redis):
     """Nothing unfinished is left: invariant I5 of the finalize protocol."""
-    patterns = ("job:*", "inflight:*", "subs:*", "res:*", "up:*", "queue:*", "leases", "due:*")
+    patterns = ("job:*", "inflight:*", "subs:*", "res:*", "up:*", "queue:*", "leases", "reserved:*")
     return [key for pattern in patterns for key in redis.keys(pattern)] == [] and redis.xlen("results") == 0

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LASTING = {
     "audio": "until it is in SQLite, and then five minutes",
     "billing": "a stream, until it is charged",
-    "counted-due": "one mark",
-    "due": "characters that are not charged yet",
+    "reserved-counted": "one mark",
+    "reserved": "characters that are not charged yet",
     "finished": "ids of eight days, trimmed by the scheduler",
     "inflight": "until its job ends",
     "job": "until it ends",
@@ -35,7 +35,7 @@ LASTING = {
     "vtime": "one number for each model",
     "wake": "at most 64 tokens for each model",
 }
-OF_SOMEBODY = {"due", "inflight", "job", "queue", "subs"}
+OF_SOMEBODY = {"reserved", "inflight", "job", "queue", "subs"}
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def log_in_and_out():
 async def test_while_work_is_under_way_nothing_else_lasts(listener, redis):
     found = await offload(families, redis)
 
-    assert {"limit", "cache", "asked", "day", "outcome", *OF_SOMEBODY} <= found.keys()
+    assert {"limit", "cache", "requested", "day", "outcome", *OF_SOMEBODY} <= found.keys()
     assert {family for family, expires in found.items() if not expires} <= LASTING.keys()
 
 

@@ -110,7 +110,7 @@ def check(day):
         elif job:
             assert not job["queued"], "nobody waits for what is queued"
             assert int(job["user"]) == day.left[hash_]
-    found = {key.decode().removeprefix("due:"): key for key in day.redis.keys("due:*")}
+    found = {key.decode().removeprefix("reserved:"): key for key in day.redis.keys("reserved:*")}
     assert {user: int(day.redis.hget(key, "standard")) for user, key in found.items()} == {
         user: cost for user, cost in what_is_due(day.redis, alive).items() if cost
     }

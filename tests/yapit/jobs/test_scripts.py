@@ -60,7 +60,7 @@ def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
     assert (charge[b"id"].decode(), charge[b"user"], charge[b"cost"]) == (job.id, b"1", b"12")
     assert redis.xlen("persist") == 1
     assert redis.zscore("finished", job.id)
-    redis.delete("due:1")  # billing's to give back
+    redis.delete("reserved:1")  # billing's to give back
     assert at_rest(redis)
 
 
@@ -549,8 +549,8 @@ def test_another_listener_keeps_the_job_and_pays_for_it(redis):
 
     assert cancel(redis, WORK, user=1) == "HANDED_OVER"
 
-    assert not redis.exists("due:1")
-    assert redis.hget("due:2", "standard") == b"12"
+    assert not redis.exists("reserved:1")
+    assert redis.hget("reserved:2", "standard") == b"12"
     assert speak_all(redis) == [WORK.text]
     assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"2"]
 

@@ -22,7 +22,7 @@ from yapit.synthesis.credit import Limited, NotLoaded, Unlimited
 pytestmark = pytest.mark.django_db(transaction=True)
 NEVER = 3600
 BY = {"reason": "a test", "operator": "ada"}
-COUNTED = "counted-due"
+COUNTED = "reserved-counted"
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def becomes_audible(one, document, index):
 
 
 def due_in(redis, document):
-    return int(redis.hget(f"due:{document.owner_id}", "standard") or 0)
+    return int(redis.hget(f"reserved:{document.owner_id}", "standard") or 0)
 
 
 def is_known(document):
@@ -279,7 +279,7 @@ async def test_with_billing_behind_nothing_is_given_out_twice(document, redis):
 async def test_without_what_is_due_it_would_be_given_out_twice(document, redis):
     async with listener() as one:
         await speak_two(one, document, redis)
-        await sync_to_async(redis.delete)(f"due:{document.owner_id}")
+        await sync_to_async(redis.delete)(f"reserved:{document.owner_id}")
 
         assert await said(one, document, 2, 3, 4) == ["queued"] * 3
 
@@ -288,7 +288,7 @@ async def test_what_is_charged_is_not_due_any_more_and_not_given_back(document, 
     async with listener() as one:
         await speak_two(one, document, redis)
         await sync_to_async(BillingConsumer(redis).run_once)(wait=False)
-        assert not await sync_to_async(redis.exists)(f"due:{document.owner_id}")
+        assert not await sync_to_async(redis.exists)(f"reserved:{document.owner_id}")
 
         assert await said(one, document, 2, 3) == ["queued", "usage_limit"]
 
@@ -318,14 +318,14 @@ async def due(user_id):
 
 async def test_what_is_due_is_counted_again_from_queue_and_stream_when_redis_lost_it(user_with_uses, redis):
     assert await due(user_with_uses) == 12
-    await sync_to_async(redis.delete)(f"due:{user_with_uses}", COUNTED)
+    await sync_to_async(redis.delete)(f"reserved:{user_with_uses}", COUNTED)
 
     assert await due(user_with_uses) == 12
 
 
 async def test_without_counting_again_what_redis_lost_would_be_given_out_twice(user_with_uses, redis):
     await due(user_with_uses)
-    await sync_to_async(redis.delete)(f"due:{user_with_uses}")
+    await sync_to_async(redis.delete)(f"reserved:{user_with_uses}")
 
     assert await due(user_with_uses) == 0
 
@@ -335,7 +335,7 @@ async def test_an_emptied_redis_has_nothing_due_but_what_is_asked_again(document
         await answers(one, document, 0, 1)
         await sync_to_async(redis.flushall)()
         await async_wait_until(
-            sync_to_async(lambda: redis.hget(f"due:{document.owner_id}", "standard") == b"8")
+            sync_to_async(lambda: redis.hget(f"reserved:{document.owner_id}", "standard") == b"8")
         )
 
         assert await said(one, document, 2, 3) == ["queued", "usage_limit"]

@@ -93,7 +93,7 @@ def test_nobody_is_billed(redis, store, operator, voice):
         warm("--previews")
 
     assert [fields[b"billable"] for _, fields in redis.xrange("billing")] == [b"0"]
-    assert not redis.exists("finished", f"due:{operator.pk}")
+    assert not redis.exists("finished", f"reserved:{operator.pk}")
 
 
 def test_a_document_is_warmed_in_the_voices_that_are_named(redis, store, operator, voice):

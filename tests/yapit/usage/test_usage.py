@@ -43,7 +43,7 @@ def account(redis, settings):
             make_event(make_account(), 999),
         ]
     )
-    redis.hset(f"due:{user_id}", "premium", 5)
+    redis.hset(f"reserved:{user_id}", "premium", 5)
     return user
 
 

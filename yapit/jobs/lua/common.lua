@@ -13,7 +13,7 @@ end
 -- from when something is charged: a balance that was read is compared with how much was asked for since.
 local function owe(user, usage_type, characters)
   if characters == 0 then return end
-  local due, asked = 'due:' .. user, 'asked:' .. user
+  local due, asked = 'reserved:' .. user, 'requested:' .. user
   if redis.call('HINCRBY', due, usage_type, characters) <= 0 then redis.call('HDEL', due, usage_type) end
   if redis.call('HEXISTS', asked, usage_type) == 1 then redis.call('HINCRBY', asked, usage_type, characters) end
 end

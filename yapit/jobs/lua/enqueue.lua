@@ -14,7 +14,7 @@ local is_full = tonumber(redis.call('GET', 'unpersisted') or 0) > all.unpersiste
 -- What may still be asked for. A ceiling was read together with `asked`, which no Redis that lost its data has.
 local left = {}
 for usage_type, ceiling in pairs(all.ceilings) do
-  local asked = redis.call('HGET', 'asked:' .. user, usage_type)
+  local asked = redis.call('HGET', 'requested:' .. user, usage_type)
   left[usage_type] = asked and ceiling - tonumber(asked) or 'unread'
 end
 

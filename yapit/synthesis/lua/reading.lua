@@ -39,22 +39,22 @@ local function count_again()
     end
   until #entries == 0
 
-  each('due:*', function(key) redis.call('DEL', key) end)
+  each('reserved:*', function(key) redis.call('DEL', key) end)
   for user, kinds in pairs(sums) do
     for usage_type, cost in pairs(kinds) do
-      redis.call('HSET', 'due:' .. user, usage_type, string.format('%.0f', cost))
+      redis.call('HSET', 'reserved:' .. user, usage_type, string.format('%.0f', cost))
     end
   end
-  redis.call('SET', 'counted-due', 1)
+  redis.call('SET', 'reserved-counted', 1)
 end
 
-if redis.call('EXISTS', 'counted-due') == 0 then count_again() end
-local asked = 'asked:' .. ARGV[1]
+if redis.call('EXISTS', 'reserved-counted') == 0 then count_again() end
+local asked = 'requested:' .. ARGV[1]
 if redis.call('HEXISTS', asked, ARGV[2]) == 0 then
   redis.call('HSET', asked, ARGV[2], string.format('%.0f', now_ms() * 1000))
 end
 redis.call('EXPIRE', asked, ARGV[3])
-local counts = {redis.call('GET', KEYS[1]) or 0, redis.call('HGET', 'due:' .. ARGV[1], ARGV[2]) or 0,
+local counts = {redis.call('GET', KEYS[1]) or 0, redis.call('HGET', 'reserved:' .. ARGV[1], ARGV[2]) or 0,
   redis.call('HGET', asked, ARGV[2])}
 for i, count in ipairs(counts) do counts[i] = tonumber(count) end
 return counts
