@@ -5,9 +5,9 @@ Everything here blocks. `yapit.accounts.identity` asks it from a thread, and rem
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any, Literal
+from typing import Literal
 
 from django.conf import settings
 from django.contrib.auth import get_user, get_user_model
@@ -16,13 +16,21 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from config.database.prepared import Prepared
+from config.database.rows import fetch_rows
 from yapit import invalidation
 from yapit.accounts import keys
 from yapit.models import ApiKey
 
 LOCAL_USERNAME = "local"
 LAST_USED_SECONDS = 60.0
+User = get_user_model()
+# The key with this id, if it is not expired or revoked and its account is active.
+SELECT_VALID_KEY = f"""
+SELECT k.id, k.user_id, u.{User.USERNAME_FIELD}, k.expires_at, k.last_used, k.digest
+FROM {ApiKey._meta.db_table} k JOIN {User._meta.db_table} u ON u.id = k.user_id
+WHERE k.id = %(key_id)s AND k.revoked_at IS NULL AND u.is_active
+    AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+"""  # noqa: S608  # our own names
 NOTE_USED = """
 UPDATE yapit_apikey SET last_used = %s WHERE id = %s AND (last_used IS NULL OR last_used < %s)
 """
@@ -60,7 +68,7 @@ class HeldKey:
 def find_key(token: str) -> HeldKey | None:
     """None: it does not hold."""
     key_id = keys.public_id(token)
-    rows = _HELD(key_id, timezone.now()) if key_id else []
+    rows = fetch_rows(SELECT_VALID_KEY, {"key_id": key_id, "now": timezone.now()}) if key_id else []
     found = HeldKey(*rows[0]) if rows else None
     return found if found and keys.matches(found.digest, token) else None
 
@@ -79,7 +87,7 @@ def identify_session(session_key: str) -> Identity | None:
 
 
 def identify_local() -> Identity | None:
-    user = get_user_model().objects.filter(username=LOCAL_USERNAME, is_active=True).first()
+    user = User.objects.filter(username=LOCAL_USERNAME, is_active=True).first()
     return Identity(user.pk, user.get_username(), None, "local") if user else None
 
 
@@ -101,18 +109,9 @@ def is_use_noted(key: HeldKey) -> bool:
     return key.last_used is not None and timezone.now() - key.last_used < timedelta(seconds=LAST_USED_SECONDS)
 
 
-def _holding_keys(now: datetime | None = None) -> QuerySet[ApiKey]:
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=now or timezone.now())
+def _holding_keys() -> QuerySet[ApiKey]:
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
     return ApiKey.objects.filter(unexpired, revoked_at=None, user__is_active=True)
-
-
-def _held(key_id: str, now: datetime) -> QuerySet[Any, Any]:
-    account = f"user__{get_user_model().USERNAME_FIELD}"
-    columns = ("id", "user_id", account, "expires_at", "last_used", "digest")
-    return _holding_keys(now).filter(pk=key_id).order_by().values_list(*columns)
-
-
-_HELD = Prepared(_held, "an id", datetime.max.replace(tzinfo=UTC))
 
 
 def _holds(identity: Identity, held_keys: set[str]) -> bool:

@@ -1,5 +1,6 @@
 """What accounts chose for themselves: kept in memory, changed here alone."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,13 +9,17 @@ from django.db import transaction
 
 from config import caching
 from config.database.offload import offload
-from config.database.prepared import Prepared
+from config.database.rows import fetch_rows
 from yapit import invalidation
 from yapit.models import Preferences
 
 CACHED_SECONDS = 30.0
 CACHED_BYTES = 4 * 1024 * 1024
 COLUMNS = ("pinned_voices", "default_voice", "default_speed", "usage_threshold")
+# The preferences of one account, in the order of COLUMNS; no row: the defaults.
+SELECT_PREFERENCES = f"""
+SELECT {", ".join(COLUMNS)} FROM {Preferences._meta.db_table} WHERE user_id = %(user_id)s
+"""  # noqa: S608  # our own names
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,11 @@ def change(user_id: int, fields: dict[str, Any]) -> Chosen:
     return _of_row([getattr(row, column) for column in COLUMNS])
 
 
-_CHOSEN = Prepared(lambda user_id: Preferences.objects.filter(user_id=user_id).values_list(*COLUMNS), 2)
-
-
 def _read(user_id: int) -> Chosen:
-    rows = _CHOSEN(user_id)
+    rows = fetch_rows(SELECT_PREFERENCES, {"user_id": user_id})
     if rows:
-        return _of_row(rows[0])
+        pinned, *others = rows[0]
+        return _of_row([json.loads(pinned), *others])
     defaults = Preferences(user_id=user_id)
     return _of_row([getattr(defaults, column) for column in COLUMNS])
 
