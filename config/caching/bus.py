@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 from redis import exceptions as redis_errors
 from redis.asyncio.client import PubSub
@@ -16,6 +15,7 @@ from redis.asyncio.client import PubSub
 from config.caching import events
 from config.caching.subscriptions import HEARD, Subscriptions
 from config.observability import metrics
+from config.per_loop import PerLoop
 from config.redis import clients as redis_clients
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ OUTAGES = (redis_errors.RedisError, OSError)  # a TimeoutError is one of the lat
 SUBSCRIBED = metrics.counter("cache_bus_subscriptions", "Times that the bus subscribed to Redis")
 
 _subscriptions = Subscriptions()
-_buses: "WeakKeyDictionary[asyncio.AbstractEventLoop, Bus]" = WeakKeyDictionary()
 
 
 class Bus:
@@ -120,6 +119,9 @@ class Bus:
                 self._subscriptions.tell(changed)
 
 
+_bus = PerLoop(lambda: Bus(_subscriptions))
+
+
 def subscribe(
     pattern: str, heard: Callable[[str], None], missed: Callable[[], None] | None = None
 ) -> Callable[[], None]:
@@ -129,16 +131,13 @@ def subscribe(
 
 def listen() -> Bus:
     """The bus of the running event loop, started. Cheap enough to be called with each request."""
-    loop = asyncio.get_running_loop()
-    bus = _buses.get(loop)
-    if bus is None:
-        bus = _buses[loop] = Bus(_subscriptions)
+    bus = _bus()
     bus.start()
     return bus
 
 
 async def stop_listening() -> None:
     """At the end of the running event loop."""
-    bus = _buses.pop(asyncio.get_running_loop(), None)
+    bus = _bus.pop()
     if bus is not None:
         await bus.stop()

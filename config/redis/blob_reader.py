@@ -9,12 +9,12 @@ import builtins
 import time
 from collections import deque
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from redis.connection import parse_url
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
+from config.per_loop import PerLoop
 from config.redis import clients as redis_clients
 
 CONNECT_SECONDS = 0.25
@@ -214,20 +214,11 @@ def _command(words: tuple[bytes, ...]) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-_values: "WeakKeyDictionary[asyncio.AbstractEventLoop, BlobReader]" = WeakKeyDictionary()
-
-
-def blob_reader() -> BlobReader:
-    """That of the running event loop."""
-    loop = asyncio.get_running_loop()
-    values = _values.get(loop)
-    if values is None:
-        values = _values[loop] = BlobReader(settings.REDIS_URL)
-    return values
+blob_reader = PerLoop(lambda: BlobReader(settings.REDIS_URL))
 
 
 async def close_blob_reader() -> None:
     """Close the connection of the running event loop, at its end."""
-    values = _values.pop(asyncio.get_running_loop(), None)
-    if values is not None:
-        await values.close()
+    reader = blob_reader.pop()
+    if reader is not None:
+        await reader.close()

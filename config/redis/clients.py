@@ -4,9 +4,6 @@ redis-py by default repeats every command up to ten times, also those that alrea
 repeated once at most, and those of blocking reads never: what is written is written by repeatable scripts.
 """
 
-import asyncio
-from weakref import WeakKeyDictionary
-
 import redis
 import redis.asyncio
 from django.conf import settings
@@ -14,34 +11,34 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
+from config.per_loop import PerLoop
+
 HOT_CONNECTIONS = 32  # of one event loop
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis]" = WeakKeyDictionary()
+
+
+def _make_hot() -> redis.asyncio.Redis:
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        max_connections=HOT_CONNECTIONS,
+        timeout=1,
+        socket_connect_timeout=0.25,
+        socket_timeout=1,
+        retry=AsyncRetry(ConstantBackoff(0.02), 1),
+    )
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+_hot = PerLoop(_make_hot)  # making a client takes longer than most commands
 
 
 def hot() -> redis.asyncio.Redis:
-    """For requests: fails within about two seconds rather than let a listener wait.
-
-    The one client of the running event loop, and its one pool; there is no need to close it.
-    """
-    loop = asyncio.get_running_loop()
-    client = _clients.get(loop)
-    # Kept, since making a client takes longer than most answers.
-    if client is None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            settings.REDIS_URL,
-            max_connections=HOT_CONNECTIONS,
-            timeout=1,
-            socket_connect_timeout=0.25,
-            socket_timeout=1,
-            retry=AsyncRetry(ConstantBackoff(0.02), 1),
-        )
-        client = _clients[loop] = redis.asyncio.Redis(connection_pool=pool)
-    return client
+    """The client of requests, one for each event loop: fails within about two seconds. Need not be closed."""
+    return _hot()
 
 
 async def close_hot() -> None:
     """Close the pool of the running event loop, at its end."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
+    client = _hot.pop()
     if client is not None:
         await client.connection_pool.disconnect()
 

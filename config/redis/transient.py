@@ -1,21 +1,25 @@
-"""What Redis answers, or fails to, while something passes by itself: whoever meets it waits, and goes on."""
+"""Transient errors of Redis and PostgreSQL: callers back off and retry."""
 
+from django.db import InterfaceError, OperationalError
 from redis import exceptions as redis_errors
 
-OUTAGES: tuple[type[Exception], ...] = (
+TRANSIENT: tuple[type[Exception], ...] = (
+    OperationalError,
+    InterfaceError,
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.OutOfMemoryError,
-    redis_errors.ReadOnlyError,  # a replica takes over
+    redis_errors.ReadOnlyError,  # a failover is under way
     redis_errors.MasterDownError,
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
 )
-# The disk is full; another's script takes long; too few replicas. redis-py has no class for them.
-PASSING = ("MISCONF ", "BUSY ", "NOREPLICAS ")
+OUTAGES = TRANSIENT
+# A full disk, a long script of another client, too few replicas: redis-py has no classes for these.
+TRANSIENT_REPLIES = ("MISCONF ", "BUSY ", "NOREPLICAS ")
 
 
 def is_transient(error: BaseException) -> bool:
-    if isinstance(error, redis_errors.ResponseError) and str(error).startswith(PASSING):
+    if isinstance(error, redis_errors.ResponseError) and str(error).startswith(TRANSIENT_REPLIES):
         return True
-    return isinstance(error, OUTAGES)
+    return isinstance(error, TRANSIENT)

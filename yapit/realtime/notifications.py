@@ -17,6 +17,7 @@ from redis import exceptions as redis_errors
 
 from config import caching
 from config.observability import metrics
+from config.per_loop import PerLoop
 from config.redis import clients as redis_clients
 from config.redis import multiplexed
 from config.serving import drain
@@ -266,14 +267,4 @@ async def _each(looks: Any) -> None:
             logger.error("A second look failed", exc_info=outcome)
 
 
-_towers: dict[int, NotificationHub] = {}
-
-
-def hub() -> NotificationHub:
-    """The one of the running event loop."""
-    loop = asyncio.get_running_loop()
-    found = _towers.get(id(loop))
-    if found is None:
-        _towers.clear()  # a process has one loop at a time; an older one is closed
-        found = _towers[id(loop)] = NotificationHub()
-    return found
+hub = PerLoop(NotificationHub)

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from weakref import WeakKeyDictionary
 
 from redis.exceptions import RedisError
 
 from audiocache import orders
+from config.per_loop import PerLoop
 from config.redis import clients as redis_clients
 
 logger = logging.getLogger(__name__)
@@ -48,13 +48,4 @@ class Touches:
         self._flushing = None
 
 
-_touches: "WeakKeyDictionary[asyncio.AbstractEventLoop, Touches]" = WeakKeyDictionary()
-
-
-def touches() -> Touches:
-    """Those of the running event loop."""
-    loop = asyncio.get_running_loop()
-    found = _touches.get(loop)
-    if found is None:
-        found = _touches[loop] = Touches()
-    return found
+touches = PerLoop(Touches)

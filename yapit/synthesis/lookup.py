@@ -5,10 +5,10 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from audiocache import blob, orders
 from audiocache.store import store_for
+from config.per_loop import PerLoop
 from config.redis.multiplexed import MultiplexedConnection
 from yapit import protocol
 from yapit.catalog import resolution
@@ -76,11 +76,11 @@ class KeptHeaders:
         return found
 
 
-_kept: "WeakKeyDictionary[asyncio.AbstractEventLoop, KeptHeaders]" = WeakKeyDictionary()
+_kept = PerLoop(KeptHeaders)
 
 
 async def kept_headers(link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
-    return await _kept.setdefault(asyncio.get_running_loop(), KeptHeaders()).of(link, variants)
+    return await _kept().of(link, variants)
 
 
 async def audio_of(

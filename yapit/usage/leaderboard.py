@@ -18,7 +18,7 @@ from django.utils import timezone
 from redis import Redis
 
 from billing.models import LedgerEntry, UsageDay
-from config.streams.consumer import TRANSIENT
+from config.redis.transient import TRANSIENT
 from yapit import invalidation
 from yapit.models import Document, LeaderboardDay, LeaderboardRow, Playback, Voice
 from yapit.models.leaderboard import FEWEST_LISTENERS

@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 
 from config.observability import metrics
 from config.redis import clients as redis_clients
-from config.redis.transient import is_transient
-from config.streams.consumer import TRANSIENT, StopFlag
+from config.redis.transient import TRANSIENT, is_transient
+from config.streams.consumer import StopFlag
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Periodic:
         try:
             self.call(redis)
         except WAITED_FOR as error:
-            if not isinstance(error, TRANSIENT) and not is_transient(error):
+            if not is_transient(error):
                 raise
             logger.warning("%s: %s; trying again in %.1f s", self.path, type(error).__name__, self.seconds)
 
