@@ -23,6 +23,16 @@ CREDIT = "credit:"  # and the account's id; raised with an epoch, by `config.cac
 LEADERBOARD = "leaderboard:all"
 
 
+def subject_of(event: str) -> str:
+    """The id in an event: `42` of `account:42`."""
+    return event.partition(":")[2]
+
+
+def account_of(event: str) -> int:
+    """The account's id in an event of an account."""
+    return int(subject_of(event))
+
+
 def catalog_changed() -> None:
     """A model or a voice, or who may use it."""
     _announce(CATALOG)

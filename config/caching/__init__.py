@@ -1,7 +1,8 @@
 """Caches that are told when something changed. Knows no domain.
 
-`MemoryCache` keeps what was fetched, one fetch for all who ask at once; `TtlResponseCache` keeps what is
-served, built once for all processes. `subscribe` and `listen` hear what `publish` says in any process.
+`MemoryCache` keeps what was fetched, one fetch for all who ask at once; `RowCache` follows events;
+`TtlResponseCache` keeps what is served, built once for all processes. `subscribe` and `listen` hear what
+`publish` says in any process.
 `announce` and `bump` say it and leave an epoch behind, for those who did not hear it.
 """
 
@@ -12,6 +13,7 @@ from config.caching.events import apublish, publish
 from config.caching.flight import MISSING, FetchAbandoned, Flights
 from config.caching.memory import MemoryCache, caches
 from config.caching.response import Body, TtlResponseCache, response_caches
+from config.caching.row_cache import RowCache
 
 __all__ = [
     "MISSING",
@@ -20,6 +22,7 @@ __all__ = [
     "FetchAbandoned",
     "Flights",
     "MemoryCache",
+    "RowCache",
     "TtlResponseCache",
     "abump",
     "aepoch",

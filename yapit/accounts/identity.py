@@ -56,14 +56,14 @@ class _Held:
     seconds: float  # how long it may be remembered
 
 
-_known: caching.MemoryCache[bytes, _Held] = caching.MemoryCache(
+_known: caching.RowCache[bytes, _Held] = caching.RowCache(
     "identities",
     max_bytes=REMEMBERED_BYTES,
     seconds=settings.IDENTITY_SECONDS,
     lifetime=lambda held: held.seconds,
 )
 # A cache of its own, for nothing but refusals: whoever tries keys would fill the other.
-_refused: caching.MemoryCache[bytes, authentication.HeldKey | None] = caching.MemoryCache(
+_refused: caching.RowCache[bytes, authentication.HeldKey | None] = caching.RowCache(
     "refused keys",
     max_bytes=REMEMBERED_BYTES // 2,
     seconds=REFUSED_SECONDS,
@@ -85,20 +85,17 @@ def changes_heard() -> int:
     return _heard
 
 
-def _forget_concerned(event: str) -> None:
-    _count_change()
-    _known.invalidate_if(lambda _, held: held.identity.is_concerned(event))
-    _refused.flush()
-
-
 def _count_change() -> None:
     global _heard
     _heard += 1
 
 
-caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_concerned, missed=forget)
-caching.subscribe(f"{invalidation.KEY}*", _forget_concerned)
-caching.subscribe(f"{invalidation.SESSION}*", _forget_concerned)
+_EVENTS = (f"{invalidation.ACCOUNT}*", f"{invalidation.KEY}*", f"{invalidation.SESSION}*")
+_known.invalidate_if_on(*_EVENTS, is_stale=lambda event, _, held: held.identity.is_concerned(event))
+_refused.flush_on(*_EVENTS)
+caching.subscribe(f"{invalidation.ACCOUNT}*", lambda _: _count_change(), missed=_count_change)
+caching.subscribe(f"{invalidation.KEY}*", lambda _: _count_change())
+caching.subscribe(f"{invalidation.SESSION}*", lambda _: _count_change())
 
 
 async def identify_scope(scope: Scope) -> Identity:

@@ -8,7 +8,6 @@ from typing import Any
 from django.db import transaction
 
 from config import caching
-from config.database.offload import offload
 from config.database.rows import fetch_rows
 from yapit import invalidation
 from yapit.models import Preferences
@@ -32,30 +31,27 @@ class Chosen:
     usage_threshold: int | None
 
 
-_chosen: caching.MemoryCache[int, Chosen] = caching.MemoryCache(
+_chosen: caching.RowCache[int, Chosen] = caching.RowCache(
     "preferences", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
+)
+_chosen.invalidate_on(
+    f"{invalidation.PREFERENCES}*",
+    f"{invalidation.ACCOUNT}*",
+    keys=lambda event: [invalidation.account_of(event)],
 )
 
 
 def of(user_id: int) -> Chosen:
-    return _chosen.get_or_fetch(user_id, partial(_read, user_id))
+    return _chosen.read(user_id, _read)
 
 
 async def aof(user_id: int) -> Chosen:
-    return await _chosen.aget_or_fetch(user_id, partial(offload, _read, user_id))
+    return await _chosen.aread(user_id, _read)
 
 
 def forget() -> None:
     """Forget everyone's, in this process."""
     _chosen.flush()
-
-
-def _forget_of_account(event: str) -> None:
-    _chosen.invalidate(int(event.partition(":")[2]))
-
-
-caching.subscribe(f"{invalidation.PREFERENCES}*", _forget_of_account, missed=forget)
-caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_of_account)
 
 
 @transaction.atomic

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from django.db import transaction
 
 from config import caching
-from config.database.offload import offload
 from config.database.rows import fetch_rows
 from yapit import invalidation
 from yapit.models import Profile
@@ -27,34 +25,30 @@ class Roles:
 
 
 NOBODY = Roles(is_tester=False, is_reviewer=False)
-_roles: caching.MemoryCache[int, Roles] = caching.MemoryCache(
+_roles: caching.RowCache[int, Roles] = caching.RowCache(
     "roles", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
+_roles.invalidate_on(
+    f"{invalidation.ACCOUNT}*", f"{invalidation.ACCESS}*", keys=lambda event: [invalidation.account_of(event)]
+)
+_roles.flush_on(invalidation.CATALOG)
 
 
 def of(user_id: int) -> Roles:
-    return _roles.get_or_fetch(user_id, partial(_read, user_id))
+    return _roles.read(user_id, _read)
 
 
 async def aof(user_id: int) -> Roles:
-    return await _roles.aget_or_fetch(user_id, partial(offload, _read, user_id))
+    return await _roles.aread(user_id, _read)
 
 
 def remembered(user_id: int) -> Roles | None:
-    return _roles.get(user_id, None)
+    return _roles.peek(user_id)
 
 
 def forget() -> None:
     """Forget everyone's, in this process."""
     _roles.flush()
-
-
-def _forget_of_account(event: str) -> None:
-    _roles.invalidate(int(event.partition(":")[2]))
-
-
-caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_of_account, missed=forget)
-caching.subscribe(f"{invalidation.ACCESS}*", _forget_of_account)
 
 
 def add_testers(user_ids: Iterable[int]) -> None:

@@ -6,13 +6,11 @@ What is kept cannot be changed, and lists are the caller's own.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 import msgspec
 from django.db.models import Q, QuerySet
 
 from config import caching
-from config.database.offload import offload
 from config.database.rows import fetch_rows
 from yapit import invalidation
 from yapit.accounts import roles
@@ -82,12 +80,23 @@ class Slice:
 # Whose, and as what: an account that is no tester any longer does not find what it had as one.
 _Whose = tuple[int | None, bool, bool]
 EVERYONES: _Whose = (None, False, False)
-_slices: caching.MemoryCache[_Whose, Slice] = caching.MemoryCache(
+_slices: caching.RowCache[_Whose, Slice] = caching.RowCache(
     "voices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
-_models: caching.MemoryCache[str, tuple[Speaker, ...]] = caching.MemoryCache(
+_models: caching.RowCache[str, tuple[Speaker, ...]] = caching.RowCache(
     "models", max_bytes=CACHED_BYTES // 4, seconds=CACHED_SECONDS
 )
+
+
+def _keys_of_account(event: str) -> Iterable[_Whose]:
+    """The account's slices for every combination of roles."""
+    user_id = invalidation.account_of(event)
+    return [(user_id, tester, reviewer) for tester in (False, True) for reviewer in (False, True)]
+
+
+_slices.flush_on(invalidation.CATALOG)
+_slices.invalidate_on(f"{invalidation.ACCOUNT}*", f"{invalidation.ACCESS}*", keys=_keys_of_account)
+_models.flush_on(invalidation.CATALOG)
 
 
 def forget() -> None:
@@ -97,58 +106,46 @@ def forget() -> None:
     roles.forget()
 
 
-def _forget_of_account(event: str) -> None:
-    user_id = int(event.partition(":")[2])
-    _slices.invalidate(
-        *((user_id, tester, reviewer) for tester in (False, True) for reviewer in (False, True))
-    )
-
-
-caching.subscribe(invalidation.CATALOG, lambda _: forget(), missed=forget)
-caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_of_account)
-caching.subscribe(f"{invalidation.ACCESS}*", _forget_of_account)
-
-
 # --- Looking up -------------------------------------------------------------------------------------------
 
 
 def models() -> tuple[Speaker, ...]:
-    return _models.get_or_fetch("active", read_models)
+    return _models.read("active", lambda _: read_models())
 
 
 async def amodels() -> tuple[Speaker, ...]:
-    return await _models.aget_or_fetch("active", partial(offload, read_models))
+    return await _models.aread("active", lambda _: read_models())
 
 
 def slices(user_id: int) -> tuple[Slice, Slice]:
     """Everyone's voices, and those that this account has beside."""
     own = _whose(user_id, roles.of(user_id))
     return (
-        _slices.get_or_fetch(EVERYONES, partial(_read, EVERYONES)),
-        _slices.get_or_fetch(own, partial(_read, own)),
+        _slices.read(EVERYONES, _read),
+        _slices.read(own, _read),
     )
 
 
 async def aslices(user_id: int) -> tuple[Slice, Slice]:
     own = _whose(user_id, await roles.aof(user_id))
     return (
-        await _slices.aget_or_fetch(EVERYONES, partial(offload, _read, EVERYONES)),
-        await _slices.aget_or_fetch(own, partial(offload, _read, own)),
+        await _slices.aread(EVERYONES, _read),
+        await _slices.aread(own, _read),
     )
 
 
 def remembered(user_id: int) -> tuple[Slice, Slice] | None:
     """`slices`, where nothing has to be asked for it."""
     found = roles.remembered(user_id)
-    everyones = _slices.get(EVERYONES, None)
-    own = _slices.get(_whose(user_id, found), None) if found else None
+    everyones = _slices.peek(EVERYONES)
+    own = _slices.peek(_whose(user_id, found)) if found else None
     return (everyones, own) if everyones and own else None
 
 
 async def aoffers(user_id: int | None) -> list[Offer]:
     """All that this account may use, in order; None: what anybody may."""
     if user_id is None:
-        everyones = await _slices.aget_or_fetch(EVERYONES, partial(offload, _read, EVERYONES))
+        everyones = await _slices.aread(EVERYONES, _read)
         return list(everyones.by_slug.values())
     found = await aslices(user_id)
     return sorted((offer for part in found for offer in part.by_slug.values()), key=lambda offer: offer.rank)

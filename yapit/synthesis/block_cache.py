@@ -58,46 +58,38 @@ class Page:
         return sum(len(text) * 2 + WORK_BYTES for text in self.texts.values())
 
 
-_pages: caching.MemoryCache[tuple[UUID, int], Page] = caching.MemoryCache(
+_pages: caching.RowCache[tuple[UUID, int], Page] = caching.RowCache(
     "spoken blocks",
     max_bytes=CACHED_BYTES,
     seconds=CACHED_SECONDS,
     size_of=lambda value: value.size if isinstance(value, Page) else 200,
 )
-_access: caching.MemoryCache[tuple[UUID, int], Readable] = caching.MemoryCache(
+_access: caching.RowCache[tuple[UUID, int], Readable] = caching.RowCache(
     "document access", max_bytes=ACCESS_BYTES, seconds=ACCESS_SECONDS, size_of=lambda _: 100
 )
 
 
-def forget() -> None:
-    """Forget everything, in this process."""
-    _pages.flush()
-    _access.flush()
+def _is_of_document(event: str, key: tuple[UUID, int], _: object) -> bool:
+    return str(key[0]) == invalidation.subject_of(event)
 
 
-def _forget_document(event: str) -> None:
-    document_id = event.removeprefix(invalidation.DOCUMENT)
-    _access.invalidate_if(lambda key, _: str(key[0]) == document_id)
-    _pages.invalidate_if(lambda key, _: str(key[0]) == document_id)
+def _is_access_of_account(event: str, key: tuple[UUID, int], access: Readable) -> bool:
+    """Access by the account, or to its documents, which are deleted with it."""
+    return invalidation.subject_of(event) in (str(key[1]), str(access.owner_id))
 
 
-def _forget_account(event: str) -> None:
-    """Its documents go with it."""
-    user_id = event.removeprefix(invalidation.ACCOUNT)
-    _access.invalidate_if(lambda key, found: user_id in (str(key[1]), str(found.owner_id)))
-
-
-caching.subscribe(f"{invalidation.DOCUMENT}*", _forget_document, missed=forget)
-caching.subscribe(f"{invalidation.ACCOUNT}*", _forget_account)
+_pages.invalidate_if_on(f"{invalidation.DOCUMENT}*", is_stale=_is_of_document)
+_access.invalidate_if_on(f"{invalidation.DOCUMENT}*", is_stale=_is_of_document)
+_access.invalidate_if_on(f"{invalidation.ACCOUNT}*", is_stale=_is_access_of_account)
 
 
 def remembered(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
 ) -> Mapping[int, JobSpec] | None:
     """The work for those blocks that exist, when nothing has to be asked for that."""
-    if _access.get((document_id, user_id), None) is None:
+    if _access.peek((document_id, user_id)) is None:
         return None
-    pages = {number: _pages.get((document_id, number), None) for number in _numbers(indices)}
+    pages = {number: _pages.peek((document_id, number)) for number in _numbers(indices)}
     if any(page is None for page in pages.values()):
         return None
     return _works({number: page for number, page in pages.items() if page}, indices, spoken)
@@ -110,15 +102,13 @@ async def find(
 
     Raises DocumentMissing when there is none that this account may read.
     """
-    access = await _access.aget_or_fetch(
-        (document_id, user_id), partial(offload, _open, document_id, user_id, indices)
-    )
+    access = await _access.aread((document_id, user_id), partial(_open, indices=indices))
     existing = [index for index in indices if 0 <= index < access.block_count]
     numbers = _numbers(existing)
     if len(numbers) > PAGES_AT_ONCE:
         texts = await offload(documents.blocks_for, document_id, user_id, existing)
         return {index: work_of(text, spoken) for index, text in texts.items()}
-    pages = {number: await _page(document_id, number) for number in numbers}
+    pages = {number: await _pages.aread((document_id, number), _read_page) for number in numbers}
     return _works(pages, existing, spoken)
 
 
@@ -146,25 +136,21 @@ def work_of(text: str, spoken: SpokenAs) -> JobSpec:
     )
 
 
-def _open(document_id: UUID, user_id: int, indices: Sequence[int]) -> Readable:
-    """Reads what is to be spoken first as well, in the same statement."""
+def _open(key: tuple[UUID, int], indices: Sequence[int]) -> Readable:
+    """Read the access and, in the same statement, the page of the first block."""
+    document_id, user_id = key
     number = next((index // PAGE for index in indices if 0 <= index <= documents.LARGEST_INDEX), 0)
-    if _pages.get((document_id, number), None) is not None:
+    if _pages.peek((document_id, number)) is not None:
         return documents.readable(document_id, user_id)
     first = number * PAGE
     access, texts = documents.readable_from(document_id, user_id, first, first + PAGE - 1)
     if number * PAGE < access.block_count:
-        _pages.get_or_fetch((document_id, number), lambda: Page(texts))
+        _pages.read((document_id, number), lambda _: Page(texts))
     return access
 
 
-async def _page(document_id: UUID, number: int) -> Page:
-    return await _pages.aget_or_fetch(
-        (document_id, number), partial(offload, _read_page, document_id, number)
-    )
-
-
-def _read_page(document_id: UUID, number: int) -> Page:
+def _read_page(key: tuple[UUID, int]) -> Page:
+    document_id, number = key
     first = number * PAGE
     return Page(documents.texts_between(document_id, first, first + PAGE - 1))
 

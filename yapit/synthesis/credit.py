@@ -7,7 +7,7 @@ the epoch `credit` of the account and rings a bell.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -86,27 +86,30 @@ def _seconds(credit: Credit) -> float:
     return seconds if end is None else min(seconds, max(1.0, (end - timezone.now()).total_seconds()))
 
 
-_credits: caching.MemoryCache[tuple[int, str], Credit] = caching.MemoryCache(
+_credits: caching.RowCache[tuple[int, str], Credit] = caching.RowCache(
     "credits", max_bytes=CACHED_BYTES, seconds=settings.CREDIT_SECONDS, lifetime=_seconds
 )
+
+
+def _keys_of(*user_ids: int) -> Iterable[tuple[int, str]]:
+    return [(user_id, kind) for user_id in user_ids for kind in USAGE_TYPES]
+
+
+def _keys_of_event(event: str) -> Iterable[tuple[int, str]]:
+    subject = invalidation.subject_of(event)
+    return _keys_of(int(subject)) if subject.isdecimal() else ()
+
+
+# The notification threshold of a reading is one of the preferences.
+_credits.invalidate_on(f"{invalidation.CREDIT}*", f"{invalidation.PREFERENCES}*", keys=_keys_of_event)
 
 
 def forget(*user_ids: int) -> None:
     """What is known of these accounts, in this process; without any, of all."""
     if user_ids:
-        _credits.invalidate(*((user_id, kind) for user_id in user_ids for kind in USAGE_TYPES))
+        _credits.invalidate(*_keys_of(*user_ids))
     else:
         _credits.flush()
-
-
-def _heard(event: str) -> None:
-    user_id = event.rpartition(":")[2]
-    if user_id.isdecimal():
-        forget(int(user_id))
-
-
-caching.subscribe(f"{invalidation.CREDIT}*", _heard, missed=forget)
-caching.subscribe(f"{invalidation.PREFERENCES}*", _heard)  # the threshold is one of them
 
 
 def remembered(user_id: int, usage_type: str) -> Credit | NotLoaded:
