@@ -278,6 +278,7 @@ LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT, "secrets": SECRETS}
 STACK_PREPARATIONS = [
     ["init_audiocache"],
     ["migrate", "--verbosity", "0"],
+    ["migrate_redis"],
     ["seed", "--credentials", "{credentials}"],
 ]
 STACK_PROCESSES = {  # name -> arguments of manage.py

@@ -1,0 +1,100 @@
+"""The version of the key names and stream fields in Redis, and the migration from an earlier version.
+
+Layout 1 has no version key. Processes of two layouts must not
+run beside each other: a reservation that one of them takes is invisible to the other.
+"""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from config.redis.scripts import Script, lua, run
+
+VERSION = 2
+VERSION_KEY = "layout"
+# Key patterns that only layout 1 has.
+EARLIER_KEYS = ("due:*", "asked:*", "counted-due")
+SCAN_COUNT = 1000
+PATIENCE_SECONDS = 5.0  # in which the server notices that a killed process is gone
+POLL_SECONDS = 0.1
+
+MIGRATE = Script(lua(Path(__file__).parent / "lua", "migrate_layout"))
+
+
+class LayoutError(Exception):
+    """Redis holds another layout than this version works with; the message says what to do."""
+
+
+def check(redis: Redis) -> None:
+    """Raise LayoutError unless Redis has this version's layout or holds nothing of an earlier one.
+
+    Called by every long-running process at its start. Repeatable; reads every key name once when no version
+    has been written yet.
+    """
+    found = _version(redis)
+    if found > VERSION:
+        raise LayoutError(
+            f"Redis holds layout {found} of a later version of Yapit, and this version knows {VERSION}."
+        )
+    if found < VERSION:
+        raise LayoutError(
+            "Redis holds the data of an earlier version of Yapit. Stop all of its processes, then run"
+            " `manage.py migrate_redis` (run_stack does so itself)."
+        )
+
+
+def migrate(redis: Redis, dead_letter_streams: Iterable[str], *, force: bool = False) -> bool:
+    """Bring Redis to this layout; return whether it held another. One atomic step, repeatable.
+
+    Raises LayoutError while other clients use the same database, unless `force`, and for a later layout.
+    """
+    found = _version(redis)
+    if found >= VERSION:
+        check(redis)
+        return False
+    if not force:
+        _wait_for_other_clients(redis)
+    run(redis, MIGRATE.call(VERSION, *dead_letter_streams, keys=[VERSION_KEY]))
+    return True
+
+
+def _version(redis: Redis) -> int:
+    """The layout of what Redis holds; written when it holds nothing that another layout could mean."""
+    version: Any = redis.get(VERSION_KEY)
+    if version is not None:
+        return int(version)
+    if _has_earlier_keys(redis):
+        return 1
+    redis.set(VERSION_KEY, VERSION, nx=True)
+    return VERSION
+
+
+def _has_earlier_keys(redis: Redis) -> bool:
+    return any(
+        next(iter(redis.scan_iter(match=pattern, count=SCAN_COUNT)), None) is not None
+        for pattern in EARLIER_KEYS
+    )
+
+
+def _wait_for_other_clients(redis: Redis) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while others := _other_clients(redis):
+        if time.monotonic() > deadline:
+            raise LayoutError(
+                f"Other clients use this Redis database ({', '.join(others)}), and its data has to be updated."
+                " Stop all processes of the earlier version, then start again."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _other_clients(redis: Redis) -> list[str]:
+    us: Any = redis.client_info()
+    clients: Any = [*redis.client_list(_type="normal"), *redis.client_list(_type="pubsub")]
+    return sorted(
+        client["name"] or client["addr"]
+        for client in clients
+        if int(client["id"]) != int(us["id"]) and int(client["db"]) == int(us["db"])
+    )
