@@ -4,14 +4,21 @@ Layout 1 has no version key. Processes of two layouts must not
 run beside each other: a reservation that one of them takes is invisible to the other.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
 from redis import Redis
+from redis.exceptions import RedisError
 
+from config.redis import clients
 from config.redis.scripts import Script, lua, run
+from config.redis.transient import is_transient
+
+logger = logging.getLogger(__name__)
 
 VERSION = 2
 VERSION_KEY = "layout"
@@ -20,6 +27,7 @@ EARLIER_KEYS = ("due:*", "asked:*", "counted-due")
 SCAN_COUNT = 1000
 PATIENCE_SECONDS = 5.0  # in which the server notices that a killed process is gone
 POLL_SECONDS = 0.1
+EX_CONFIG = 78
 
 MIGRATE = Script(lua(Path(__file__).parent / "lua", "migrate_layout"))
 
@@ -28,11 +36,23 @@ class LayoutError(Exception):
     """Redis holds another layout than this version works with; the message says what to do."""
 
 
+def require() -> None:
+    """Check the layout at the start of a process. Raises CommandError; waits for no Redis that is away."""
+    try:
+        with clients.sync() as redis:
+            check(redis)
+    except LayoutError as error:
+        raise CommandError(str(error), returncode=EX_CONFIG) from error
+    except RedisError as error:
+        if not is_transient(error):
+            raise
+        logger.warning("The Redis layout could not be checked: %s", type(error).__name__)
+
+
 def check(redis: Redis) -> None:
     """Raise LayoutError unless Redis has this version's layout or holds nothing of an earlier one.
 
-    Called by every long-running process at its start. Repeatable; reads every key name once when no version
-    has been written yet.
+    Repeatable; reads every key name once when no version has been written yet.
     """
     found = _version(redis)
     if found > VERSION:
@@ -84,7 +104,7 @@ def _wait_for_other_clients(redis: Redis) -> None:
     while others := _other_clients(redis):
         if time.monotonic() > deadline:
             raise LayoutError(
-                f"Other clients use this Redis database ({', '.join(others)}), and its data has to be updated."
+                f"Other clients use this Redis database ({', '.join(others)}), and its data must be updated."
                 " Stop all processes of the earlier version, then start again."
             )
         time.sleep(POLL_SECONDS)

@@ -16,7 +16,7 @@ from redis import exceptions as redis_errors
 
 from config.observability import metrics
 from config.redis import clients as redis_clients
-from config.redis import scripts
+from config.redis import layout, scripts
 from config.redis.transient import OUTAGES, is_transient
 from config.streams import dead_letters
 from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
@@ -354,6 +354,7 @@ class StreamCommand(BaseCommand):
 
     def handle(self, *args: object, drain: bool, number: int, **options: object) -> None:
         stop = StopFlag().listen()
+        layout.require()
         metrics.serve(settings.METRICS_PORT)
         consumer = self.make_consumer(number)
         consumer.place = ConsumerLock(consumer.consumer)

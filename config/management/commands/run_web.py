@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from config.observability import metrics
+from config.redis import layout
 
 BACKLOG = 1024
 YOUNG = 10_000  # objects before the collector looks: a burst of messages makes thousands, and hardly a cycle
@@ -29,6 +30,7 @@ class Command(BaseCommand):
                 f"{host} can be reached by others, and without MULTI_USER=1 nobody logs in: use 127.0.0.1."
             )
         with listen(host, port) as listening:
+            layout.require()
             metrics.serve(settings.METRICS_PORT)
             application = import_string(settings.ASGI_APPLICATION)
             # What is there now stays for good: the collector need not walk it again and again.

@@ -14,6 +14,7 @@ def single():
     with clients.named("test-layout") as redis:
         redis.flushall()
         yield redis
+        redis.flushall()  # later processes of the suite would refuse to start
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +122,13 @@ def test_the_command_ends_with_a_sentence_beside_other_clients(single):
 
     with pytest.raises(CommandError, match="Stop all processes"):
         call_command("migrate_redis")
+
+
+@pytest.mark.parametrize("command", ["run_scheduler", "run_worker", "run_results"])
+def test_a_process_that_finds_the_earlier_layout_ends_with_a_sentence(single, command):
+    write_layout_1(single)
+
+    with pytest.raises(CommandError, match="earlier version") as caught:
+        call_command(command)
+
+    assert caught.value.returncode == 78

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from config.observability import metrics
 from config.redis import clients as redis_clients
+from config.redis import layout
 from config.redis.transient import TRANSIENT, is_transient
 from config.streams.consumer import StopFlag
 
@@ -75,6 +76,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         stop = StopFlag().listen()
+        layout.require()
         metrics.serve(settings.METRICS_PORT)
         redis = redis_clients.sync()
         tasks = [Periodic(path, seconds) for path, seconds in settings.PERIODIC]

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.observability import metrics
 from config.redis import clients as redis_clients
+from config.redis import layout
 from config.streams.consumer import StopFlag
 from yapit.engines import load_engine
 from yapit.jobs.worker import Worker
@@ -25,6 +26,7 @@ class Command(BaseCommand):
                 f"There is no engine {model!r}; there are: {', '.join(sorted(settings.ENGINES))}."
             )
         stop = StopFlag().listen()
+        layout.require()
         metrics.serve(settings.METRICS_PORT)
         engine = load_engine(model, settings.ENGINES[model])
         engine.warm()
