@@ -23,7 +23,7 @@ MAKE = """
 import json
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
-from yapit.keys import create_key
+from yapit.accounts.keys import create_key
 password = make_password("correct horse")  # once: it takes long
 def make(number):
     user = User.objects.create(username=f"person-{number}", password=password)
