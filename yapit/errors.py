@@ -9,11 +9,11 @@ class YapitError(Exception):
     code = "error"
 
 
-class AuthenticationError(YapitError):
+class IdentityError(YapitError):
     """Nobody may be served on this connection."""
 
 
-class NotAuthenticated(AuthenticationError):
+class NotAuthenticated(IdentityError):
     """Who is asking is unknown: no credentials, or ones that do not hold (any longer)."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -21,19 +21,19 @@ class NotAuthenticated(AuthenticationError):
         self.code = code
 
 
-class OriginRefused(AuthenticationError):
+class OriginRefused(IdentityError):
     """A page of another site, or a name that is not ours, is using somebody's browser."""
 
     code = "origin_refused"
 
 
-class AuthenticationUnavailable(AuthenticationError):
+class CannotCheck(IdentityError):
     """Whether the credentials hold cannot be found out right now. Try again."""
 
     code = "cannot_check"
 
 
-class DocumentNotFound(YapitError):
+class DocumentMissing(YapitError):
     """No such document, or not for this account: the two are not told apart."""
 
     code = "document_not_found"
@@ -80,7 +80,7 @@ class SpeechRefused(YapitError):
         self.usage = usage
 
 
-class KeyNotFound(YapitError):
+class KeyMissing(YapitError):
     """No such key, or not of this account: the two are not told apart."""
 
     code = "key_not_found"
@@ -97,13 +97,13 @@ class TooManyKeys(YapitError):
         super().__init__(f"An account has at most {limit} keys. Revoke one first.")
 
 
-class LoginRequired(YapitError):
+class LogInNeeded(YapitError):
     """This is for people; a key must not be able to do it."""
 
     code = "login_needed"
 
 
-class AccountProtected(YapitError):
+class AccountKept(YapitError):
     """The server cannot do without this account."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -111,7 +111,7 @@ class AccountProtected(YapitError):
         self.code = code
 
 
-class ConfirmationRequired(YapitError):
+class ConfirmationNeeded(YapitError):
     """Whoever asks has not shown that they mean it, and that it is theirs."""
 
     def __init__(self, code: str, message: str) -> None:

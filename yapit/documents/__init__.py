@@ -1,13 +1,11 @@
 """Documents of accounts: made from a text once, then read, renamed, shared, listened to and deleted."""
 
 from yapit.documents.service import (
-    ANONYMOUS,
     LARGEST_INDEX,
     MAX_CONTENT,
-    DocumentAccess,
-    VisibleDocument,
-    access,
-    access_with_texts,
+    NOBODY,
+    Readable,
+    Seen,
     blocks_for,
     change,
     create_text,
@@ -17,18 +15,18 @@ from yapit.documents.service import (
     page_of_blocks,
     page_of_own,
     page_of_sections,
+    readable,
+    readable_from,
     set_position,
     texts_between,
 )
 
 __all__ = [
-    "ANONYMOUS",
     "LARGEST_INDEX",
     "MAX_CONTENT",
-    "DocumentAccess",
-    "VisibleDocument",
-    "access",
-    "access_with_texts",
+    "NOBODY",
+    "Readable",
+    "Seen",
     "blocks_for",
     "change",
     "create_text",
@@ -38,6 +36,8 @@ __all__ = [
     "page_of_blocks",
     "page_of_own",
     "page_of_sections",
+    "readable",
+    "readable_from",
     "set_position",
     "texts_between",
 ]

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from config.database.rows import fetch_rows
 from yapit import invalidation, text
-from yapit.errors import DocumentNotFound, DocumentRefused
+from yapit.errors import DocumentMissing, DocumentRefused
 from yapit.models import Block, Document, Playback, Section
 from yapit.models.documents import MAX_TITLE
 from yapit.text.clean import clean, one_line
@@ -35,11 +35,11 @@ LEFT JOIN {Block._meta.db_table} b
     ON b.document_id = d.id AND b.index BETWEEN %(first)s AND %(last)s
 WHERE d.id = %(document_id)s AND (d.owner_id = %(user_id)s OR d.is_public)
 """  # noqa: S608  # our own names
-ANONYMOUS = 0  # the number of no account: sees what is public
+NOBODY = 0  # the number of no account: sees what is public
 
 
 @dataclass(frozen=True, slots=True)
-class VisibleDocument:
+class Seen:
     """A document as one account sees it. Its source is not loaded."""
 
     document: Document
@@ -51,9 +51,7 @@ class VisibleDocument:
 # --- Making -----------------------------------------------------------------------------------------------
 
 
-def create_text(
-    owner_id: int, content: str, *, title: str | None = None, markdown: bool = True
-) -> VisibleDocument:
+def create_text(owner_id: int, content: str, *, title: str | None = None, markdown: bool = True) -> Seen:
     """Make a document of a text, with its blocks and sections, in one transaction.
 
     Raises DocumentRefused when there is nothing to speak in it.
@@ -73,7 +71,7 @@ def create_text(
         est_duration_ms=sum(map(text.estimate_ms, blocks)),
     )
     _insert(document, blocks, spoken.sections)
-    return VisibleDocument(document, is_owner=True)
+    return Seen(document, is_owner=True)
 
 
 def _title(given: str | None) -> str:
@@ -112,7 +110,7 @@ def _insert(document: Document, blocks: Sequence[str], sections: Sequence[text.S
 def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[int, str]:
     """The texts of those blocks that exist, in one statement, however long the document is.
 
-    Raises DocumentNotFound when there is none that this account may read.
+    Raises DocumentMissing when there is none that this account may read.
     """
     # Without any, the empty list would be taken for an empty answer, and the document for missing.
     wanted = [index for index in indices if 0 <= index <= LARGEST_INDEX] or [-1]
@@ -129,30 +127,28 @@ def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentAccess:
+class Readable:
     """That an account may read a document, and whose it is."""
 
     owner_id: int
     block_count: int
 
 
-def access(document_id: UUID, user_id: int) -> DocumentAccess:
-    """Raises DocumentNotFound when there is none that this account may read."""
+def readable(document_id: UUID, user_id: int) -> Readable:
+    """Raises DocumentMissing when there is none that this account may read."""
     row = _readable(user_id).filter(pk=document_id).values_list("owner_id", "block_count").first()
     if row is None:
         raise _missing()
-    return DocumentAccess(*row)
+    return Readable(*row)
 
 
-def access_with_texts(
-    document_id: UUID, user_id: int, first: int, last: int
-) -> tuple[DocumentAccess, dict[int, str]]:
+def readable_from(document_id: UUID, user_id: int, first: int, last: int) -> tuple[Readable, dict[int, str]]:
     """The same, together with what its blocks from the first to the last say, in one statement."""
     params = {"document_id": document_id, "user_id": user_id, "first": first, "last": last}
     rows = fetch_rows(SELECT_WITH_BLOCKS, params)
     if not rows:
         raise _missing()
-    return DocumentAccess(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
+    return Readable(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
 
 
 def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
@@ -161,8 +157,8 @@ def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
     return dict(rows.values_list("index", "text"))
 
 
-def find(document_id: UUID, user_id: int) -> VisibleDocument:
-    """Raises DocumentNotFound, also for what is private to another account."""
+def find(document_id: UUID, user_id: int) -> Seen:
+    """Raises DocumentMissing, also for what is private to another account."""
     document = _as_seen_by(user_id, _readable(user_id)).filter(pk=document_id).first()
     if document is None:
         raise _missing()
@@ -174,7 +170,7 @@ def is_public(document_id: UUID) -> bool:
     return Document.objects.filter(pk=document_id, is_public=True).exists()
 
 
-def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[VisibleDocument], int]:
+def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[Seen], int]:
     """An account's documents, last heard or made first, and how many there are in all."""
     own = Document.objects.filter(owner_id=user_id)
     latest = Coalesce("mine__played_at", "created").desc()
@@ -214,15 +210,13 @@ def _as_seen_by(user_id: int, documents: QuerySet[Document]) -> QuerySet[Documen
     )
 
 
-def _seen(document: Document, user_id: int) -> VisibleDocument:
+def _seen(document: Document, user_id: int) -> Seen:
     position = cast(Any, document)  # annotated
-    return VisibleDocument(
-        document, document.owner_id == user_id, position.my_block_idx or 0, position.my_played_at
-    )
+    return Seen(document, document.owner_id == user_id, position.my_block_idx or 0, position.my_played_at)
 
 
-def _missing() -> DocumentNotFound:
-    return DocumentNotFound("There is no such document.")
+def _missing() -> DocumentMissing:
+    return DocumentMissing("There is no such document.")
 
 
 # --- Changing ---------------------------------------------------------------------------------------------
@@ -230,7 +224,7 @@ def _missing() -> DocumentNotFound:
 
 def change(
     document_id: UUID, user_id: int, *, title: str | None = None, is_public: bool | None = None
-) -> VisibleDocument:
+) -> Seen:
     """Rename or share a document of one's own; None leaves a field as it is."""
     fields: dict[str, Any] = {}
     if title is not None:
