@@ -214,7 +214,7 @@ class Making:
         document: str = "",
         is_remembered: bool = False,
     ) -> None:
-        """The entries that FINALIZE writes for a billed job, at a given time; in `finished` if `is_remembered`."""
+        """The entries that FINALIZE writes for a billed job, at a given time."""
         job_id, at_ms = secrets.token_hex(16), round(at.timestamp() * 1000)
         entry = {
             "id": job_id,

@@ -1,8 +1,8 @@
 """Restores the fixture into a state folder, from which `manage.py run_stack --state FOLDER` continues.
 
-Expiry times of keys are moved so that each has the remaining time it had when the fixture was made, and so
-are the ids of dead letters, since old ones are dropped. Leases and delivery times ahead of this machine's clock
-are moved back. Everything else keeps the age of the fixture.
+Expiry times of keys are moved so that each key has the time left that it had when the fixture was made, and
+so are the ids of dead letters, since old ones are dropped. Leases and delivery times ahead of this machine's
+clock are moved back. Everything else keeps the age of the fixture.
 """
 
 import json
