@@ -9,7 +9,8 @@ from environs import Env
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-import config.database.sqlite  # noqa: F401  # swaps in a sound SQLite before Django imports sqlite3
+import config.database.sqlite  # swaps in a sound SQLite before Django imports sqlite3
+import config.redis.address
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -143,11 +144,12 @@ DATABASE_ROUTERS = ["audiocache.router.AudioRouter"]
 
 # --- Redis: what is hot and what is on its way --------------------------------------------------------------
 
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:1/0")
+REDIS_URL = env.str("REDIS_URL", "") or "redis://127.0.0.1:1/0"
+_redis = config.redis.address.parse(REDIS_URL)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": _redis.url,
         "KEY_PREFIX": "cache",
         "OPTIONS": {
             # Pickles are programs, and whoever reaches Redis could leave one.
@@ -155,7 +157,10 @@ CACHES = {
             "SOCKET_CONNECT_TIMEOUT": 0.25,
             "SOCKET_TIMEOUT": 1,
             # Left alone, redis-py repeats each command ten times, for a minute.
-            "CONNECTION_POOL_KWARGS": {"retry": Retry(ConstantBackoff(0.02), 1)},
+            "CONNECTION_POOL_KWARGS": {
+                **_redis.client_options(),
+                "retry": Retry(ConstantBackoff(0.02), 1),
+            },
         },
     }
 }
@@ -167,7 +172,7 @@ SESSION_ENGINE = "yapit.accounts.sessions"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "layer"},
+        "CONFIG": {"hosts": [_redis.channel_layer_host()], "prefix": "layer"},
     }
 }
 

@@ -21,7 +21,7 @@ from django.core.cache import caches
 from django_redis import get_redis_connection
 from redis import exceptions as redis_errors
 
-from config.redis import scripts
+from config.redis import address, scripts
 
 logger = logging.getLogger(__name__)
 
@@ -168,10 +168,9 @@ class SharedLevel:
 
 def is_possible() -> bool:
     """Values and epochs are compared inside one script, so both must be in the one Redis."""
-    where = settings.CACHES[ALIAS]
-    return bool(
-        settings.SHARED_RESPONSES and where["BACKEND"] == BACKEND and where["LOCATION"] == settings.REDIS_URL
-    )
+    cache = settings.CACHES[ALIAS]
+    url = address.parse(settings.REDIS_URL).url
+    return bool(settings.SHARED_RESPONSES and cache["BACKEND"] == BACKEND and cache["LOCATION"] == url)
 
 
 def _call(call: scripts.Call) -> Any:

@@ -8,14 +8,14 @@ import asyncio
 import builtins
 import time
 from collections import deque
-from typing import Any, cast
+from typing import cast
 
 from django.conf import settings
-from redis.connection import parse_url
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from config.per_loop import PerLoop
-from config.redis import clients as redis_clients
+from config.redis.address import parse
+from config.redis.transport import open_transport
 
 CONNECT_SECONDS = 0.25
 ANSWER_SECONDS = 1.0
@@ -153,15 +153,12 @@ class BlobReader:
     """The connection of one event loop, made when it is needed and again after a failure."""
 
     def __init__(self, url: str) -> None:
-        self._address: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+        self._address = parse(url)
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
 
     async def get(self, key: str) -> Value:
         """The value, or None. Raises a RedisError within about two seconds."""
-        if "connection_class" in self._address:  # TLS, or a socket file: the library knows how
-            found: Any = await redis_clients.hot().get(key)
-            return None if found is None else memoryview(found)
         try:
             return await (await self._open()).ask(b"GET", key.encode())
         except ConnectionError:  # it may have gone long ago, unnoticed
@@ -187,27 +184,21 @@ class BlobReader:
             self._connection = connecting.result()
 
     async def _connect(self) -> _Connection:
-        loop = asyncio.get_running_loop()
-        host, port = self._address.get("host", "localhost"), self._address.get("port", 6379)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(_Connection, host, port)
+                connection = await open_transport(self._address, _Connection)
         except (OSError, builtins.TimeoutError) as exc:
             raise ConnectionError(f"Redis cannot be reached: {type(exc).__name__}") from exc
         try:
-            await asyncio.gather(*(connection.ask(*words) for words in self._greeting()))
+            await asyncio.gather(*(connection.ask(*_encoded(words)) for words in self._address.greeting()))
         except RedisError:
             connection.close()
             raise
         return connection
 
-    def _greeting(self) -> list[tuple[bytes, ...]]:
-        words: list[tuple[bytes, ...]] = []
-        if password := self._address.get("password"):
-            words.append((b"AUTH", (self._address.get("username") or "default").encode(), password.encode()))
-        if database := self._address.get("db"):
-            words.append((b"SELECT", b"%d" % database))
-        return words
+
+def _encoded(words: tuple[str | int, ...]) -> list[bytes]:
+    return [str(word).encode() for word in words]
 
 
 def _command(words: tuple[bytes, ...]) -> bytes:

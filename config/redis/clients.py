@@ -12,13 +12,16 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 from config.per_loop import PerLoop
+from config.redis import address
 
 HOT_CONNECTIONS = 32  # of one event loop
 
 
 def _make_hot() -> redis.asyncio.Redis:
+    where = address.parse(settings.REDIS_URL)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        settings.REDIS_URL,
+        where.url,
+        **where.client_options(),
         max_connections=HOT_CONNECTIONS,
         timeout=1,
         socket_connect_timeout=0.25,
@@ -45,8 +48,10 @@ async def close_hot() -> None:
 
 def subscriber() -> redis.asyncio.Redis:
     """For one subscription; the caller closes it. No reconnect goes unseen: after it one must look again."""
+    where = address.parse(settings.REDIS_URL)
     return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL,
+        where.url,
+        **where.client_options(),
         socket_connect_timeout=1,
         socket_timeout=None,
         health_check_interval=15,
@@ -56,8 +61,10 @@ def subscriber() -> redis.asyncio.Redis:
 
 def blocking(block_seconds: float) -> redis.Redis:
     """For reads that wait `block_seconds` on the server. The caller closes it."""
+    where = address.parse(settings.REDIS_URL)
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        where.url,
+        **where.client_options(),
         socket_connect_timeout=1,
         # No more than the wait itself would cut off every read in which nothing came.
         socket_timeout=block_seconds + 5,
@@ -68,8 +75,10 @@ def blocking(block_seconds: float) -> redis.Redis:
 
 def named(name: str) -> redis.Redis:
     """One connection that the server knows by this name. The caller closes it."""
+    where = address.parse(settings.REDIS_URL)
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        where.url,
+        **where.client_options(),
         single_connection_client=True,
         client_name=name,
         socket_connect_timeout=1,
@@ -80,8 +89,10 @@ def named(name: str) -> redis.Redis:
 
 def sync() -> redis.Redis:
     """For consumers, commands and scripts. The caller closes it."""
+    where = address.parse(settings.REDIS_URL)
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        where.url,
+        **where.client_options(),
         socket_connect_timeout=1,
         socket_timeout=5,
         health_check_interval=30,

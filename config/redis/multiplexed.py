@@ -6,7 +6,6 @@ Not for large values, which would hold up everybody's small ones, nor for comman
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -14,7 +13,9 @@ from typing import Any, cast
 
 import hiredis
 from redis import exceptions as redis_errors
-from redis.connection import parse_url
+
+from config.redis.address import RedisAddress, parse
+from config.redis.transport import open_transport
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
@@ -119,21 +120,11 @@ class Connection(asyncio.Protocol):
 
 async def connect(url: str, hear: Callable[[Any], None] | None = None) -> Connection:
     """Logged in, on the database that the address names. Raises a RedisError."""
-    loop = asyncio.get_running_loop()
-    where: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+    address = parse(url)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            if "path" in where:
-                _, connection = await loop.create_unix_connection(lambda: Connection(hear), where["path"])
-            else:
-                secure = ssl.create_default_context() if url.startswith("rediss:") else None
-                _, connection = await loop.create_connection(
-                    lambda: Connection(hear),
-                    where.get("host", "localhost"),
-                    where.get("port", 6379),
-                    ssl=secure,
-                )
-            await _greet(connection, where)
+            connection = await open_transport(address, lambda: Connection(hear))
+            await _greet(connection, address)
     except TimeoutError:
         raise redis_errors.TimeoutError("Redis does not answer.") from None
     except OSError as error:
@@ -141,14 +132,9 @@ async def connect(url: str, hear: Callable[[Any], None] | None = None) -> Connec
     return connection
 
 
-async def _greet(connection: Connection, where: dict[str, Any]) -> None:
-    greeting: list[Command] = []
-    if where.get("password"):
-        greeting.append(("AUTH", *filter(None, [where.get("username")]), where["password"]))
-    if where.get("db"):
-        greeting.append(("SELECT", where["db"]))
+async def _greet(connection: Connection, address: RedisAddress) -> None:
     try:
-        for answer in await asyncio.gather(*(connection.ask(command) for command in greeting)):
+        for answer in await asyncio.gather(*(connection.ask(command) for command in address.greeting())):
             if isinstance(answer, Exception):
                 raise answer
     except BaseException:

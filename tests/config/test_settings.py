@@ -37,3 +37,22 @@ def test_over_tls_cookies_stay_on_it():
 
     assert settings_with(names, HTTPS="1") == [True] * 3
     assert settings_with(names, HTTPS="0") == [False] * 3
+
+
+def test_caches_and_channel_layers_are_built_from_the_address_of_redis():
+    url = "rediss://ann:secret@queue:6380/2?ssl_cert_reqs=none"
+
+    cache, layer = settings_with(
+        "[s.CACHES['default'], s.CHANNEL_LAYERS['default']['CONFIG']['hosts'][0]]", REDIS_URL=url
+    )
+
+    expected = {"username": "ann", "password": "secret", "ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    assert cache["LOCATION"] == layer["address"] == "rediss://queue:6380/2"
+    assert expected.items() <= cache["OPTIONS"]["CONNECTION_POOL_KWARGS"].items()
+    assert expected.items() <= layer.items()
+
+
+def test_an_empty_address_of_redis_is_none():
+    assert settings_with("s.REDIS_URL", REDIS_URL="") == settings_with(
+        "s.CACHES['default']['LOCATION']", REDIS_URL=""
+    )

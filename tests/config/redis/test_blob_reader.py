@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 
 from config.redis import blob_reader as module
 from config.redis.blob_reader import BlobReader, blob_reader
+from tests.config.redis.tls_proxy import copy
 
 SIZES = (0, 1, 16_370, 16_384, 16_400, 100_000, 3_000_000)
 
@@ -100,3 +101,19 @@ async def test_a_value_larger_than_any_is_not_waited_for():
     async with server(b"$999999999999\r\n") as mad:
         with pytest.raises(ConnectionError):
             await mad.get("audio:1")
+
+
+async def test_values_come_through_a_unix_socket(values, settings, tmp_path):
+    server = urlsplit(settings.REDIS_URL)
+    path = tmp_path / "redis.sock"
+
+    async def forward(reader, writer):
+        target_reader, target_writer = await asyncio.open_connection(server.hostname, server.port)
+        await asyncio.gather(copy(reader, target_writer), copy(target_reader, writer))
+
+    async with await asyncio.start_unix_server(forward, path):
+        reader = BlobReader(f"unix://:{server.password}@{path}?db=0")
+        found = await asyncio.gather(*(reader.get(key) for key in values))
+        await reader.close()
+
+    assert [bytes(one) for one in found] == list(values.values())
