@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from audiocache.errors import StoreDamaged, StoreMissing, WriterBusy
 from audiocache.persister import PersistConsumer, begin_anew
 from audiocache.store import AudioStore, store_for
+from config import checks
 from config.redis import clients as redis_clients
 from config.streams.consumer import StreamCommand
 
@@ -22,6 +23,7 @@ class Command(StreamCommand):
     help = "Store finished audio, and apply what is ordered of the stored. Exactly one may run."
 
     def handle(self, *args: object, **options: Any) -> None:
+        checks.require("AUDIO_LOST_HOOK")
         with ExitStack() as at_the_end:
             self.stores = {alias: self._open(alias, at_the_end) for alias in settings.AUDIO_ALIASES}
             self.check(tags=[Tags.database], databases=settings.AUDIO_ALIASES)

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis
 
+from config import checks
 from config.redis import clients as redis_clients
 from config.streams import dead_letters
 
@@ -36,6 +37,7 @@ class Command(BaseCommand):
             elif show:
                 self._show(redis, stream, show)
             elif replay:
+                checks.require("DEAD_LETTERS")
                 done = dead_letters.replay(redis, stream, self._chosen(redis, stream, replay))
                 self.stdout.write(f"{done} of {stream} sent in again.")
             elif drop:

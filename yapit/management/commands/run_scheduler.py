@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from config import checks
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import layout
@@ -75,6 +76,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # starts without a database
 
     def handle(self, *args: object, **options: object) -> None:
+        checks.require("PERIODIC", "PERIODIC_COLD")
         stop = StopFlag().listen()
         layout.require()
         metrics.serve(settings.METRICS_PORT)

@@ -1,0 +1,66 @@
+"""System checks of the settings: dotted names that we resolve ourselves, and the TLS files of Redis.
+
+`manage.py check`, `migrate`, `seed` and `run_web` run them with Django's. Processes that skip system checks, to
+start without a database, call `require` with the settings that they resolve.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.management.base import CommandError
+from django.utils.module_loading import import_string
+
+from config.redis import address
+from config.redis.scripts import Script
+
+# The dotted names in the value of each setting.
+DOTTED_NAMES: dict[str, Callable[[Any], Iterable[str]]] = {
+    "API_MIDDLEWARE": list,
+    "AUDIO_LOST_HOOK": lambda name: [name],
+    "BILLING_BATCH_HOOKS": list,
+    "DEAD_LETTERS": dict.values,
+    "ENGINES": dict.values,
+    "PERIODIC": lambda calls: [name for name, _ in calls],
+    "PERIODIC_COLD": lambda calls: [name for name, _ in calls],
+}
+SCRIPTS = {"DEAD_LETTERS"}  # those that name Lua scripts, and not callables
+
+
+@register
+def check_settings(
+    app_configs: Sequence[AppConfig] | None = None, *, only: Iterable[str] = DOTTED_NAMES, **kwargs: Any
+) -> list[CheckMessage]:
+    """Errors of all these settings. Imports what they name."""
+    return [*_check_redis_files(), *(error for setting in only for error in _check_names(setting))]
+
+
+def require(*names: str) -> None:
+    """Raise CommandError, with all errors, unless what these settings name exists. Uses no database."""
+    if errors := check_settings(only=names):
+        raise CommandError("\n".join(str(error) for error in errors))
+
+
+def _check_names(setting: str) -> Iterator[CheckMessage]:
+    for name in DOTTED_NAMES[setting](getattr(settings, setting)):
+        try:
+            found = import_string(name)
+        except ImportError as error:
+            yield Error(f"{setting} names {name!r}, which cannot be imported: {error}", id="config.E001")
+            continue
+        if setting in SCRIPTS and not isinstance(found, Script):
+            yield Error(f"{setting} names {name!r}, which is not a script of Redis.", id="config.E002")
+        if setting not in SCRIPTS and not callable(found):
+            yield Error(f"{setting} names {name!r}, which is not callable.", id="config.E002")
+
+
+def _check_redis_files() -> Iterator[CheckMessage]:
+    tls = address.parse(settings.REDIS_URL).tls
+    if tls is None:
+        return
+    try:
+        tls.context()
+    except OSError as error:
+        yield Error(f"The TLS files that REDIS_URL names cannot be used: {error}", id="config.E003")
