@@ -1,7 +1,7 @@
 """System checks of the settings: dotted names that we resolve ourselves, and the TLS files of Redis.
 
-`manage.py check`, `migrate`, `seed` and `run_web` run them with Django's. Processes that skip system checks, to
-start without a database, call `require` with the settings that they resolve.
+`manage.py check`, `migrate`, `seed` and `run_web` run them with Django's. Processes that skip system checks
+to start without a database call `require` with the settings that they resolve.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
