@@ -207,7 +207,7 @@ PERIODIC = [  # (dotted callable that takes a Redis client, seconds between call
     ("billing.usage.backlog.look", 5.0),
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.streams.dead_letters.trim", 3600.0),
-    ("yapit.usage.leaderboard.roll_up_beside", 3600.0),
+    ("yapit.usage.leaderboard.roll_up_in_thread", 3600.0),
 ]
 PERIODIC_COLD = [  # the same, of what may wait for PostgreSQL, which jobs must not
     ("billing.plans.renewal.renew", 60.0),

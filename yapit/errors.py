@@ -9,11 +9,11 @@ class YapitError(Exception):
     code = "error"
 
 
-class IdentityError(YapitError):
+class AuthenticationError(YapitError):
     """Nobody may be served on this connection."""
 
 
-class NotAuthenticated(IdentityError):
+class NotAuthenticated(AuthenticationError):
     """Who is asking is unknown: no credentials, or ones that do not hold (any longer)."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -21,19 +21,19 @@ class NotAuthenticated(IdentityError):
         self.code = code
 
 
-class OriginRefused(IdentityError):
+class OriginRefused(AuthenticationError):
     """A page of another site, or a name that is not ours, is using somebody's browser."""
 
     code = "origin_refused"
 
 
-class CannotCheck(IdentityError):
+class AuthenticationUnavailable(AuthenticationError):
     """Whether the credentials hold cannot be found out right now. Try again."""
 
     code = "cannot_check"
 
 
-class DocumentMissing(YapitError):
+class DocumentNotFound(YapitError):
     """No such document, or not for this account: the two are not told apart."""
 
     code = "document_not_found"
@@ -80,7 +80,7 @@ class SpeechRefused(YapitError):
         self.usage = usage
 
 
-class KeyMissing(YapitError):
+class KeyNotFound(YapitError):
     """No such key, or not of this account: the two are not told apart."""
 
     code = "key_not_found"
@@ -97,13 +97,13 @@ class TooManyKeys(YapitError):
         super().__init__(f"An account has at most {limit} keys. Revoke one first.")
 
 
-class LogInNeeded(YapitError):
+class LoginRequired(YapitError):
     """This is for people; a key must not be able to do it."""
 
     code = "login_needed"
 
 
-class AccountKept(YapitError):
+class AccountProtected(YapitError):
     """The server cannot do without this account."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -111,7 +111,7 @@ class AccountKept(YapitError):
         self.code = code
 
 
-class ConfirmationNeeded(YapitError):
+class ConfirmationRequired(YapitError):
     """Whoever asks has not shown that they mean it, and that it is theirs."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+SUBPROTOCOL = "yapit.v1"
 MAX_INDICES = 32
 MAX_FRAME_BYTES = 65_536
 

@@ -56,7 +56,7 @@ async def measure(rounds: int, lookups: int) -> list[Figure]:
     limit = await typical(digested, rounds) / ROUND
     as_a_password = await typical(hashed, 10)
     everybody = [await identity.identify_scope(request(account.token)) for account in accounts]
-    checked = await typical(lambda: identity.lost(everybody), 10)
+    checked = await typical(lambda: identity.find_invalid(everybody), 10)
     return [
         Figure("key_verification.cached", cached, "us", "lower", TARGET_US, baseline=uncached, limit=limit),
         Figure("key_verification.uncached", uncached, "us", "lower", baseline=as_a_password),

@@ -46,7 +46,7 @@ class Identity:
     via: Literal["key", "session", "local"]
     session_key: str | None = field(default=None, repr=False)
 
-    def is_concerned(self, event: str) -> bool:
+    def is_affected_by(self, event: str) -> bool:
         """Whether `yapit.invalidation` told something that may end this."""
         if event.startswith(invalidation.SESSION):
             return self.session_key is not None and invalidation.is_about_session(event, self.session_key)
@@ -54,7 +54,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldKey:
+class ValidKey:
     """One that held when it was looked up."""
 
     id: str
@@ -65,15 +65,15 @@ class HeldKey:
     digest: str = field(repr=False)
 
 
-def find_key(token: str) -> HeldKey | None:
+def find_key(token: str) -> ValidKey | None:
     """None: it does not hold."""
     key_id = keys.public_id(token)
     rows = fetch_rows(SELECT_VALID_KEY, {"key_id": key_id, "now": timezone.now()}) if key_id else []
-    found = HeldKey(*rows[0]) if rows else None
+    found = ValidKey(*rows[0]) if rows else None
     return found if found and keys.matches(found.digest, token) else None
 
 
-def identity_of(key: HeldKey) -> Identity:
+def identity_of(key: ValidKey) -> Identity:
     return Identity(key.user_id, key.username, key.id, "key")
 
 
@@ -91,7 +91,7 @@ def identify_local() -> Identity | None:
     return Identity(user.pk, user.get_username(), None, "local") if user else None
 
 
-def lost(identities: Collection[Identity]) -> frozenset[Identity]:
+def find_invalid(identities: Collection[Identity]) -> frozenset[Identity]:
     """Those that hold no longer. All keys are read at once."""
     asked = {identity.api_key_id for identity in identities if identity.api_key_id}
     held = set(_holding_keys().filter(pk__in=asked).values_list("pk", flat=True)) if asked else set()
@@ -105,7 +105,7 @@ def note_used(key_id: str) -> None:
         cursor.execute(NOTE_USED, [now, key_id, now - timedelta(seconds=LAST_USED_SECONDS)])
 
 
-def is_use_noted(key: HeldKey) -> bool:
+def is_use_recorded(key: ValidKey) -> bool:
     return key.last_used is not None and timezone.now() - key.last_used < timedelta(seconds=LAST_USED_SECONDS)
 
 

@@ -28,23 +28,21 @@ from yapit import invalidation
 from yapit.accounts import authentication, keys, origins, request_credentials, tickets
 from yapit.accounts.authentication import LOCAL_USERNAME, Identity
 from yapit.accounts.request_credentials import Headers, Scope
-from yapit.errors import CannotCheck, NotAuthenticated
+from yapit.errors import AuthenticationUnavailable, NotAuthenticated
 
 __all__ = [
     "LOCAL_USERNAME",
-    "SUBPROTOCOL",
     "Identity",
-    "changes_heard",
+    "changes_seen",
+    "find_invalid",
     "forget",
     "identify_key",
     "identify_request",
     "identify_scope",
-    "lost",
 ]
 
 logger = logging.getLogger(__name__)
 
-SUBPROTOCOL = "yapit.v1"
 REMEMBERED_BYTES = 8 * 1024 * 1024  # in each process: some ten thousand identities
 REFUSED_SECONDS = 5.0  # how long a key that does not hold is not looked up again
 UNAVAILABLE = (OperationalError, InterfaceError, RedisError, InvalidCacheBackendError)
@@ -63,7 +61,7 @@ _known: caching.RowCache[bytes, _Held] = caching.RowCache(
     lifetime=lambda held: held.seconds,
 )
 # A cache of its own, for nothing but refusals: whoever tries keys would fill the other.
-_refused: caching.RowCache[bytes, authentication.HeldKey | None] = caching.RowCache(
+_refused: caching.RowCache[bytes, authentication.ValidKey | None] = caching.RowCache(
     "refused keys",
     max_bytes=REMEMBERED_BYTES // 2,
     seconds=REFUSED_SECONDS,
@@ -80,7 +78,7 @@ def forget() -> None:
     _refused.flush()
 
 
-def changes_heard() -> int:
+def changes_seen() -> int:
     """How often somebody had to be forgotten: who looked before the last time looks again."""
     return _heard
 
@@ -91,7 +89,7 @@ def _count_change() -> None:
 
 
 _EVENTS = (f"{invalidation.ACCOUNT}*", f"{invalidation.KEY}*", f"{invalidation.SESSION}*")
-_known.invalidate_if_on(*_EVENTS, is_stale=lambda event, _, held: held.identity.is_concerned(event))
+_known.invalidate_if_on(*_EVENTS, is_stale=lambda event, _, held: held.identity.is_affected_by(event))
 _refused.flush_on(*_EVENTS)
 caching.subscribe(f"{invalidation.ACCOUNT}*", lambda _: _count_change(), missed=_count_change)
 caching.subscribe(f"{invalidation.KEY}*", lambda _: _count_change())
@@ -101,7 +99,7 @@ caching.subscribe(f"{invalidation.SESSION}*", lambda _: _count_change())
 async def identify_scope(scope: Scope) -> Identity:
     """Who is behind an ASGI connection (http or websocket). A ticket in its address is used up by this.
 
-    Raises NotAuthenticated, OriginRefused, or CannotCheck when a database does not answer.
+    Raises NotAuthenticated, OriginRefused, or AuthenticationUnavailable when a database does not answer.
     """
     request_credentials.check_address(scope)
     headers = request_credentials.headers_of(scope)
@@ -134,9 +132,12 @@ def identify_key(token: str) -> Identity | None:
     return authentication.identity_of(found) if found else None
 
 
-async def lost(identities: Collection[Identity]) -> frozenset[Identity]:
-    """Those whose key, session or account holds no longer. Nothing remembered counts. Raises CannotCheck."""
-    found: frozenset[Identity] = await _ask(authentication.lost, identities)
+async def find_invalid(identities: Collection[Identity]) -> frozenset[Identity]:
+    """Those whose key, session or account is no longer valid, read from the database and never from a cache.
+
+    Raises AuthenticationUnavailable.
+    """
+    found: frozenset[Identity] = await _ask(authentication.find_invalid, identities)
     return found
 
 
@@ -165,13 +166,13 @@ def _fingerprint(secret: str) -> bytes:
 
 async def _identify_ticket(ticket: str, scope: Scope, headers: Headers) -> Identity:
     try:
-        found = await tickets.take(redis_clients.hot(), ticket)
+        found = await tickets.redeem(redis_clients.hot(), ticket)
     except RedisError as exc:
-        raise CannotCheck("This ticket cannot be checked right now. Ask for another.") from exc
+        raise AuthenticationUnavailable("This ticket cannot be checked right now. Ask for another.") from exc
     if found is not None and found.via != "key":
         # It grants no more than what it was bought with, and that is used from our own pages only.
         _check_page(scope, headers)
-    if found is None or await lost({found}):
+    if found is None or await find_invalid({found}):
         raise NotAuthenticated("invalid_ticket", "This ticket was used or is too old. Ask for another.")
     return found
 
@@ -209,7 +210,7 @@ async def _ask(find: Any, *args: Any) -> Any:
     try:
         return await offload(find, *args)
     except UNAVAILABLE as exc:
-        raise CannotCheck("Who you are cannot be checked right now. Try again.") from exc
+        raise AuthenticationUnavailable("Who you are cannot be checked right now. Try again.") from exc
 
 
 def _bad_key() -> NotAuthenticated:
@@ -223,9 +224,9 @@ def _seconds_left(expires_at: datetime | None) -> float:
 # --- Last used ------------------------------------------------------------------------------------------
 
 
-def _note_used_later(key: authentication.HeldKey) -> None:
+def _note_used_later(key: authentication.ValidKey) -> None:
     """Beside the request, which does not wait for it."""
-    if authentication.is_use_noted(key):
+    if authentication.is_use_recorded(key):
         return
     task = asyncio.create_task(_note_used(key.id))
     _background.add(task)  # or it could be collected before it ran

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from yapit.errors import KeyMissing, KeyNameRefused, TooManyKeys
+from yapit.errors import KeyNameRefused, KeyNotFound, TooManyKeys
 from yapit.invalidation import keys_changed
 from yapit.models import ApiKey
 
@@ -84,23 +84,23 @@ def add_key(user_id: int, name: str, *, expires_at: datetime | None = None) -> N
 def rename(user_id: int, key_id: str, name: str) -> ApiKey:
     _check_id(key_id)
     if not keys_of(user_id).filter(pk=key_id).update(name=fit_name(name)):
-        raise KeyMissing("There is no such key.")
+        raise KeyNotFound("There is no such key.")
     return ApiKey.objects.get(pk=key_id)
 
 
 def revoke_own(user_id: int, key_id: str) -> None:
-    """Repeatable, like `revoke`. Raises KeyMissing, for those of others too."""
+    """Repeatable, like `revoke`. Raises KeyNotFound, for those of others too."""
     _check_id(key_id)
     key = ApiKey.objects.filter(user_id=user_id, pk=key_id).first()
     if key is None:
-        raise KeyMissing("There is no such key.")
+        raise KeyNotFound("There is no such key.")
     revoke(key)
 
 
 def _check_id(key_id: str) -> None:
     """What no key is called is not looked up: PostgreSQL takes no NUL, for one."""
     if not KEY_ID.fullmatch(key_id):
-        raise KeyMissing("There is no such key.")
+        raise KeyNotFound("There is no such key.")
 
 
 def fit_name(name: str) -> str:

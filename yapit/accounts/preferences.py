@@ -22,7 +22,7 @@ SELECT {", ".join(COLUMNS)} FROM {Preferences._meta.db_table} WHERE user_id = %(
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class AccountPreferences:
     """As it was when it was read; nobody can change it for others."""
 
     pinned_voices: tuple[str, ...]
@@ -31,7 +31,7 @@ class Chosen:
     usage_threshold: int | None
 
 
-_chosen: caching.RowCache[int, Chosen] = caching.RowCache(
+_chosen: caching.RowCache[int, AccountPreferences] = caching.RowCache(
     "preferences", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
 _chosen.invalidate_on(
@@ -41,11 +41,11 @@ _chosen.invalidate_on(
 )
 
 
-def of(user_id: int) -> Chosen:
+def of(user_id: int) -> AccountPreferences:
     return _chosen.read(user_id, _read)
 
 
-async def aof(user_id: int) -> Chosen:
+async def aof(user_id: int) -> AccountPreferences:
     return await _chosen.aread(user_id, _read)
 
 
@@ -55,7 +55,7 @@ def forget() -> None:
 
 
 @transaction.atomic
-def change(user_id: int, fields: dict[str, Any]) -> Chosen:
+def change(user_id: int, fields: dict[str, Any]) -> AccountPreferences:
     """Fields that are left out stay as they are."""
     row, _ = Preferences.objects.update_or_create(user_id=user_id, defaults=fields)
     invalidation.preferences_changed(user_id)
@@ -64,7 +64,7 @@ def change(user_id: int, fields: dict[str, Any]) -> Chosen:
     return _of_row([getattr(row, column) for column in COLUMNS])
 
 
-def _read(user_id: int) -> Chosen:
+def _read(user_id: int) -> AccountPreferences:
     rows = fetch_rows(SELECT_PREFERENCES, {"user_id": user_id})
     if rows:
         pinned, *others = rows[0]
@@ -73,6 +73,6 @@ def _read(user_id: int) -> Chosen:
     return _of_row([getattr(defaults, column) for column in COLUMNS])
 
 
-def _of_row(row: Any) -> Chosen:
+def _of_row(row: Any) -> AccountPreferences:
     pinned, *others = row
-    return Chosen(tuple(pinned), *others)
+    return AccountPreferences(tuple(pinned), *others)

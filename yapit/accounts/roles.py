@@ -24,7 +24,7 @@ class Roles:
     is_reviewer: bool
 
 
-NOBODY = Roles(is_tester=False, is_reviewer=False)
+NO_ROLES = Roles(is_tester=False, is_reviewer=False)
 _roles: caching.RowCache[int, Roles] = caching.RowCache(
     "roles", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
@@ -42,7 +42,7 @@ async def aof(user_id: int) -> Roles:
     return await _roles.aread(user_id, _read)
 
 
-def remembered(user_id: int) -> Roles | None:
+def cached(user_id: int) -> Roles | None:
     return _roles.peek(user_id)
 
 
@@ -73,4 +73,4 @@ def _set_testers(user_ids: list[int], *, is_tester: bool) -> None:
 
 def _read(user_id: int) -> Roles:
     rows = fetch_rows(SELECT_ROLES, {"user_id": user_id})
-    return Roles(*rows[0]) if rows else NOBODY
+    return Roles(*rows[0]) if rows else NO_ROLES

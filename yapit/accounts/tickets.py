@@ -21,19 +21,19 @@ BURST, PER_SECOND = 30, 1.0  # of one account
 _decoder = msgspec.json.Decoder(Identity)
 
 
-async def take_turn(redis: Redis, user_id: int) -> float:
+async def throttle(redis: Redis, user_id: int) -> float:
     """Seconds that this account has to wait for its next ticket; 0: none."""
     call = TAKE.call(BURST, PER_SECOND, 1, keys=[f"limit:tickets:{user_id}"])
     return int(await arun(redis, call)) / 1000
 
 
-async def sell(redis: Redis, identity: Identity) -> str:
+async def issue(redis: Redis, identity: Identity) -> str:
     ticket = f"yt_{secrets.token_hex(24)}"
     await redis.set(_name(ticket), msgspec.json.encode(identity), ex=settings.TICKET_SECONDS)
     return ticket
 
 
-async def take(redis: Redis, ticket: str) -> Identity | None:
+async def redeem(redis: Redis, ticket: str) -> Identity | None:
     """Whose it was; from now on it is nobody's. None: it was used, it is too old, or it never was one."""
     if not TICKET.fullmatch(ticket):
         return None

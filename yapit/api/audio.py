@@ -25,7 +25,7 @@ from config.observability import metrics
 from config.redis.blob_reader import blob_reader
 from yapit.accounts.identity import identify_scope
 from yapit.api.http import conditional, error_body
-from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
+from yapit.errors import AuthenticationUnavailable, NotAuthenticated, OriginRefused
 from yapit.synthesis.access_log import touches
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class AudioApplication:
             return _error(401, exc.code, str(exc), ((b"www-authenticate", b"Bearer"),))
         except OriginRefused as exc:
             return _error(403, exc.code, str(exc))
-        except CannotCheck as exc:
+        except AuthenticationUnavailable as exc:
             return _unavailable(str(exc), exc.code)
         return None
 

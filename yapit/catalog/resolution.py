@@ -7,7 +7,7 @@ import msgspec
 from django.conf import settings
 
 from yapit.catalog import voices
-from yapit.catalog.voices import Offer, Slice, Speaker
+from yapit.catalog.voices import CatalogModel, CatalogVoice, Slice
 from yapit.errors import UnknownModel, UnknownVoice
 
 
@@ -44,9 +44,9 @@ async def aresolve(model_slug: str | None, voice_slug: str | None, user_id: int)
     return _spoken_as(found)
 
 
-def remembered(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs | None:
+def resolve_cached(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs | None:
     """`resolve`, where nothing has to be asked for it."""
-    slices = voices.remembered(user_id)
+    slices = voices.cached_slices(user_id)
     found = _find(model_slug, voice_slug, slices) if slices else None
     return _spoken_as(found) if found else None
 
@@ -56,7 +56,7 @@ def forget() -> None:
     voices.forget()
 
 
-def _find(model_slug: str | None, voice_slug: str | None, slices: tuple[Slice, Slice]) -> Offer | None:
+def _find(model_slug: str | None, voice_slug: str | None, slices: tuple[Slice, Slice]) -> CatalogVoice | None:
     if voice_slug:
         named = [part.by_slug[voice_slug] for part in slices if voice_slug in part.by_slug]
         return next((offer for offer in named if model_slug in (None, "", offer.model.slug)), None)
@@ -66,7 +66,7 @@ def _find(model_slug: str | None, voice_slug: str | None, slices: tuple[Slice, S
 
 
 def _missing(
-    model_slug: str | None, voice_slug: str | None, models: tuple[Speaker, ...]
+    model_slug: str | None, voice_slug: str | None, models: tuple[CatalogModel, ...]
 ) -> UnknownModel | UnknownVoice:
     if model_slug and all(model.slug != model_slug for model in models):
         return UnknownModel("There is no such model.")
@@ -75,7 +75,7 @@ def _missing(
     return UnknownVoice("This model has no voice for this account.")
 
 
-def _spoken_as(offer: Offer) -> SpokenAs:
+def _spoken_as(offer: CatalogVoice) -> SpokenAs:
     model = offer.model
     return SpokenAs(
         model_slug=model.slug,

@@ -14,7 +14,7 @@ from config import caching
 from config.database.rows import fetch_rows
 from yapit import invalidation
 from yapit.accounts import roles
-from yapit.accounts.roles import NOBODY, Roles
+from yapit.accounts.roles import NO_ROLES, Roles
 from yapit.models import TTSModel, Voice
 
 CACHED_SECONDS = 30.0
@@ -35,7 +35,7 @@ WHERE v.is_active AND m.is_active AND NOT (v.approved AND v.owner_id IS NULL) AN
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class CatalogModel:
     """A model that is switched on."""
 
     id: int
@@ -49,7 +49,7 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CatalogVoice:
     """A voice that somebody may use."""
 
     id: int
@@ -60,7 +60,7 @@ class Offer:
     description: str
     parameters: bytes  # JSON, from which each caller makes an object of its own
     owner_id: int | None
-    model: Speaker
+    model: CatalogModel
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -71,9 +71,9 @@ class Offer:
 class Slice:
     """Some voices, in their order."""
 
-    by_slug: Mapping[str, Offer]
+    by_slug: Mapping[str, CatalogVoice]
 
-    def first_of(self, model_slug: str) -> Offer | None:
+    def first_of(self, model_slug: str) -> CatalogVoice | None:
         return next((offer for offer in self.by_slug.values() if offer.model.slug == model_slug), None)
 
 
@@ -83,7 +83,7 @@ EVERYONES: _Whose = (None, False, False)
 _slices: caching.RowCache[_Whose, Slice] = caching.RowCache(
     "voices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
-_models: caching.RowCache[str, tuple[Speaker, ...]] = caching.RowCache(
+_models: caching.RowCache[str, tuple[CatalogModel, ...]] = caching.RowCache(
     "models", max_bytes=CACHED_BYTES // 4, seconds=CACHED_SECONDS
 )
 
@@ -109,11 +109,11 @@ def forget() -> None:
 # --- Looking up -------------------------------------------------------------------------------------------
 
 
-def models() -> tuple[Speaker, ...]:
+def models() -> tuple[CatalogModel, ...]:
     return _models.read("active", lambda _: read_models())
 
 
-async def amodels() -> tuple[Speaker, ...]:
+async def amodels() -> tuple[CatalogModel, ...]:
     return await _models.aread("active", lambda _: read_models())
 
 
@@ -134,15 +134,15 @@ async def aslices(user_id: int) -> tuple[Slice, Slice]:
     )
 
 
-def remembered(user_id: int) -> tuple[Slice, Slice] | None:
+def cached_slices(user_id: int) -> tuple[Slice, Slice] | None:
     """`slices`, where nothing has to be asked for it."""
-    found = roles.remembered(user_id)
+    found = roles.cached(user_id)
     everyones = _slices.peek(EVERYONES)
     own = _slices.peek(_whose(user_id, found)) if found else None
     return (everyones, own) if everyones and own else None
 
 
-async def aoffers(user_id: int | None) -> list[Offer]:
+async def aoffers(user_id: int | None) -> list[CatalogVoice]:
     """All that this account may use, in order; None: what anybody may."""
     if user_id is None:
         everyones = await _slices.aread(EVERYONES, _read)
@@ -158,15 +158,15 @@ def _whose(user_id: int, found: Roles) -> _Whose:
 # --- Reading; in a thread ---------------------------------------------------------------------------------
 
 
-def read_models() -> tuple[Speaker, ...]:
+def read_models() -> tuple[CatalogModel, ...]:
     return tuple(_speaker(model) for model in TTSModel.objects.filter(is_active=True))
 
 
-def read_everyones() -> list[Offer]:
+def read_everyones() -> list[CatalogVoice]:
     return list(_read(EVERYONES).by_slug.values())
 
 
-def visible(user_id: int | None, found: Roles = NOBODY) -> QuerySet[Voice]:
+def visible(user_id: int | None, found: Roles = NO_ROLES) -> QuerySet[Voice]:
     """Active voices of active models that this account may use; None: those that anybody may."""
     voices = Voice.objects.filter(is_active=True, model__is_active=True).select_related("model")
     return voices.filter(_everyones() | _own(user_id, found)).order_by("model_id", "id")
@@ -208,11 +208,11 @@ def _slice(voices: Iterable[Voice]) -> Slice:
     return Slice({offer.slug: offer for offer in _offers(voices)})
 
 
-def _offers(voices: Iterable[Voice]) -> Iterable[Offer]:
-    speakers: dict[int, Speaker] = {}
+def _offers(voices: Iterable[Voice]) -> Iterable[CatalogVoice]:
+    speakers: dict[int, CatalogModel] = {}
     for voice in voices:
         speaker = speakers.setdefault(voice.model_id, _speaker(voice.model))
-        yield Offer(
+        yield CatalogVoice(
             id=voice.pk,
             slug=voice.slug,
             name=voice.name,
@@ -225,8 +225,8 @@ def _offers(voices: Iterable[Voice]) -> Iterable[Offer]:
         )
 
 
-def _speaker(model: TTSModel) -> Speaker:
-    return Speaker(
+def _speaker(model: TTSModel) -> CatalogModel:
+    return CatalogModel(
         id=model.pk,
         slug=model.slug,
         name=model.name,

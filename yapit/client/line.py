@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from yapit.client.errors import ClientError, NotAuthenticated, OriginRefused, Refused, Unreachable
-from yapit.protocol import ServerMessage
+from yapit.protocol import SUBPROTOCOL, ServerMessage
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
@@ -16,7 +16,6 @@ try:
 except ImportError as missing:
     raise ImportError("yapit.client needs the package websockets: pip install websockets") from missing
 
-SUBPROTOCOL = "yapit.v1"
 SOCKET_PATH = "/v1/ws/tts"
 LARGEST = 1024 * 1024  # of a frame
 OPEN_SECONDS = 20.0

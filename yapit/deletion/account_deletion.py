@@ -18,14 +18,14 @@ from django.db.models.functions import Cast
 from billing.plans import balances
 from yapit import invalidation
 from yapit.accounts.authentication import LOCAL_USERNAME
-from yapit.errors import AccountKept
+from yapit.errors import AccountProtected
 from yapit.models import ApiKey, Block, Document, Playback, Preferences, Profile, Section, Voice
 
 DELETED = "deleted-"
 
 
 def delete_account(user_id: int) -> None:
-    """All or nothing, in one transaction. Repeatable. Raises AccountKept for one that the server needs.
+    """All or nothing, in one transaction. Repeatable. Raises AccountProtected for one that the server needs.
 
     Its keys and sessions hold no longer once this is committed, and its open sockets are told.
     """
@@ -41,9 +41,11 @@ def delete_account(user_id: int) -> None:
         _make_nobody(user)
 
 
-def check_may_go(user: User) -> None:
+def check_deletable(user: User) -> None:
     if user.username == LOCAL_USERNAME:
-        raise AccountKept("local_account", "This is the one account of a server without log-in: it stays.")
+        raise AccountProtected(
+            "local_account", "This is the one account of a server without log-in: it stays."
+        )
 
 
 def _allow_time() -> None:
@@ -60,9 +62,9 @@ def _lock(user_id: int) -> User | None:
     user = next((row for row in rows if row.pk == user_id), None)
     if user is None:
         return None
-    check_may_go(user)
+    check_deletable(user)
     if user.is_superuser and user.is_active and not any(row.is_superuser for row in rows if row is not user):
-        raise AccountKept("last_operator", "This is the last account that can run this server.")
+        raise AccountProtected("last_operator", "This is the last account that can run this server.")
     return user
 
 

@@ -1,11 +1,13 @@
 """Documents of accounts: made from a text once, then read, renamed, shared, listened to and deleted."""
 
 from yapit.documents.service import (
+    ANONYMOUS,
     LARGEST_INDEX,
     MAX_CONTENT,
-    NOBODY,
-    Readable,
-    Seen,
+    DocumentAccess,
+    VisibleDocument,
+    access,
+    access_with_texts,
     blocks_for,
     change,
     create_text,
@@ -15,18 +17,18 @@ from yapit.documents.service import (
     page_of_blocks,
     page_of_own,
     page_of_sections,
-    readable,
-    readable_from,
     set_position,
     texts_between,
 )
 
 __all__ = [
+    "ANONYMOUS",
     "LARGEST_INDEX",
     "MAX_CONTENT",
-    "NOBODY",
-    "Readable",
-    "Seen",
+    "DocumentAccess",
+    "VisibleDocument",
+    "access",
+    "access_with_texts",
     "blocks_for",
     "change",
     "create_text",
@@ -36,8 +38,6 @@ __all__ = [
     "page_of_blocks",
     "page_of_own",
     "page_of_sections",
-    "readable",
-    "readable_from",
     "set_position",
     "texts_between",
 ]

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from config.database.rows import fetch_rows
 from yapit import invalidation, text
-from yapit.errors import DocumentMissing, DocumentRefused
+from yapit.errors import DocumentNotFound, DocumentRefused
 from yapit.models import Block, Document, Playback, Section
 from yapit.models.documents import MAX_TITLE
 from yapit.text.clean import clean, one_line
@@ -35,11 +35,11 @@ LEFT JOIN {Block._meta.db_table} b
     ON b.document_id = d.id AND b.index BETWEEN %(first)s AND %(last)s
 WHERE d.id = %(document_id)s AND (d.owner_id = %(user_id)s OR d.is_public)
 """  # noqa: S608  # our own names
-NOBODY = 0  # the number of no account: sees what is public
+ANONYMOUS = 0  # the number of no account: sees what is public
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class VisibleDocument:
     """A document as one account sees it. Its source is not loaded."""
 
     document: Document
@@ -51,7 +51,9 @@ class Seen:
 # --- Making -----------------------------------------------------------------------------------------------
 
 
-def create_text(owner_id: int, content: str, *, title: str | None = None, markdown: bool = True) -> Seen:
+def create_text(
+    owner_id: int, content: str, *, title: str | None = None, markdown: bool = True
+) -> VisibleDocument:
     """Make a document of a text, with its blocks and sections, in one transaction.
 
     Raises DocumentRefused when there is nothing to speak in it.
@@ -71,7 +73,7 @@ def create_text(owner_id: int, content: str, *, title: str | None = None, markdo
         est_duration_ms=sum(map(text.estimate_ms, blocks)),
     )
     _insert(document, blocks, spoken.sections)
-    return Seen(document, is_owner=True)
+    return VisibleDocument(document, is_owner=True)
 
 
 def _title(given: str | None) -> str:
@@ -110,7 +112,7 @@ def _insert(document: Document, blocks: Sequence[str], sections: Sequence[text.S
 def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[int, str]:
     """The texts of those blocks that exist, in one statement, however long the document is.
 
-    Raises DocumentMissing when there is none that this account may read.
+    Raises DocumentNotFound when there is none that this account may read.
     """
     # Without any, the empty list would be taken for an empty answer, and the document for missing.
     wanted = [index for index in indices if 0 <= index <= LARGEST_INDEX] or [-1]
@@ -127,28 +129,30 @@ def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Readable:
+class DocumentAccess:
     """That an account may read a document, and whose it is."""
 
     owner_id: int
     block_count: int
 
 
-def readable(document_id: UUID, user_id: int) -> Readable:
-    """Raises DocumentMissing when there is none that this account may read."""
+def access(document_id: UUID, user_id: int) -> DocumentAccess:
+    """Raises DocumentNotFound when there is none that this account may read."""
     row = _readable(user_id).filter(pk=document_id).values_list("owner_id", "block_count").first()
     if row is None:
         raise _missing()
-    return Readable(*row)
+    return DocumentAccess(*row)
 
 
-def readable_from(document_id: UUID, user_id: int, first: int, last: int) -> tuple[Readable, dict[int, str]]:
+def access_with_texts(
+    document_id: UUID, user_id: int, first: int, last: int
+) -> tuple[DocumentAccess, dict[int, str]]:
     """The same, together with what its blocks from the first to the last say, in one statement."""
     params = {"document_id": document_id, "user_id": user_id, "first": first, "last": last}
     rows = fetch_rows(SELECT_WITH_BLOCKS, params)
     if not rows:
         raise _missing()
-    return Readable(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
+    return DocumentAccess(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
 
 
 def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
@@ -157,8 +161,8 @@ def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
     return dict(rows.values_list("index", "text"))
 
 
-def find(document_id: UUID, user_id: int) -> Seen:
-    """Raises DocumentMissing, also for what is private to another account."""
+def find(document_id: UUID, user_id: int) -> VisibleDocument:
+    """Raises DocumentNotFound, also for what is private to another account."""
     document = _as_seen_by(user_id, _readable(user_id)).filter(pk=document_id).first()
     if document is None:
         raise _missing()
@@ -170,7 +174,7 @@ def is_public(document_id: UUID) -> bool:
     return Document.objects.filter(pk=document_id, is_public=True).exists()
 
 
-def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[Seen], int]:
+def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[VisibleDocument], int]:
     """An account's documents, last heard or made first, and how many there are in all."""
     own = Document.objects.filter(owner_id=user_id)
     latest = Coalesce("mine__played_at", "created").desc()
@@ -210,13 +214,15 @@ def _as_seen_by(user_id: int, documents: QuerySet[Document]) -> QuerySet[Documen
     )
 
 
-def _seen(document: Document, user_id: int) -> Seen:
+def _seen(document: Document, user_id: int) -> VisibleDocument:
     position = cast(Any, document)  # annotated
-    return Seen(document, document.owner_id == user_id, position.my_block_idx or 0, position.my_played_at)
+    return VisibleDocument(
+        document, document.owner_id == user_id, position.my_block_idx or 0, position.my_played_at
+    )
 
 
-def _missing() -> DocumentMissing:
-    return DocumentMissing("There is no such document.")
+def _missing() -> DocumentNotFound:
+    return DocumentNotFound("There is no such document.")
 
 
 # --- Changing ---------------------------------------------------------------------------------------------
@@ -224,7 +230,7 @@ def _missing() -> DocumentMissing:
 
 def change(
     document_id: UUID, user_id: int, *, title: str | None = None, is_public: bool | None = None
-) -> Seen:
+) -> VisibleDocument:
     """Rename or share a document of one's own; None leaves a field as it is."""
     fields: dict[str, Any] = {}
     if title is not None:

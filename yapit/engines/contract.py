@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Raise EngineError when this text, voice or parameter can never be spoken."""
 
 
-class Identity(NamedTuple):
+class EngineIdentity(NamedTuple):
     """The engine's share of a variant hash."""
 
     revision: str
@@ -89,9 +89,9 @@ def load_engine(slug: str, dotted_path: str) -> Engine:
 
 
 @cache
-def engine_identity(dotted_path: str) -> Identity:
+def engine_identity(dotted_path: str) -> EngineIdentity:
     engine = load_engine("", dotted_path)
-    return Identity(engine.revision, engine.codec)
+    return EngineIdentity(engine.revision, engine.codec)
 
 
 def check_text(text: str) -> None:

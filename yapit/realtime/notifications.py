@@ -24,7 +24,7 @@ from config.serving import drain
 from yapit import invalidation
 from yapit.accounts import identity
 from yapit.accounts.identity import Identity
-from yapit.errors import CannotCheck
+from yapit.errors import AuthenticationUnavailable
 from yapit.limits import KEEP_SECONDS
 from yapit.synthesis import credit
 
@@ -216,15 +216,15 @@ class NotificationHub:
         if not sockets:
             return
         try:
-            lost = await identity.lost({socket.who for socket in sockets})
-        except CannotCheck as error:
+            lost = await identity.find_invalid({socket.who for socket in sockets})
+        except AuthenticationUnavailable as error:
             logger.info("Open sockets could not be checked: %s", error.code)
             return
         await _each(socket.reject() for socket in sockets if socket.who in lost)
 
     def _on_change(self, event: str) -> None:
         """An account, a key or a session is not what it was."""
-        concerned = [socket for socket in self.sockets if socket.who.is_concerned(event)]
+        concerned = [socket for socket in self.sockets if socket.who.is_affected_by(event)]
         if event.endswith(invalidation.RENEWED):
             self.spawn(_each([socket.ask_to_reconnect() for socket in concerned]))
         elif concerned:

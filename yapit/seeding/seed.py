@@ -67,7 +67,7 @@ def _wait_for_the_others() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEEDING])
 
 
-def _seed_model(slug: str, engine: type[Engine], identity: engines.Identity) -> None:
+def _seed_model(slug: str, engine: type[Engine], identity: engines.EngineIdentity) -> None:
     model, is_new = TTSModel.objects.get_or_create(
         slug=slug,
         defaults={"name": slug.title(), "is_active": slug not in FOR_TESTS, **identity._asdict()},

@@ -15,8 +15,8 @@ from redis import exceptions as redis_errors
 from yapit import jobs, limits, protocol
 from yapit.accounts import identity
 from yapit.errors import (
-    CannotCheck,
-    DocumentMissing,
+    AuthenticationUnavailable,
+    DocumentNotFound,
     NotAuthenticated,
     OriginRefused,
     UnknownModel,
@@ -75,8 +75,8 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.seq = 0
         offered = self.scope.get("subprotocols", ())
         # A refusal before this reaches a browser as a bare 403.
-        await self.accept(identity.SUBPROTOCOL if identity.SUBPROTOCOL in offered else None)
-        heard = identity.changes_heard()
+        await self.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
+        heard = identity.changes_seen()
         who = await self._identify()
         if who is None:
             return
@@ -87,7 +87,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             return
         self.listening = PendingBlocks(self.connection, who.user_id, self.hub, self._put)
         await self.hub.enter(self)
-        if identity.changes_heard() != heard:  # told before the tower knew this socket
+        if identity.changes_seen() != heard:  # told before the tower knew this socket
             await self.hub.check([self])
 
     async def disconnect(self, code: int) -> None:
@@ -109,7 +109,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await self._act_on(message, self.listening)
         except ProtocolError as error:
             self._refuse(_naming(error, message))
-        except (DocumentMissing, UnknownModel, UnknownVoice) as error:
+        except (DocumentNotFound, UnknownModel, UnknownVoice) as error:
             self._refuse(_naming(ProtocolError(error.code), message))
         except OUTAGES as error:
             logger.warning("A request could not be served: %r", error.__cause__ or error)
@@ -226,9 +226,9 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await self.ask_to_reconnect(REFUSED.get(error.code, NOT_AUTHENTICATED), error.code)
         except OriginRefused:
             await self.ask_to_reconnect(ORIGIN_REFUSED, OriginRefused.code)
-        except CannotCheck as error:
+        except AuthenticationUnavailable as error:
             logger.warning("A connection could not be checked: %s", repr(error.__cause__))
-            await self.ask_to_reconnect(CANNOT_CHECK, CannotCheck.code)
+            await self.ask_to_reconnect(CANNOT_CHECK, AuthenticationUnavailable.code)
         return None
 
     async def _find_place(self) -> bool:
@@ -238,7 +238,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await self.ask_to_reconnect(TOO_MANY, f"too_many_connections; retry_after={limits.PLACE_SECONDS}")
         except redis_errors.RedisError as error:
             logger.warning("A connection could not be counted: %s", type(error).__name__)
-            await self.ask_to_reconnect(CANNOT_CHECK, CannotCheck.code)
+            await self.ask_to_reconnect(CANNOT_CHECK, AuthenticationUnavailable.code)
         return False
 
     async def keep_place(self) -> None:

@@ -17,7 +17,7 @@ from config import caching
 from config.database.offload import offload
 from yapit import documents, invalidation
 from yapit.catalog.resolution import SpokenAs
-from yapit.documents import Readable
+from yapit.documents import DocumentAccess
 from yapit.jobs import JobSpec
 from yapit.variant_hash import variant_hash
 
@@ -64,7 +64,7 @@ _pages: caching.RowCache[tuple[UUID, int], Page] = caching.RowCache(
     seconds=CACHED_SECONDS,
     size_of=lambda value: value.size if isinstance(value, Page) else 200,
 )
-_access: caching.RowCache[tuple[UUID, int], Readable] = caching.RowCache(
+_access: caching.RowCache[tuple[UUID, int], DocumentAccess] = caching.RowCache(
     "document access", max_bytes=ACCESS_BYTES, seconds=ACCESS_SECONDS, size_of=lambda _: 100
 )
 
@@ -73,7 +73,7 @@ def _is_of_document(event: str, key: tuple[UUID, int], _: object) -> bool:
     return str(key[0]) == invalidation.subject_of(event)
 
 
-def _is_access_of_account(event: str, key: tuple[UUID, int], access: Readable) -> bool:
+def _is_access_of_account(event: str, key: tuple[UUID, int], access: DocumentAccess) -> bool:
     """Access by the account, or to its documents, which are deleted with it."""
     return invalidation.subject_of(event) in (str(key[1]), str(access.owner_id))
 
@@ -100,7 +100,7 @@ async def find(
 ) -> Mapping[int, JobSpec]:
     """The same, asking for what is not remembered: up to three statements, however long the document.
 
-    Raises DocumentMissing when there is none that this account may read.
+    Raises DocumentNotFound when there is none that this account may read.
     """
     access = await _access.aread((document_id, user_id), partial(_open, indices=indices))
     existing = [index for index in indices if 0 <= index < access.block_count]
@@ -136,14 +136,14 @@ def work_of(text: str, spoken: SpokenAs) -> JobSpec:
     )
 
 
-def _open(key: tuple[UUID, int], indices: Sequence[int]) -> Readable:
+def _open(key: tuple[UUID, int], indices: Sequence[int]) -> DocumentAccess:
     """Read the access and, in the same statement, the page of the first block."""
     document_id, user_id = key
     number = next((index // PAGE for index in indices if 0 <= index <= documents.LARGEST_INDEX), 0)
     if _pages.peek((document_id, number)) is not None:
-        return documents.readable(document_id, user_id)
+        return documents.access(document_id, user_id)
     first = number * PAGE
-    access, texts = documents.readable_from(document_id, user_id, first, first + PAGE - 1)
+    access, texts = documents.access_with_texts(document_id, user_id, first, first + PAGE - 1)
     if number * PAGE < access.block_count:
         _pages.read((document_id, number), lambda _: Page(texts))
     return access

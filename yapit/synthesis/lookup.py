@@ -26,7 +26,7 @@ Resolved = tuple[SpokenAs, Mapping[int, JobSpec]]
 
 def remembered(message: protocol.Synthesize, user_id: int) -> Resolved | None:
     """The voice and the work for the blocks that exist; None where PostgreSQL has to be asked for it."""
-    spoken = resolution.remembered(message.model, message.voice, user_id)
+    spoken = resolution.resolve_cached(message.model, message.voice, user_id)
     if spoken is None:
         return None
     works = block_cache.remembered(message.document_id, user_id, message.block_indices, spoken)
@@ -36,7 +36,7 @@ def remembered(message: protocol.Synthesize, user_id: int) -> Resolved | None:
 async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
     """The same, asking for what is not remembered.
 
-    Raises DocumentMissing, UnknownModel or UnknownVoice.
+    Raises DocumentNotFound, UnknownModel or UnknownVoice.
     """
     spoken = await resolution.aresolve(message.model, message.voice, user_id)
     return spoken, await block_cache.find(message.document_id, user_id, message.block_indices, spoken)

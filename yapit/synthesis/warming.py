@@ -21,7 +21,7 @@ from config.redis import scripts
 from yapit import jobs
 from yapit.catalog import previews, resolution, voices
 from yapit.catalog.resolution import SpokenAs
-from yapit.errors import DocumentMissing, UnknownModel, UnknownVoice
+from yapit.errors import DocumentNotFound, UnknownModel, UnknownVoice
 from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, Priority, State
 from yapit.models import Block, BlockVariant, Document
 from yapit.synthesis import block_cache
@@ -57,11 +57,11 @@ def of_voices() -> Iterator[WarmRequest]:
 def of_document(document_id: UUID, voice: str | None) -> Iterator[WarmRequest]:
     """All its blocks, in one of its owner's voices; None: the default one.
 
-    Raises DocumentMissing, UnknownModel or UnknownVoice before the first.
+    Raises DocumentNotFound, UnknownModel or UnknownVoice before the first.
     """
     owner_id = Document.objects.filter(pk=document_id).values_list("owner_id", flat=True).first()
     if owner_id is None:
-        raise DocumentMissing(f"There is no document {document_id}.")
+        raise DocumentNotFound(f"There is no document {document_id}.")
     spoken = resolution.resolve(None, voice, owner_id)
     texts = Block.objects.filter(document=document_id).order_by("index").values_list("text", flat=True)
     return (WarmRequest(block_cache.work_of(text, spoken), owner_id, str(document_id)) for text in texts)

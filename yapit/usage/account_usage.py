@@ -19,7 +19,7 @@ from yapit.models import Document
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MonthlyUsage:
     """A month's usage, its documents with the titles that the account may see."""
 
     usage: Usage
@@ -31,10 +31,10 @@ def period_named(name: str | None) -> Period:
     return (month_named(name) if name else None) or month_of(timezone.now())
 
 
-def usage_in(user_id: int, period: Period) -> Told:
+def usage_in(user_id: int, period: Period) -> MonthlyUsage:
     with redis_clients.sync() as redis:
         usage = account_usage.usage_of(redis, user_id, period, timezone.now())
-    return Told(usage, _titles(user_id, usage.documents))
+    return MonthlyUsage(usage, _titles(user_id, usage.documents))
 
 
 async def csv_of(user_id: int, period: Period) -> AsyncIterator[bytes]:

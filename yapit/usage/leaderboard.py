@@ -160,7 +160,7 @@ def _roll_up_day(day: date, now: datetime) -> None:
     invalidation.leaderboard_changed()
 
 
-def roll_up_beside(redis: Redis) -> None:
+def roll_up_in_thread(redis: Redis) -> None:
     """For the scheduler, whose other duties must not wait for PostgreSQL: in a thread, one at a time."""
     if _beside.acquire(blocking=False):
         threading.Thread(target=_roll_up_and_release, name="leaderboard", daemon=True).start()

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from billing.periods import Period, month_named, month_of
 from billing.reports.account_usage import Balance, Line
 from yapit.accounts.identity import LOCAL_USERNAME
-from yapit.usage.account_usage import Told, usage_in
+from yapit.usage.account_usage import MonthlyUsage, usage_in
 
 
 @require_safe
@@ -23,16 +23,16 @@ def usage(request: HttpRequest) -> HttpResponse:
     if settings.MULTI_USER and not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
     period = _period(request.GET.get("period"))
-    told = usage_in(_user_id(request), period)
+    monthly = usage_in(_user_id(request), period)
     context = {
         "multi_user": settings.MULTI_USER,
         "here": "usage",
-        "usage": told.usage,
+        "usage": monthly.usage,
         "name": f"{period.start:%Y-%m}",
         "before": f"{_month_before(period).start:%Y-%m}",
-        "after": None if told.usage.is_current else f"{month_of(period.end).start:%Y-%m}",
-        "balances": [_shown(balance) for balance in told.usage.balances],
-        "tables": _tables(told),
+        "after": None if monthly.usage.is_current else f"{month_of(period.end).start:%Y-%m}",
+        "balances": [_shown(balance) for balance in monthly.usage.balances],
+        "tables": _tables(monthly),
     }
     return render(request, "yapit/usage.html", context)
 
@@ -68,9 +68,11 @@ def _shown(balance: Balance) -> dict[str, object]:
     }
 
 
-def _tables(told: Told) -> list[dict[str, object]]:
-    usage = told.usage
-    documents = [(told.titles.get(line.name) or "A document that is gone", line) for line in usage.documents]
+def _tables(monthly: MonthlyUsage) -> list[dict[str, object]]:
+    usage = monthly.usage
+    documents = [
+        (monthly.titles.get(line.name) or "A document that is gone", line) for line in usage.documents
+    ]
     return [
         _table("Days", [(line.name, line) for line in usage.days]),
         _table("Voices", [(line.name, line) for line in usage.voices]),

@@ -28,17 +28,17 @@ TOO_LARGE = "The request is larger than this server takes."
 STATUS: Mapping[type[Exception], int] = {
     errors.NotAuthenticated: 401,
     errors.OriginRefused: 403,
-    errors.CannotCheck: 503,
-    errors.DocumentMissing: 404,
+    errors.AuthenticationUnavailable: 503,
+    errors.DocumentNotFound: 404,
     errors.UnknownModel: 404,
     errors.UnknownVoice: 404,
     errors.InvalidCursor: 400,
     errors.RateLimited: 429,
-    errors.KeyMissing: 404,
+    errors.KeyNotFound: 404,
     errors.TooManyKeys: 409,
-    errors.LogInNeeded: 403,
-    errors.AccountKept: 409,
-    errors.ConfirmationNeeded: 403,
+    errors.LoginRequired: 403,
+    errors.AccountProtected: 409,
+    errors.ConfirmationRequired: 403,
 }
 # Of SpeechRefused, by its code; anything else is the engine's own failure.
 SPEECH_STATUS: Mapping[str, int] = {

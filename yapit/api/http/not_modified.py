@@ -16,7 +16,7 @@ from yapit.accounts.identity import identify_scope
 from yapit.api.http import conditional
 from yapit.api.http.auth import WITHOUT_CREDENTIALS
 from yapit.api.http.body_limit import Application, Receive, Scope, Send
-from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
+from yapit.errors import AuthenticationUnavailable, NotAuthenticated, OriginRefused
 
 ADDRESSES = 1000
 LONGEST_QUERY = 200
@@ -88,6 +88,6 @@ async def _may_ask(scope: Scope) -> bool:
         await identify_scope(scope)
     except NotAuthenticated as refused:
         return refused.code in WITHOUT_CREDENTIALS
-    except (OriginRefused, CannotCheck):
+    except (OriginRefused, AuthenticationUnavailable):
         return False
     return True

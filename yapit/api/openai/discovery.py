@@ -19,7 +19,7 @@ from yapit.api.http.auth import AccountOrAnybody, user_id_or_none
 from yapit.api.http.responses import answers, conditional_answers
 from yapit.api.v1 import schemas
 from yapit.catalog import voices
-from yapit.catalog.voices import Offer
+from yapit.catalog.voices import CatalogVoice
 from yapit.errors import UnknownModel
 
 router = Router(tags=["models and voices"], auth=AccountOrAnybody())
@@ -97,7 +97,7 @@ def _list_of_voices(*, legacy: bool) -> schemas.VoiceList | schemas.VoiceNames:
 
 
 def _voices(
-    offers: list[Offer], user_id: int | None, *, legacy: bool
+    offers: list[CatalogVoice], user_id: int | None, *, legacy: bool
 ) -> schemas.VoiceList | schemas.VoiceNames:
     if legacy:
         return schemas.VoiceNames(voices=[offer.slug for offer in offers])
@@ -105,7 +105,7 @@ def _voices(
     return schemas.VoiceList(voices=listed, data=listed)
 
 
-def _speaks(offer: Offer, language: str | None) -> bool:
+def _speaks(offer: CatalogVoice, language: str | None) -> bool:
     if not language:
         return True
     spoken, asked = (tag.lower().replace("_", "-") for tag in (offer.language, language))

@@ -13,7 +13,7 @@ from yapit.api.http.auth import identity_of
 from yapit.api.http.responses import answers
 from yapit.api.v1 import schemas
 from yapit.deletion import account_deletion
-from yapit.errors import ConfirmationNeeded, RateLimited
+from yapit.errors import ConfirmationRequired, RateLimited
 from yapit.limits import login_throttle
 
 router = Router(tags=["account"])
@@ -61,7 +61,7 @@ async def change_preferences(
 def _delete(user_id: int, farewell: schemas.Farewell, address: str) -> None:
     user = User.objects.filter(pk=user_id).first()
     if user is not None:
-        account_deletion.check_may_go(user)
+        account_deletion.check_deletable(user)
         _check_farewell(user, farewell, address)
     account_deletion.delete_account(user_id)
 
@@ -69,12 +69,12 @@ def _delete(user_id: int, farewell: schemas.Farewell, address: str) -> None:
 def _check_farewell(user: User, farewell: schemas.Farewell, address: str) -> None:
     if not user.has_usable_password():
         if farewell.confirm != user.username:
-            raise ConfirmationNeeded("confirmation_needed", "Send the account's name as `confirm`.")
+            raise ConfirmationRequired("confirmation_needed", "Send the account's name as `confirm`.")
     elif not farewell.password:
-        raise ConfirmationNeeded("password_needed", "Send the account's `password`.")
+        raise ConfirmationRequired("password_needed", "Send the account's `password`.")
     else:
         if wait := login_throttle.take(user.username, address):
             raise RateLimited(wait)
         if not user.check_password(farewell.password):
-            raise ConfirmationNeeded("wrong_password", "That is not the password of this account.")
+            raise ConfirmationRequired("wrong_password", "That is not the password of this account.")
         login_throttle.give_back(user.username, address)

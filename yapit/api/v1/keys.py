@@ -17,7 +17,7 @@ from yapit.accounts import keys
 from yapit.api.http.auth import identity_of
 from yapit.api.http.responses import answers
 from yapit.api.v1 import schemas
-from yapit.errors import LogInNeeded
+from yapit.errors import LoginRequired
 from yapit.models import ApiKey
 
 router = Router(tags=["keys"])
@@ -69,7 +69,7 @@ async def revoke_key(request: HttpRequest, key_id: str) -> Status[None]:
 def _person(request: HttpRequest) -> int:
     identity = identity_of(request)
     if identity.via == "key":
-        raise LogInNeeded("This takes a log-in: an API key cannot do it.")
+        raise LoginRequired("This takes a log-in: an API key cannot do it.")
     return identity.user_id
 
 

@@ -10,14 +10,14 @@ from config.database.offload import offload
 from yapit import documents, invalidation
 from yapit.api.http import http_cache
 from yapit.api.v1 import schemas
-from yapit.errors import DocumentMissing
+from yapit.errors import DocumentNotFound
 
 CACHED_SECONDS = 30.0
 CACHED_BYTES = 2 * 1024 * 1024
 # Others are read from the database: each way to cut a document into pages would be kept beside the others.
 LIMITS = frozenset({50, 100, 200, 500})
 
-pages = TtlResponseCache("public-documents", kind="document", grace_seconds=60, refusals=(DocumentMissing,))
+pages = TtlResponseCache("public-documents", kind="document", grace_seconds=60, refusals=(DocumentNotFound,))
 _public: caching.MemoryCache[UUID, bool] = caching.MemoryCache(
     "public-document-ids", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
@@ -39,7 +39,7 @@ async def public_page(document_id: UUID, part: str, offset: int, limit: int, rea
     key = (str(document_id), part, str(offset), str(limit))
     try:
         return await pages.get(key, partial(offload, _build, read, document_id, offset, limit))
-    except DocumentMissing:
+    except DocumentNotFound:
         return None
 
 
@@ -48,7 +48,7 @@ async def _is_public(document_id: UUID) -> bool:
 
 
 def _build(read: Read, document_id: UUID, offset: int, limit: int) -> bytes:
-    page = read(document_id, documents.NOBODY, offset, limit)
+    page = read(document_id, documents.ANONYMOUS, offset, limit)
     if not page.data:  # behind the end, where there are pages without number
-        raise DocumentMissing("There is no such page.")
+        raise DocumentNotFound("There is no such page.")
     return http_cache.serialized(page)

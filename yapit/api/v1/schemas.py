@@ -8,9 +8,9 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from yapit.accounts.keys import LONGEST_NAME
-from yapit.accounts.preferences import Chosen
-from yapit.catalog.voices import Offer, Speaker
-from yapit.documents import LARGEST_INDEX, MAX_CONTENT, Seen
+from yapit.accounts.preferences import AccountPreferences
+from yapit.catalog.voices import CatalogModel, CatalogVoice
+from yapit.documents import LARGEST_INDEX, MAX_CONTENT, VisibleDocument
 from yapit.engines import MAX_CHARACTERS
 from yapit.models import ApiKey, Block, Section
 from yapit.models.accounts import MAX_SPEED, MIN_SPEED
@@ -78,7 +78,7 @@ class DocumentOut(Schema):
     position: LastPosition
 
     @classmethod
-    def of(cls, seen: Seen) -> "DocumentOut":
+    def of(cls, seen: VisibleDocument) -> "DocumentOut":
         document = seen.document
         return cls(
             id=document.pk,
@@ -153,7 +153,7 @@ class ModelOut(Schema):
     usage_multiplier: float = Field(description="What one character counts for.")
 
     @classmethod
-    def of(cls, model: Speaker) -> "ModelOut":
+    def of(cls, model: CatalogModel) -> "ModelOut":
         return cls(
             id=model.slug,
             created=int(model.created.timestamp()),
@@ -187,7 +187,7 @@ class VoiceOut(Schema):
     is_owner: bool
 
     @classmethod
-    def of(cls, voice: Offer, user_id: int | None) -> "VoiceOut":
+    def of(cls, voice: CatalogVoice, user_id: int | None) -> "VoiceOut":
         return cls(
             id=voice.slug,
             name=voice.name,
@@ -337,7 +337,7 @@ class PreferencesOut(Schema):
     usage_threshold: int | None
 
     @classmethod
-    def of(cls, preferences: Chosen) -> "PreferencesOut":
+    def of(cls, preferences: AccountPreferences) -> "PreferencesOut":
         return cls(
             pinned_voices=list(preferences.pinned_voices),
             default_voice=preferences.default_voice or None,

@@ -29,8 +29,8 @@ async def create_ticket(request: HttpRequest, response: HttpResponse) -> Status[
     """
     identity = identity_of(request)
     redis = redis_clients.hot()
-    if wait := await tickets.take_turn(redis, identity.user_id):
+    if wait := await tickets.throttle(redis, identity.user_id):
         raise RateLimited(wait)
     response["Cache-Control"] = "no-store"
-    ticket = await tickets.sell(redis, identity)
+    ticket = await tickets.issue(redis, identity)
     return Status(HTTPStatus.CREATED, schemas.Ticket(ticket=ticket, expires_in=settings.TICKET_SECONDS))

@@ -6,7 +6,7 @@ from typing import Literal
 from ninja import Field, Schema
 
 from billing.reports.account_usage import Balance, Line
-from yapit.usage.account_usage import Told
+from yapit.usage.account_usage import MonthlyUsage
 
 
 class Between(Schema):
@@ -71,8 +71,8 @@ class UsageOut(Schema):
     by_day: list[DayUsage]
 
     @classmethod
-    def of(cls, told: Told) -> "UsageOut":
-        usage = told.usage
+    def of(cls, monthly: MonthlyUsage) -> "UsageOut":
+        usage = monthly.usage
         return cls(
             period=Between(start=usage.period.start, end=usage.period.end),
             plan=PlanOut(id=usage.plan[0], name=usage.plan[1]) if usage.plan else None,
@@ -80,7 +80,7 @@ class UsageOut(Schema):
             by_voice=[VoiceUsage(voice=line.name, model=line.model, **_sums(line)) for line in usage.voices],
             by_model=[ModelUsage(model=line.name, **_sums(line)) for line in usage.models],
             by_document=[
-                DocumentUsage(document=line.name or None, title=told.titles.get(line.name), **_sums(line))
+                DocumentUsage(document=line.name or None, title=monthly.titles.get(line.name), **_sums(line))
                 for line in usage.documents
             ],
             by_day=[DayUsage(day=line.name, **_sums(line)) for line in usage.days],

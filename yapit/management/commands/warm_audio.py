@@ -14,7 +14,7 @@ from audiocache.errors import AudioCacheError
 from audiocache.store import AudioStore, store_for
 from config.observability.progress import Progress
 from config.redis import clients as redis_clients
-from yapit.errors import DocumentMissing, UnknownModel, UnknownVoice
+from yapit.errors import DocumentNotFound, UnknownModel, UnknownVoice
 from yapit.synthesis import warming
 from yapit.synthesis.warming import Warming, WarmRequest
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         try:
             with redis_clients.sync() as redis:
                 self._warm(Warming(redis, store, self._wanted(store, **options)), options["wait"])
-        except (DocumentMissing, UnknownModel, UnknownVoice) as exc:
+        except (DocumentNotFound, UnknownModel, UnknownVoice) as exc:
             raise CommandError(str(exc)) from exc
         except (AudioCacheError, RedisError) as exc:
             raise CommandError(f"{exc} Repeat it to go on.") from exc
