@@ -16,6 +16,7 @@ from audiocache import orders
 from audiocache.models import Entry, Stat
 from audiocache.sqlite import eviction, schema
 from audiocache.store import store_for
+from config.admin import ReadOnlyAdmin
 from config.redis import clients as redis_clients
 
 ALIAS = "audio"
@@ -33,7 +34,7 @@ class TotalsPaginator(Paginator):  # type: ignore[type-arg]  # generic in the st
 
 
 @admin.register(Entry)
-class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class EntryAdmin(ReadOnlyAdmin):
     list_display = ["hash", "length", "stored", "last_used", "is_pinned"]
     readonly_fields = fields = ("hash", "length", "checksum", "stored", "last_used", "is_pinned")
     search_fields = ["key"]
@@ -132,12 +133,3 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the 
     @admin.display(boolean=True, description="pinned")
     def is_pinned(self, entry: Entry) -> bool:
         return bool(entry.pinned)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        return False

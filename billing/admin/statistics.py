@@ -9,28 +9,31 @@ from billing.admin.filters import (
     MonthOfMonthFilter,
     VoiceFilter,
 )
-from billing.admin.paging import MachineWritten
 from billing.models import UsageDay, UsagePeriod, VoiceMonth
+from config.admin import BoundedPaginator, LargeTableAdmin, ReadOnlyAdmin
 
 SUMS = ("events", "characters", "cost", "duration_ms")
 
 
 @admin.register(UsageDay)
-class UsageDayAdmin(MachineWritten):
+class UsageDayAdmin(LargeTableAdmin, ReadOnlyAdmin):
+    paginator = BoundedPaginator
     list_display = ["day", "user_id", "usage_type", "model", "voice", *SUMS]
     list_filter = [MonthOfDayFilter, AccountFilter, VoiceFilter, ModelFilter, "usage_type"]
     ordering = ["-day", "-id"]
 
 
 @admin.register(VoiceMonth)
-class VoiceMonthAdmin(MachineWritten):
+class VoiceMonthAdmin(LargeTableAdmin, ReadOnlyAdmin):
+    paginator = BoundedPaginator
     list_display = ["month", "user_id", "model", "voice", *SUMS]
     list_filter = [MonthOfMonthFilter, AccountFilter, VoiceFilter, ModelFilter]
     ordering = ["-month", "-id"]
 
 
 @admin.register(UsagePeriod)
-class UsagePeriodAdmin(MachineWritten):
+class UsagePeriodAdmin(LargeTableAdmin, ReadOnlyAdmin):
+    paginator = BoundedPaginator
     list_display = ["start", "end", "user_id", "usage_type", "limit", "used", "total", "closed_at", "carried"]
     list_filter = [AccountFilter, "usage_type"]
     ordering = ["-id"]

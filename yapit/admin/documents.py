@@ -9,8 +9,9 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
+from config.admin import LargeTableAdmin, ReadOnlyAdmin
 from yapit import invalidation
-from yapit.admin.common import LargeTable, MachineWritten, SavesWhatWasEdited, TellsOfChanges
+from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
 from yapit.models import Block, Document, Playback, Section
 
 
@@ -22,7 +23,7 @@ def _as_id(term: str) -> UUID | None:
 
 
 @admin.register(Document)
-class DocumentAdmin(TellsOfChanges, LargeTable, SavesWhatWasEdited):
+class DocumentAdmin(TellsOfChanges, LargeTableAdmin, SavesWhatWasEdited):
     tell = staticmethod(invalidation.documents_changed)
     list_display = ["title", "owner", "is_public", "block_count", "characters", "created"]
     list_select_related = ["owner"]
@@ -57,7 +58,7 @@ class DocumentAdmin(TellsOfChanges, LargeTable, SavesWhatWasEdited):
         return False  # its blocks are made with it, by `yapit.documents`
 
 
-class PartOfDocument(LargeTable, MachineWritten):
+class PartOfDocument(LargeTableAdmin, ReadOnlyAdmin):
     """A table with a row for each piece of each document."""
 
     search_fields = ["document"]

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 
 from audiocache.errors import StoreUnavailable
 from audiocache.store import store_for
+from config.admin import LargeTableAdmin, ReadOnlyAdmin
 from config.redis import clients as redis_clients
-from yapit.admin.common import LargeTable, MachineWritten
 from yapit.models import BlockVariant, TTSModel, Voice
 
 HASH_BEGINS = re.compile(r"[0-9a-f]{4,64}")
@@ -77,7 +77,7 @@ class VoiceFilter(SlugFilter):
 
 
 @admin.register(BlockVariant)
-class BlockVariantAdmin(LargeTable, MachineWritten):
+class BlockVariantAdmin(LargeTableAdmin, ReadOnlyAdmin):
     list_display = ["hash", "model", "voice", "characters", "duration", "audio", "created"]
     list_filter = [ModelFilter, VoiceFilter]
     search_fields = ["hash"]

@@ -12,13 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audiocache.store import AudioStore
+from config.admin import EstimatedPaginator
 from tests.audiocache.audio_blobs import sound
 from tests.audiocache.files import copy_files
 from tests.yapit.factories import make_document, make_model, make_user, make_variant, make_voice
 from yapit.accounts import keys
 from yapit.accounts.identity import identify_key
 from yapit.admin import variants
-from yapit.admin.common import EstimatedPaginator
 from yapit.models import (
     ApiKey,
     Block,
@@ -361,14 +361,14 @@ def test_no_page_scans_or_sorts_a_million_variants(client, store):
 
 
 def test_a_large_table_is_estimated_and_a_filter_counted_so_far(monkeypatch):
-    monkeypatch.setattr("yapit.admin.common.COUNTED_ROWS", 3)
+    monkeypatch.setattr(EstimatedPaginator, "counted_rows", 4)
     document = make_document(None, *"abcdefgh")
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE yapit_block")
 
     assert EstimatedPaginator(Block.objects.order_by("pk"), 10).count == 8
     assert EstimatedPaginator(Block.objects.filter(document=document).order_by("pk"), 10).count == 4
-    monkeypatch.setattr("yapit.admin.common.SMALL_TABLE", 5)
+    monkeypatch.setattr("config.admin.SMALL_TABLE", 5)
     with CaptureQueriesContext(connection) as queries:
         assert EstimatedPaginator(Block.objects.order_by("pk"), 10).count == 8
     assert not any("COUNT" in query["sql"] for query in queries)
