@@ -1,1 +1,1 @@
-"""Who may spend what, and what was spent; knows no audio."""
+"""Plans, balances, and the ledger of usage. Knows no audio."""

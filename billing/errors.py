@@ -1,13 +1,20 @@
-"""What can be the matter with a charge or a balance, split by what the caller does about it."""
+"""Exceptions of billing."""
+
+from collections.abc import Collection
 
 
 class BillingError(Exception):
-    """Base of all."""
+    """Base class of billing's exceptions."""
 
 
 class Unreadable(BillingError):
-    """No retry makes this entry usage: bury it. The message names the field at fault and quotes nothing."""
+    """A stream entry that is not a usage event; not retried. The message names the field, not its value."""
 
 
-class NoSubscription(BillingError):
-    """The account has no row to change: it is gone, or was never given one."""
+class MissingSubscription(BillingError):
+    """Accounts without a subscription row: they are new, or have been deleted."""
+
+    def __init__(self, user_ids: Collection[int]) -> None:
+        numbers = ", ".join(str(user_id) for user_id in sorted(user_ids))
+        super().__init__(f"No subscription for account {numbers}.")
+        self.user_ids = user_ids

@@ -1,4 +1,4 @@
-"""Looking at what was spent, and setting what may be. Counters and ledger are for looking only."""
+"""Admin pages of plans, balances and usage. Counters and ledger entries are read-only."""
 
 from billing.admin import ledger, statistics, subscriptions
 

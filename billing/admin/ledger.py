@@ -1,12 +1,7 @@
 """The ledger: every use, gift, correction and rollover, with what they add up to, and as CSV."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, Sum
@@ -20,19 +15,18 @@ from billing.admin.filters import (
     VoiceFilter,
     accounts_named,
 )
-from billing.admin.paging import MachineWritten
 from billing.models import PARTS, LedgerEntry, UsageDay
 from billing.periods import month_named
-from billing.reports.account_usage import COLUMNS, as_cell, place_of
-
-PAGE = 2_000
+from billing.reports.ledger_csv import COLUMNS, ledger_csv
+from config.admin import BoundedPaginator, LargeTableAdmin, ReadOnlyAdmin
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(MachineWritten):
+class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
     """For looking, not for mending: a wrong charge is put right by a new entry."""
 
     change_list_template = "admin/billing/ledgerentry/change_list.html"
+    paginator = BoundedPaginator
     list_display = [
         "occurred_at",
         "kind",
@@ -80,9 +74,9 @@ class LedgerEntryAdmin(MachineWritten):
         """What the filters let through, as CSV, however much that is: a page of rows is read at a time."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = self.get_changelist_instance(request).queryset.order_by("occurred_at", "id")
+        rows = self.get_changelist_instance(request).queryset
         return StreamingHttpResponse(
-            _csv(rows),
+            ledger_csv(rows, ("user_id", *COLUMNS, "operator")),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": 'attachment; filename="ledger.csv"', "Cache-Control": "no-store"},
         )
@@ -109,26 +103,3 @@ def _is_narrow(request: HttpRequest) -> bool:
 
 def _exact(rows: QuerySet[LedgerEntry]) -> dict[str, int | None]:
     return rows.order_by().aggregate(**{name: Sum(name) for name in ("cost", *PARTS)})
-
-
-async def _csv(rows: QuerySet[LedgerEntry]) -> AsyncIterator[bytes]:
-    yield _lines([("user_id", *COLUMNS, "operator")])
-    after: tuple[datetime, int] | None = None
-    read = database_sync_to_async(_page, thread_sensitive=False)
-    while page := await read(rows, after):
-        yield _lines((user_id, *row, operator) for user_id, operator, *row, _ in page)
-        after = place_of(page[-1][2:])
-
-
-def _page(rows: QuerySet[LedgerEntry], after: tuple[datetime, int] | None) -> list[tuple[Any, ...]]:
-    if after is not None:
-        at, last = after
-        rows = rows.filter(occurred_at__gte=at).exclude(occurred_at=at, id__lte=last)
-    return list(rows.values_list("user_id", "operator", *COLUMNS, "id")[:PAGE])
-
-
-def _lines(rows: Iterable[Iterable[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerows([as_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()

@@ -9,17 +9,17 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from billing.errors import NoSubscription
+from billing.errors import MissingSubscription
 from billing.models import Plan, Subscription
 from billing.plans import balances
 from billing.usage.events import LARGEST_COUNT
-from billing.usage_types import UsageType
+from billing.usage_types import USAGE_TYPE_CHOICES, UsageType
 
 POOLS = [f"{kind.value}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
 
 
 class Gift(forms.Form):
-    usage_type = forms.ChoiceField(choices=[(kind.value, kind.value) for kind in UsageType])
+    usage_type = forms.ChoiceField(choices=USAGE_TYPE_CHOICES)
     characters = forms.IntegerField(min_value=1, max_value=LARGEST_COUNT)
     reason = forms.CharField(max_length=200, help_text="Goes into the ledger, and the account can read it.")
 
@@ -97,7 +97,7 @@ class SubscriptionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                     reason=chosen["reason"],
                     operator=request.user.get_username(),
                 )
-            except NoSubscription as error:
+            except MissingSubscription as error:
                 self.message_user(request, str(error), messages.WARNING)
         self.message_user(request, "It is in the ledger.", messages.SUCCESS)
         return None

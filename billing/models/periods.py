@@ -1,19 +1,21 @@
 """Usage periods: one calendar month of one account and usage type."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
 
 from billing.models.fields import limit_field, not_negative
-from billing.usage_types import USAGE_TYPE_CHOICES
+from billing.periods import month_of
+from billing.usage_types import USAGE_TYPE_CHOICES, UsageType
 
 
 class UsagePeriod(models.Model):
-    """What one account used of one type from `start` up to `end`, which is not part of it.
+    """Usage of one account and one type from `start` up to, and not including, `end`.
 
-    The limit is the one in force; once the period is closed, it is the one that was, and `carried` is what
-    it added to a rollover that was `rollover_before`.
+    `limit` is the limit in force, or, once the period is closed, the one that was. Closing adds `carried` to
+    a rollover that was `rollover_before`.
     """
 
     user_id = models.BigIntegerField()
@@ -39,3 +41,17 @@ class UsagePeriod(models.Model):
 
     def __str__(self) -> str:
         return f"{self.usage_type} of account {self.user_id} from {self.start:%Y-%m-%d}"
+
+    @classmethod
+    def of_month(
+        cls, user_id: int, usage_type: UsageType, moment: datetime, limit: int | None
+    ) -> "UsagePeriod":
+        """An unsaved period: the calendar month that contains the moment, with nothing used."""
+        month = month_of(moment)
+        return cls(
+            user_id=user_id,
+            usage_type=usage_type.value,
+            start=month.start,
+            end=month.end,
+            limit=limit,
+        )

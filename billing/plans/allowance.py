@@ -27,10 +27,6 @@ class Allowance:
     used: int
     period_end: datetime | None = None
 
-    @property
-    def is_unlimited(self) -> bool:
-        return self.characters is None
-
 
 # The default plan stands in for an account that has no row yet.
 SELECT = """

@@ -12,35 +12,34 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import waterfall
-from billing.errors import NoSubscription
+from billing.errors import MissingSubscription
 from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
+from billing.redis_keys import CREDIT_EPOCH
 from billing.usage import ledger
 from billing.usage.locks import lock_subscriptions, set_lock_timeout
 from billing.usage_types import UsageType
 from config.caching import announce
-
-CREDIT = "credit"  # of epochs: whoever remembers a balance compares them
 
 
 @contextmanager
 def changing(user_id: int) -> Iterator[Subscription]:
     """One transaction with the account's row locked, and everybody told after its commit.
 
-    Raises NoSubscription, or OperationalError when the row stays locked elsewhere.
+    Raises MissingSubscription, or OperationalError when the row stays locked elsewhere.
     """
     with transaction.atomic():
         set_lock_timeout()
         try:
             subscription = lock_subscriptions([user_id])[user_id]
         except KeyError:
-            raise NoSubscription(f"Account {user_id} has no subscription.") from None
+            raise MissingSubscription([user_id]) from None
         yield subscription
         tell(user_id)
 
 
 def tell(*user_ids: int) -> None:
     """After the commit, those who remember these balances; without Redis, they look again when it is back."""
-    transaction.on_commit(partial(announce, *(f"{CREDIT}:{user_id}" for user_id in user_ids)))
+    transaction.on_commit(partial(announce, *(f"{CREDIT_EPOCH}:{user_id}" for user_id in user_ids)))
 
 
 def assign(user_id: int, plan: Plan) -> None:
@@ -63,7 +62,7 @@ def close(user_id: int) -> None:
     Ledger, periods, sums and what is left of its balances stay under its number, which names nobody then and
     is never given again; usage that is still on its way is booked there, too.
     """
-    with suppress(NoSubscription), changing(user_id) as subscription:
+    with suppress(MissingSubscription), changing(user_id) as subscription:
         subscription.plan = None
         subscription.save(update_fields=["plan"])
         _limit(subscription, dict.fromkeys(UsageType, 0))

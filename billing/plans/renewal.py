@@ -10,7 +10,6 @@ from redis import Redis
 
 from billing import waterfall
 from billing.models import LedgerEntry, Subscription, UsagePeriod
-from billing.periods import month_of
 from billing.plans.balances import tell
 from billing.usage import ledger
 from billing.usage.locks import lock_subscriptions, set_lock_timeout
@@ -101,18 +100,11 @@ def _close(period: UsagePeriod, subscription: Subscription, now: datetime) -> li
 
 
 def _open(subscriptions: Iterable[Subscription], now: datetime) -> None:
-    """A period in which nothing is used leaves everything over, so it must exist."""
-    month = month_of(now)
-    rows = [
-        UsagePeriod(
-            user_id=subscription.user_id,
-            usage_type=kind.value,
-            start=month.start,
-            end=month.end,
-            limit=subscription.limit(kind),
-        )
+    """Create the current periods of limited types: a period without usage leaves its whole limit over."""
+    periods = [
+        UsagePeriod.of_month(subscription.user_id, kind, now, subscription.limit(kind))
         for subscription in subscriptions
         for kind in UsageType
         if (subscription.limit(kind) or 0) > 0
     ]
-    UsagePeriod.objects.bulk_create(rows, ignore_conflicts=True)
+    UsagePeriod.objects.bulk_create(periods, ignore_conflicts=True)

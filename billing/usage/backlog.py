@@ -4,7 +4,7 @@ from typing import Any
 
 from redis import Redis
 
-from billing.usage.events import USAGE_STREAM
+from billing.redis_keys import USAGE_STREAM
 from config.observability import metrics
 
 DEPTH = metrics.gauge("billing_backlog_entries", "Entries in the stream, charged ones not counted")

@@ -9,22 +9,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import waterfall
+from billing.errors import MissingSubscription
 from billing.models import LedgerEntry, Subscription, UsagePeriod
-from billing.periods import month_of
 from billing.usage import ledger
 from billing.usage.events import UsageEvent
 from billing.usage.ledger import Row
 from billing.usage.locks import lock_periods, lock_subscriptions, set_lock_timeout
 
 Periods = Mapping[str, UsagePeriod]  # by event id
-
-
-class MissingSubscription(Exception):
-    """These accounts have no row to lock: they are new, or gone."""
-
-    def __init__(self, user_ids: Collection[int]) -> None:
-        super().__init__(f"{len(user_ids)} accounts")
-        self.user_ids = user_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +152,16 @@ def _open(events: Iterable[UsageEvent], subscriptions: Mapping[int, Subscription
     """A row for each month in which there is none yet."""
     lacking = {}
     for event in events:
-        row = new_period(event, subscriptions.get(event.user_id))
+        row = _new_period(event, subscriptions.get(event.user_id))
         lacking[row.user_id, row.usage_type, row.start] = row
     UsagePeriod.objects.bulk_create([lacking[place] for place in sorted(lacking)], ignore_conflicts=True)
 
 
-def new_period(event: UsageEvent, subscription: Subscription | None) -> UsagePeriod:
-    month, now = month_of(event.occurred_at), timezone.now()
-    return UsagePeriod(
-        user_id=event.user_id,
-        usage_type=event.usage_type.value,
-        start=month.start,
-        end=month.end,
-        limit=subscription.limit(event.usage_type) if subscription else None,
-        # Of a month that is over nothing was carried, and nothing will be: nobody knows what its limit was.
-        closed_at=now if month.end <= now else None,
-    )
+def _new_period(event: UsageEvent, subscription: Subscription | None) -> UsagePeriod:
+    limit = subscription.limit(event.usage_type) if subscription else None
+    period = UsagePeriod.of_month(event.user_id, event.usage_type, event.occurred_at, limit)
+    now = timezone.now()
+    if period.end <= now:
+        # Closed at once, so that nothing is carried over: the limit of that month is unknown.
+        period.closed_at = now
+    return period

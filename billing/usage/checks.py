@@ -14,12 +14,12 @@ from django.db import connection, transaction
 from redis import Redis
 
 from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod, VoiceMonth
-from billing.usage.events import USAGE_STREAM
+from billing.redis_keys import DEAD_USAGE_STREAM, USAGE_STREAM
 from config.observability import metrics
+from config.redis.keys import FINISHED
 
 logger = logging.getLogger(__name__)
 
-FINISHED = "finished"  # sorted set of ids by the time at which they were finished, in milliseconds
 FINISHED_DAYS = 7  # it is trimmed after eight
 PAGE = 5_000
 RECENT = timedelta(minutes=5)
@@ -108,7 +108,7 @@ def _explain(redis: Redis, report: Report, lacking: Collection[str]) -> None:
     ledger is asked once more after both.
     """
     pending = _ids_in(redis, USAGE_STREAM, lacking)
-    buried = _ids_in(redis, f"dead:{USAGE_STREAM}", lacking)
+    buried = _ids_in(redis, DEAD_USAGE_STREAM, lacking)
     rest = set(lacking) - pending - buried
     report.pending += len(pending)
     report.buried += sorted(buried)

@@ -15,8 +15,6 @@ from billing.cost import cost
 from billing.errors import Unreadable
 from billing.usage_types import LONGEST_SLUG, UsageType
 
-USAGE_STREAM = "billing"
-
 # Characters times multiplier must fit a BIGINT, or the ledger's own check would overflow.
 LARGEST_COUNT = 2**31 - 1
 LARGEST_USER = 2**63 - 1

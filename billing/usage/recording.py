@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from django.db import DataError, IntegrityError, OperationalError
 
+from billing.errors import MissingSubscription
 from billing.models import Subscription
 from billing.subscriptions import ensure_subscriptions
-from billing.usage.charging import Charged, MissingSubscription, charge
+from billing.usage.charging import Charged, charge
 from billing.usage.events import UsageEvent
 
 REFUSALS = (DataError, IntegrityError)
@@ -79,7 +80,7 @@ def _known(user_ids: Iterable[int]) -> Iterable[int]:
 
 def _charge_or_split(events: Events, outcome: Outcome, *, wait: bool) -> None:
     try:
-        _settle(events, outcome, wait=wait)
+        _charge_into(events, outcome, wait=wait)
     except (*REFUSALS, OperationalError) as error:
         if not _is_of_an_account(error):
             raise
@@ -89,7 +90,7 @@ def _charge_or_split(events: Events, outcome: Outcome, *, wait: bool) -> None:
 
 def _charge_account(events: Events, outcome: Outcome, *, wait: bool) -> None:
     try:
-        _settle(events, outcome, wait=wait)
+        _charge_into(events, outcome, wait=wait)
     except REFUSALS:
         for event in events.values():
             _charge_event(event, outcome, wait=wait)
@@ -101,7 +102,7 @@ def _charge_account(events: Events, outcome: Outcome, *, wait: bool) -> None:
 
 def _charge_event(event: UsageEvent, outcome: Outcome, *, wait: bool) -> None:
     try:
-        _settle({event.id: event}, outcome, wait=wait)
+        _charge_into({event.id: event}, outcome, wait=wait)
     except REFUSALS as error:
         outcome.refused[event.id] = error
     except OperationalError as error:
@@ -110,7 +111,7 @@ def _charge_event(event: UsageEvent, outcome: Outcome, *, wait: bool) -> None:
         outcome.waiting.add(event.user_id)
 
 
-def _settle(events: Events, outcome: Outcome, *, wait: bool) -> None:
+def _charge_into(events: Events, outcome: Outcome, *, wait: bool) -> None:
     charged = _charge(events, wait=wait)
     outcome.charged += charged.count
     outcome.waiting |= charged.locked

@@ -11,11 +11,11 @@ from django.db import connections
 from django.urls import path, reverse
 from django.utils import timezone
 
-from billing.admin import ledger
-from billing.admin.paging import COUNTED_ROWS, BoundedPaginator
 from billing.models import LedgerEntry, Plan, Subscription
 from billing.plans.allowance import allowance
+from billing.reports import ledger_csv
 from billing.usage.recording import record_usage
+from config.admin import BoundedPaginator
 from tests.billing.usage_events import make_account, make_event
 
 urlpatterns = [path("admin/", admin.site.urls)]
@@ -64,7 +64,7 @@ def test_pages_are_counted_so_far_and_no_farther(django_assert_num_queries):
     with django_assert_num_queries(1) as statements:
         assert BoundedPaginator(LedgerEntry.objects.all(), 100).count == 0
 
-    assert f"LIMIT {COUNTED_ROWS}" in statements[0]["sql"]
+    assert f"LIMIT {BoundedPaginator.counted_rows}" in statements[0]["sql"]
 
 
 def test_limits_are_set_without_touching_what_changed_meanwhile(admin_client):
@@ -164,7 +164,7 @@ def test_the_other_pages_show_what_there_is(admin_client, two_accounts, page):
 
 @pytest.mark.django_db(transaction=True)
 async def test_what_the_filters_let_through_is_exported_whole(async_client, monkeypatch):
-    monkeypatch.setattr(ledger, "PAGE", 2)
+    monkeypatch.setattr(ledger_csv, "PAGE", 2)
     await database_sync_to_async(log_in_with_usage)(async_client)
 
     answer = await async_client.get(reverse("admin:billing_ledgerentry_export"), {"voice": "heron"})

@@ -9,8 +9,10 @@ from django.utils import timezone
 from billing.cost import cost
 from billing.models import Subscription, UsagePeriod
 from billing.periods import month_of
-from billing.usage.events import USAGE_STREAM, UsageEvent
+from billing.redis_keys import USAGE_STREAM
+from billing.usage.events import UsageEvent
 from billing.usage_types import UsageType
+from config.redis import keys
 
 _numbers = itertools.count(1)
 
@@ -71,7 +73,7 @@ def publish(redis, user_id: int, chars: int = 100, **changes: object) -> dict[by
     """What FINALIZE leaves behind: an entry, and its cost among what is due. Return the entry's fields."""
     fields = make_fields(user_id, chars, **changes)
     if fields.get(b"billable") == b"1":
-        redis.hincrby(f"reserved:{user_id}", fields[b"usage_type"], int(fields[b"cost"]))
+        redis.hincrby(keys.reserved(user_id), fields[b"usage_type"], int(fields[b"cost"]))
     redis.xadd(USAGE_STREAM, fields)
     return fields
 
@@ -83,7 +85,7 @@ def used(user_id: int, usage_type: str = "standard") -> int:
 
 
 def reserved(redis, user_id: int) -> dict[bytes, bytes]:
-    return redis.hgetall(f"reserved:{user_id}")
+    return redis.hgetall(keys.reserved(user_id))
 
 
 def _bytes(value: object) -> bytes:

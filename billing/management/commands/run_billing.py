@@ -12,7 +12,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from billing.errors import Unreadable
-from billing.usage.events import USAGE_STREAM, UsageEvent
+from billing.redis_keys import USAGE_STREAM
+from billing.usage.events import UsageEvent
 from billing.usage.recording import Outcome, charge_batch
 from config.observability import metrics
 from config.streams.consumer import (
@@ -28,7 +29,7 @@ from config.streams.dead_letters import replay_script
 logger = logging.getLogger(__name__)
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "usage" / "lua"
-REPLAY = replay_script((SCRIPTS / "due_again.lua").read_text())
+REPLAY = replay_script((SCRIPTS / "reserve_again.lua").read_text())
 
 FIRST_RETRY = 0.25  # seconds, for an account that is locked elsewhere; doubled up to LAST_RETRY
 LAST_RETRY = 5.0
@@ -61,7 +62,7 @@ class BillingConsumer(StreamConsumer[UsageEvent]):
     group = "billing"
     batch_size = settings.BILLING_BATCH_SIZE
     pause = settings.COLD_PAUSE_SECONDS
-    follow_up = (SCRIPTS / "charged.lua").read_text()
+    follow_up = (SCRIPTS / "release_reservation.lua").read_text()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.errors import NoSubscription
+from billing.errors import MissingSubscription
 from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
 from billing.periods import month_of
 from billing.plans import balances
@@ -70,7 +70,7 @@ def test_a_gift_of_nothing_is_refused(characters):
 
 
 def test_an_account_without_a_row_is_said_to_have_none():
-    with pytest.raises(NoSubscription):
+    with pytest.raises(MissingSubscription):
         balances.grant(987_654_321, PREMIUM, 1, **BY)
 
 

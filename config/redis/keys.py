@@ -1,0 +1,29 @@
+"""Names of Redis keys that more than one app reads or writes; each has one owner, which defines its value.
+
+Lua scripts spell these names out. Keys of a single app are in that app's `redis_keys` module.
+"""
+
+# Owner billing.
+RESERVED_COUNTED = "reserved-counted"  # a flag: `reserved:*` has been counted since Redis last lost its data
+
+# Owner yapit.
+FINISHED = "finished"  # sorted set: ids of finished jobs by the time of their end, in milliseconds
+
+# Owner audiocache.
+UNPERSISTED = "unpersisted"  # integer: bytes of finished audio that is not in SQLite yet
+STORAGE_FULL = "storage-full"  # a flag that expires: the audio files are far above their limit
+
+
+def reserved(user_id: int) -> str:
+    """Owner billing. Hash by usage type: characters that are queued or not charged yet."""
+    return f"reserved:{user_id}"
+
+
+def requested(user_id: int) -> str:
+    """Owner billing. Hash by usage type: a total of requested characters that charging does not lower."""
+    return f"requested:{user_id}"
+
+
+def audio(variant_hash: str) -> str:
+    """Owner audiocache. A finished blob: header and audio."""
+    return f"audio:{variant_hash}"
