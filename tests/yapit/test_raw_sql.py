@@ -44,7 +44,7 @@ def test_the_valid_keys_are_those_of_the_orm():
 
     columns = ("id", "user_id", "user__username", "expires_at", "last_used", "digest")
     assert rows == [ApiKey.objects.values_list(*columns).get(pk=made[place].pk) for place in (0, 2)]
-    assert [authentication.HeldKey(*row).username for row in rows] == [user.username] * 2
+    assert [authentication.ValidKey(*row).username for row in rows] == [user.username] * 2
 
 
 @pytest.mark.parametrize("is_tester", [False, True])
@@ -74,7 +74,7 @@ def test_the_preferences_are_those_of_the_row():
 
     chosen = preferences.of(user.pk)
 
-    assert chosen == preferences.Chosen(**fields | {"pinned_voices": ("sine", "brass")})
+    assert chosen == preferences.AccountPreferences(**fields | {"pinned_voices": ("sine", "brass")})
 
 
 @pytest.mark.parametrize("is_tester", [False, True])

@@ -120,9 +120,9 @@ async def test_what_is_revoked_while_its_socket_comes_in_does_not_stay(bells_onl
     enter = limits.enter
 
     async def revoked_meanwhile(*args):
-        heard = identity.changes_heard()
+        heard = identity.changes_seen()
         await offload(keys.revoke, made.key)
-        await async_wait_until(lambda: identity.changes_heard() > heard)
+        await async_wait_until(lambda: identity.changes_seen() > heard)
         return await enter(*args)
 
     monkeypatch.setattr(limits, "enter", revoked_meanwhile)

@@ -15,7 +15,7 @@ from tests.waiting import async_wait_until
 from tests.yapit.factories import make_user
 from yapit.accounts import authentication, identity, keys
 from yapit.accounts.identity import identify_request, identify_scope
-from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
+from yapit.errors import AuthenticationUnavailable, NotAuthenticated, OriginRefused
 from yapit.models import ApiKey
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -179,7 +179,7 @@ async def test_while_the_database_is_away_nothing_can_be_checked(made, monkeypat
 
     monkeypatch.setattr(authentication, "find_key", away)
 
-    assert await refusal(CannotCheck, http(**bearer(made.token))) == "cannot_check"
+    assert await refusal(AuthenticationUnavailable, http(**bearer(made.token))) == "cannot_check"
 
 
 # --- Sessions ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from tests.audiocache.files import copy_files
 from tests.waiting import async_wait_until
 from yapit.api import audio
 from yapit.api.audio import AudioApplication
-from yapit.errors import CannotCheck, NotAuthenticated, OriginRefused
+from yapit.errors import AuthenticationUnavailable, NotAuthenticated, OriginRefused
 
 ONE = sound("one", 100_000)
 TAG = f'"{ONE.hash}"'
@@ -206,7 +206,7 @@ async def test_audio_can_only_be_read(application, hot, method):
     [
         (NotAuthenticated("missing_credentials", "Log in."), 401, "missing_credentials"),
         (OriginRefused("Not from there."), 403, "origin_refused"),
-        (CannotCheck("Try again."), 503, "cannot_check"),
+        (AuthenticationUnavailable("Try again."), 503, "cannot_check"),
     ],
 )
 async def test_who_may_not_ask_learns_nothing(hot, store, error, status, code, asked, more):
@@ -218,7 +218,7 @@ async def test_who_may_not_ask_learns_nothing(hot, store, error, status, code, a
 
 async def test_refusals_say_what_to_do_next(hot):
     unknown = await ask(AudioApplication(refuses(NotAuthenticated("invalid_api_key", "No."))))
-    unsure = await ask(AudioApplication(refuses(CannotCheck("Later."))))
+    unsure = await ask(AudioApplication(refuses(AuthenticationUnavailable("Later."))))
 
     assert unknown.headers["www-authenticate"] == "Bearer"
     assert unsure.headers["retry-after"] == "1"

@@ -139,11 +139,13 @@ def test_a_choice_is_remembered_and_never_for_another_account():
 async def test_a_socket_asks_without_leaving_the_event_loop():
     user, voice = await make("aria")
 
-    assert resolution.remembered(None, voice, user) is None
+    assert resolution.resolve_cached(None, voice, user) is None
     first = await resolution.aresolve(None, voice, user)
 
     assert first.voice_slug == "aria"
-    assert await resolution.aresolve(None, voice, user) == first == resolution.remembered(None, voice, user)
+    assert (
+        await resolution.aresolve(None, voice, user) == first == resolution.resolve_cached(None, voice, user)
+    )
 
 
 def test_what_one_caller_does_to_its_copy_nobody_else_sees():

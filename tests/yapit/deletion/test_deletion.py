@@ -23,7 +23,7 @@ from tests.yapit.sockets.socket_client import PAGE, Listener
 from tests.yapit.web.http_clients import Client, own_page, with_key
 from yapit.accounts import identity, keys
 from yapit.deletion import account_deletion
-from yapit.errors import AccountKept
+from yapit.errors import AccountProtected
 from yapit.models import BlockVariant, Playback, Preferences, Voice
 from yapit.realtime import notifications
 from yapit.usage import leaderboard
@@ -197,7 +197,7 @@ def test_the_local_account_and_the_last_operator_stay():
     account_deletion.delete_account(one.pk)
 
     for user in (User.objects.get(username="local"), other):
-        with pytest.raises(AccountKept):
+        with pytest.raises(AccountProtected):
             account_deletion.delete_account(user.pk)
     assert User.objects.filter(username__in=["local", other.username], is_active=True).count() == 2
 
@@ -209,7 +209,7 @@ def test_the_last_two_operators_cannot_leave_at_the_same_moment():
     def leave():
         try:
             account_deletion.delete_account(other.pk)
-        except AccountKept as error:
+        except AccountProtected as error:
             refused.append(error.code)
         finally:
             connection.close()

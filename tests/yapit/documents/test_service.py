@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.yapit.factories import make_document, make_user
 from yapit import documents
-from yapit.errors import DocumentMissing, DocumentRefused
+from yapit.errors import DocumentNotFound, DocumentRefused
 from yapit.models import Document, Playback
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +93,7 @@ def test_blocks_that_do_not_exist_are_not_an_error_and_a_missing_document_is():
 
     assert documents.blocks_for(made.pk, made.owner_id, [7]) == {}
     assert documents.blocks_for(made.pk, made.owner_id, []) == {}
-    with pytest.raises(DocumentMissing):
+    with pytest.raises(DocumentNotFound):
         documents.blocks_for(uuid.uuid4(), made.owner_id, [0])
 
 
@@ -101,10 +101,10 @@ def test_a_document_is_opened_together_with_some_of_its_blocks(django_assert_num
     made = make_document(None, "One.", "Two.", "Three.")
 
     with django_assert_num_queries(2):
-        opened = documents.readable_from(made.pk, made.owner_id, 1, 63)
-        past_the_end = documents.readable_from(made.pk, made.owner_id, 64, 127)
+        opened = documents.access_with_texts(made.pk, made.owner_id, 1, 63)
+        past_the_end = documents.access_with_texts(made.pk, made.owner_id, 64, 127)
 
-    assert opened == (documents.readable(made.pk, made.owner_id), {1: "Two.", 2: "Three."})
+    assert opened == (documents.access(made.pk, made.owner_id), {1: "Two.", 2: "Three."})
     assert past_the_end == (opened[0], {})
 
 
@@ -115,15 +115,15 @@ def test_a_private_document_is_missing_for_everyone_else():
         documents.blocks_for,
         documents.page_of_blocks,
         documents.page_of_sections,
-        documents.readable_from,
+        documents.access_with_texts,
     )
     for read in reads:
         rest = ([0],) if read is documents.blocks_for else (0, 10)
-        with pytest.raises(DocumentMissing):
+        with pytest.raises(DocumentNotFound):
             read(made.pk, other.pk, *rest)
-    with pytest.raises(DocumentMissing):
+    with pytest.raises(DocumentNotFound):
         documents.find(made.pk, other.pk)
-    with pytest.raises(DocumentMissing):
+    with pytest.raises(DocumentNotFound):
         documents.set_position(made.pk, other.pk, 0)
 
 
@@ -132,9 +132,9 @@ def test_a_public_document_may_be_read_and_not_changed():
 
     assert documents.blocks_for(made.pk, other.pk, [0]) == {0: "Hello there."}
     assert documents.find(made.pk, other.pk).is_owner is False
-    with pytest.raises(DocumentMissing):
+    with pytest.raises(DocumentNotFound):
         documents.change(made.pk, other.pk, title="Mine")
-    with pytest.raises(DocumentMissing):
+    with pytest.raises(DocumentNotFound):
         documents.delete(made.pk, other.pk)
 
 

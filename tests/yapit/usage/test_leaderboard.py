@@ -242,8 +242,8 @@ def test_the_scheduler_does_not_wait_for_it(redis):
     speak(at=timezone.now() - timedelta(days=1))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [leaderboard.ROLLING_UP])
-        leaderboard.roll_up_beside(redis)
-        leaderboard.roll_up_beside(redis)
+        leaderboard.roll_up_in_thread(redis)
+        leaderboard.roll_up_in_thread(redis)
         assert not LeaderboardDay.objects.exists()
         cursor.execute("SELECT pg_advisory_unlock(%s)", [leaderboard.ROLLING_UP])
 
