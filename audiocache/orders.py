@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import Redis
 
-from config.streams.consumer import Fields, UnreadableEntry
+from config.streams import Fields, UnreadableEntry
 
 ORDERS_STREAM = "orders"
 POLL_SECONDS = 0.02

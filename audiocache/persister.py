@@ -19,7 +19,7 @@ from audiocache.sqlite.rows import Put
 from audiocache.sqlite.writer import Change
 from audiocache.store import AudioStore
 from config.observability import metrics
-from config.streams.consumer import Entry, Fields, StreamConsumer, UnreadableEntry
+from config.streams import Batch, BatchResult, Fields, Handler, UnreadableEntry
 from config.streams.dead_letters import replay_script
 
 logger = logging.getLogger(__name__)
@@ -87,10 +87,10 @@ class Finished:
         return f"audio:{self.hash}"
 
 
-class PersistConsumer(StreamConsumer[Finished | Order]):
+class PersistHandler(Handler[Finished | Order]):
     """The only writer of the audio files, so that no write ever waits for another.
 
-    The stores given to it hold the right to write.
+    Each of its stores must hold the writer lock of its file.
     """
 
     streams = (PERSIST_STREAM, ORDERS_STREAM)
@@ -98,33 +98,18 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
     batch_size = settings.PERSIST_BATCH_SIZE
     pause = settings.COLD_PAUSE_SECONDS
     refusals = (CannotRestore,)
-    follow_up = PERSISTED
+    on_acknowledge = PERSISTED
     private_fields = frozenset({b"job"})  # holds the text
 
-    def __init__(self, stores: Mapping[str, AudioStore], **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, stores: Mapping[str, AudioStore], redis: Redis) -> None:
         self.stores = stores
-        self._due = dict.fromkeys(stores, True)  # aliases with something left to evict or to give back
+        self.redis = redis
+        self._untidy = dict.fromkeys(stores, True)  # aliases with entries to evict or pages to free
         self._full: set[str] = set()
-        self._caught_up = False  # every order given before the last commit has been read
-
-    def run_once(self, *, wait: bool = True) -> int:
-        """While there is nothing to store, the files are tidied, in steps that hold up no write."""
-        taken = super().run_once(wait=wait and not any(self._due.values()))
-        if not taken:
-            for alias in self.stores:
-                self._tidy(alias)
-        return taken
-
-    def _take(self, *, wait: bool) -> list[Entry[Finished | Order]]:
-        entries = super()._take(wait=wait)
-        ordered = sum(entry.stream == ORDERS_STREAM for entry in entries)
-        self._caught_up = not self.backlog and ordered < self.batch_size
-        return entries
 
     @cached_property
     def restore(self) -> Callable[[Redis, bytes], object]:
-        """Takes the job of audio that was lost; ValueError: it cannot be read."""
+        """The hook that queues the job of lost audio again. ValueError: the job cannot be read."""
         hook: Callable[[Redis, bytes], object] = import_string(settings.AUDIO_LOST_HOOK)
         return hook
 
@@ -133,28 +118,39 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
             return Finished.from_fields(fields)
         order = Order.from_fields(fields)
         if order.alias not in self.stores:
-            raise UnreadableEntry("an order for no store of ours")
+            raise UnreadableEntry("an order for an unknown alias")
         return order
 
-    def settle_args(self, event: Finished | Order) -> Sequence[str | bytes | int]:
+    def acknowledge_args(self, event: Finished | Order) -> Sequence[str | bytes | int]:
         if isinstance(event, Order):
             return ()
         return (event.size, event.hash, settings.HOT_AUDIO_SECONDS)
 
-    def handle(self, events: Sequence[Finished | Order]) -> None:
+    def handle(self, batch: Batch[Finished | Order]) -> BatchResult[Finished | Order]:
         orders: dict[str, list[Order]] = defaultdict(list)
         finished: list[Finished] = []
-        for event in events:
+        for event in batch.events:
             if isinstance(event, Order):
                 orders[event.alias].append(event)
             else:
                 finished.append(event)
-        caught_up, self._caught_up = self._caught_up, False
+        # Every order given before the last commit is in this batch or was applied.
+        caught_up = ORDERS_STREAM in batch.drained
         lost = self._store(finished, orders.pop(ALIAS, []), caught_up)
         for alias, others in orders.items():
             self._write(alias, [], others, caught_up)
         for event in lost:
-            self._make_again(event)
+            self._restore_lost(event)
+        return BatchResult(done=batch.entries)
+
+    @property
+    def needs_maintenance(self) -> bool:
+        return any(self._untidy.values())
+
+    def maintain(self) -> None:
+        """Evict from each file and give its free pages back, in steps that delay no write."""
+        for alias in self.stores:
+            self._tidy(alias)
 
     def _store(
         self, finished: Sequence[Finished], orders: Sequence[Order], caught_up: bool
@@ -185,8 +181,8 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
             begin_anew(store, self.redis, exc)
             change = store.write_batch(puts, orders, caught_up=caught_up)
         self._count(alias, change)
-        self._say_whether_full(alias, not change.more and change.total > store.limit * FULL_PERCENT // 100)
-        self._due[alias] = change.more
+        self._report_full(alias, not change.more and change.total > store.limit * FULL_PERCENT // 100)
+        self._untidy[alias] = change.more
 
     def _count(self, alias: str, change: Change) -> None:
         STORED.labels(alias).inc(change.stored)
@@ -196,7 +192,7 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
             REFUSED_PINS.labels(alias).inc(change.refused_pins)
             logger.warning("%s: %d not pinned: half of the limit is", alias, change.refused_pins)
 
-    def _say_whether_full(self, alias: str, is_full: bool) -> None:
+    def _report_full(self, alias: str, is_full: bool) -> None:
         FULL.labels(alias).set(is_full)
         if is_full:
             if alias not in self._full:
@@ -210,12 +206,12 @@ class PersistConsumer(StreamConsumer[Finished | Order]):
 
     def _tidy(self, alias: str) -> None:
         """One step: evict, and once nothing is left to evict, give pages back."""
-        if self._due[alias] or alias in self._full:
-            self._write(alias, [], [], self._caught_up)
-        if not self._due[alias]:
-            self._due[alias] = self.stores[alias].give_back()
+        if self._untidy[alias] or alias in self._full:
+            self._write(alias, [], [], caught_up=True)  # every stream was found empty
+        if not self._untidy[alias]:
+            self._untidy[alias] = self.stores[alias].give_back()
 
-    def _make_again(self, event: Finished) -> None:
+    def _restore_lost(self, event: Finished) -> None:
         """Not acknowledged away: whoever waits for it, or comes for it, gets it."""
         self.redis.delete(event.hot_key)  # if anything is left there, it is wrong
         if self.stores[ALIAS].get(event.hash) is not None:

@@ -216,7 +216,7 @@ PERIODIC_COLD = [  # the same, of what may wait for PostgreSQL, which jobs must 
 DEAD_LETTERS = {  # what could not be handled -> the script that sends it in again
     "jobs": "yapit.jobs.REPLAY",
     "results": "config.streams.dead_letters.REPLAY",
-    "billing": "billing.management.commands.run_billing.REPLAY",
+    "billing": "billing.usage.consumer.REPLAY",
     "persist": "audiocache.persister.REPLAY",
     "orders": "config.streams.dead_letters.REPLAY",
 }

@@ -40,11 +40,11 @@ def billing_drain(size: Size) -> Iterator[Figure]:
 
 def drain(redis: Any, users: Sequence[int]) -> tuple[float, float, float]:
     """Of a stream full of them: events a second, and for each its statements and seconds of processor."""
-    from billing.management.commands.run_billing import BillingConsumer
-    from config.streams.consumer import StopFlag
+    from billing.usage.consumer import BillingHandler
+    from config.streams import StopFlag, StreamConsumer
 
     publish(redis, users, EVENTS)
-    consumer = BillingConsumer(redis)
+    consumer = StreamConsumer(BillingHandler(), redis)
     with counted() as statements:
         begun, used = time.perf_counter(), time.process_time()
         consumer.run(StopFlag(), drain=True)

@@ -25,7 +25,7 @@ from tests.stack import Stack
 if TYPE_CHECKING:
     from redis import Redis
 
-    from yapit.jobs.results import ResultConsumer
+    from yapit.jobs.results import ResultHandler
 
 BYTES = 100_000
 LISTENERS = 5
@@ -39,12 +39,12 @@ def results_capacity(size: Size) -> Iterator[Figure]:
     count, rounds = size.pick((1000, 3), (3000, 5))
     with awake(), only_redis() as redis:
         from tests.faults.naive import NaiveResults
-        from yapit.jobs.results import ResultConsumer
+        from yapit.jobs.results import ResultHandler
 
         with redis.pubsub() as bells:
             bells.subscribe("bell:web")
-            drain(redis, ResultConsumer(redis), count // 4)  # warms up
-            taken = [drain(redis, ResultConsumer(redis), count) for _ in range(rounds)]
+            drain(redis, ResultHandler(redis), count // 4)  # warms up
+            taken = [drain(redis, ResultHandler(redis), count) for _ in range(rounds)]
             naive = [drain(redis, NaiveResults(redis), count // NAIVE_SHARE) for _ in range(rounds)]
             limit = at_best(redis, count)
         rates = [1 / seconds for seconds, _ in taken]
@@ -77,9 +77,12 @@ def only_redis() -> Iterator["Redis"]:
         yield ending.enter_context(stack.redis)
 
 
-def drain(redis: "Redis", consumer: "ResultConsumer", count: int) -> tuple[float, float]:
+def drain(redis: "Redis", handler: "ResultHandler", count: int) -> tuple[float, float]:
     """Seconds, and seconds of this process, for one of `count` results."""
+    from config.streams import StreamConsumer
+
     hand_in(redis, count)
+    consumer = StreamConsumer(handler, redis)
     cpu, begun = time.process_time(), time.perf_counter()
     while consumer.run_once(wait=False):
         pass

@@ -14,7 +14,6 @@ TRANSIENT: tuple[type[Exception], ...] = (
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
 )
-OUTAGES = TRANSIENT
 # A full disk, a long script of another client, too few replicas: redis-py has no classes for these.
 TRANSIENT_REPLIES = ("MISCONF ", "BUSY ", "NOREPLICAS ")
 

@@ -1,53 +1,53 @@
-"""The consumer loop: take a batch from Redis streams, handle it repeatably, and only then let it go."""
+"""The consumer loop: read a batch from Redis streams, have it handled, then acknowledge its entries."""
 
+import dataclasses
 import itertools
 import logging
-import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 from redis import Redis
 from redis import exceptions as redis_errors
 
 from config.observability import metrics
 from config.redis import clients as redis_clients
-from config.redis import layout, scripts
-from config.redis.transient import OUTAGES, is_transient
+from config.redis import scripts
+from config.redis.transient import is_transient
 from config.streams import dead_letters
-from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
+from config.streams.consumer_lock import ConsumerLock
+from config.streams.handler import (
+    Arguments,
+    Batch,
+    BatchResult,
+    Event,
+    Fields,
+    Handler,
+    StreamEntry,
+    UnreadableEntry,
+    reason_of,
+)
+from config.streams.stop_flag import StopFlag
 
 logger = logging.getLogger(__name__)
 
-Event = TypeVar("Event")
-Fields = dict[bytes, bytes]
-Arguments = Sequence[Sequence[str | bytes | int]]
-
-TRANSIENT: tuple[type[Exception], ...] = (
-    OperationalError,
-    InterfaceError,
-    *OUTAGES,
-)
-REFUSALS: tuple[type[Exception], ...] = (DataError, IntegrityError)
-EX_TEMPFAIL = 75  # sysexits.h: another one is at it
-MAX_BACKOFF = 2.0  # seconds; whoever was away is noticed soon after it is back
+MAX_BACKOFF = 2.0  # seconds, so that recovery is noticed soon
 MAX_DELIVERIES = 5
-CLAIM_EVERY = 1.0  # seconds between looks for what a dead consumer left
+CLAIM_EVERY = 1.0  # seconds between claims of entries that dead consumers left pending
 CLAIM_IDLE_MS = 30_000
+DEFERRED_BLOCK_MS = 100  # the longest a read waits while the handler has deferred entries
 
-TAKEN = metrics.counter("stream_entries", "Entries handled and let go", ["stream"])
-BURIED = metrics.counter("stream_buried", "Entries that could not be handled", ["stream"])
+HANDLED = metrics.counter("stream_entries", "Entries handled", ["stream"])
+DEAD_LETTERS = metrics.counter("stream_dead_letters", "Entries that could not be handled", ["stream"])
 BATCH_SECONDS = metrics.histogram("stream_batch_seconds", "Handling one batch", ["stream"])
 
-# An entry is money or audio: whoever's XACK counts does what follows from it, everybody else nothing.
+# An entry is money or audio: `on_acknowledge` runs only for the caller whose XACK removed it.
 #
-# ARGV: group, how many arguments belong to an entry; then those of each: its id and what the follow-up takes,
-# as `args`. Many at a time: a call of its own for each costs more than all that it does.
-LET_GO = """
+# ARGV: group, number of arguments per entry; then for each entry its id and the handler's `args`.
+# Many entries in one script: a call for each would cost more than the work it does.
+ACKNOWLEDGE = """
 local width = tonumber(ARGV[2])
 for first = 3, #ARGV, width do
   if redis.call('XACK', KEYS[1], ARGV[1], ARGV[first]) == 1 then
@@ -57,10 +57,10 @@ for first = 3, #ARGV, width do
   end
 end
 """
-LET_GO_AT_ONCE = 100  # entries: nobody may wait long for one script
-# ARGV: group, id, number of dead-letter pairs * 2, the pairs, then `args`
-# (none: an entry that nobody could read, and nothing follows from it).
-BURY = """
+ACKNOWLEDGE_AT_ONCE = 100  # entries, so that one script does not block Redis for long
+# ARGV: group, id, number of names and values in the letter, the letter, then `args` (none for an unreadable
+# entry, for which `on_acknowledge` does not run).
+DEAD_LETTER = """
 if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
 redis.call('XDEL', KEYS[1], ARGV[2])
 local dead = tonumber(ARGV[3])
@@ -73,257 +73,281 @@ return 1
 """
 
 
-class UnreadableEntry(Exception):
-    """An entry that no retry can make readable. The message says why and quotes nothing private."""
-
-
-class StopFlag:
-    """Set by a signal. A bare attribute: taking a lock in a signal handler can deadlock."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-
-    def listen(self) -> "StopFlag":
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-        return self
-
-    def _stop(self, signum: int, frame: object) -> None:
-        if self.is_set:
-            raise SystemExit(128 + signum)  # asked twice: does not wait for the batch in hand
-        self.is_set = True
-
-    def sleep(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not self.is_set and time.monotonic() < deadline:
-            time.sleep(min(0.1, seconds))
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[Event]):
-    """One readable entry: where it came from, what it says, and its raw fields for the dead-letter list."""
-
-    stream: str
-    id: bytes
-    event: Event
-    fields: Fields
-
-
 class StreamConsumer(Generic[Event]):
-    """Subclasses name the streams and say how an entry is read and a batch handled.
+    """Runs a Handler on its streams, as the consumer `{group}-{number}` of its consumer group.
 
-    `handle` must be repeatable: after a crash, or a failure half-way, the same events come again.
+    `run` is the process; `run_once` is one cycle of it, for tests and tools. `read`, `acknowledge` and
+    `dead_letter` are the steps of a cycle, all repeatable.
     """
 
-    streams: ClassVar[tuple[str, ...]]
-    group: ClassVar[str]
-    batch_size: int = 200
-    block_ms: int = 1000
-    # Seconds between batches that are not full. Where nobody waits for the outcome, a batch of many costs
-    # hardly more than a batch of one, and leaves the machine to those who do wait.
-    pause: float = 0.0
-    transient: tuple[type[Exception], ...] = TRANSIENT
-    refusals: tuple[type[Exception], ...] = REFUSALS
-    # Lua run once for each entry that is let go, with `args` = settle_args(event).
-    follow_up: ClassVar[str] = ""
-    # Sealed in dead letters: spoken text and the like.
-    private_fields: ClassVar[frozenset[bytes]] = frozenset()
-
-    def __init__(self, redis: Redis | None = None, *, number: int = 0, blocking: Redis | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler[Event],
+        redis: Redis | None = None,
+        *,
+        number: int = 0,
+        blocking: Redis | None = None,
+    ) -> None:
+        """`blocking` is the client for reads that wait; without it, `redis` is used for them as well."""
+        self.handler = handler
         self.redis = redis or redis_clients.sync()
-        self.blocking = blocking or redis or redis_clients.blocking(self.block_ms / 1000)
-        self.consumer = f"{self.group}-{number}"  # stable: its own pending entries are found after a restart
-        self.backlog = True
-        self.place: ConsumerLock | None = None
-        self.held: list[Entry[Event]] = []
-        self._taken = 0
+        self.blocking = blocking or redis or redis_clients.blocking(handler.block_ms / 1000)
+        self.name = f"{handler.group}-{number}"  # stable: a restart finds the pending entries of its name
+        self.lock: ConsumerLock | None = None
+        self.has_backlog = True  # entries of an earlier delivery may be pending under our name
+        self._batch: Batch[Event] | None = None  # read, and not handled yet
+        self._results: list[BatchResult[Event]] = []  # handled, and not acknowledged yet
         self._claimed_at = 0.0
-        self._let_go = scripts.Script(LET_GO % self.follow_up)
-        self._buried = scripts.Script(BURY % self.follow_up)
-
-    def parse(self, stream: str, fields: Fields) -> Event:
-        """Read one entry, or raise UnreadableEntry."""
-        raise NotImplementedError
-
-    def handle(self, events: Sequence[Event]) -> None:
-        raise NotImplementedError
-
-    def settle_args(self, event: Event) -> Sequence[str | bytes | int]:
-        return ()
+        self._acknowledge_script = scripts.Script(ACKNOWLEDGE % handler.on_acknowledge)
+        self._dead_letter_script = scripts.Script(DEAD_LETTER % handler.on_acknowledge)
 
     def run(self, stop: StopFlag, *, drain: bool = False) -> None:
-        """Until stopped, or with `drain` until nothing is left."""
+        """Run until stopped, or with `drain` until every stream is empty."""
         delay = 0.0
-        waited_for: tuple[type[Exception], ...] = (*self.transient, redis_errors.ResponseError)
+        transient = self.handler.transient
+        caught: tuple[type[Exception], ...] = (*transient, redis_errors.ResponseError)
         while not stop.is_set:
             close_old_connections()
             try:
                 taken = self.run_once(wait=not drain)
-            except waited_for as error:
-                if not isinstance(error, self.transient) and not is_transient(error):
+            except caught as error:
+                if not isinstance(error, transient) and not is_transient(error):
                     raise
                 if isinstance(error, redis_errors.RedisError):
-                    self.backlog = True  # a server that comes back may have lost what it had acknowledged
+                    self.has_backlog = True  # a restarted server may have lost the last acknowledgements
                 delay = min(MAX_BACKOFF, delay * 2 or 0.25)
-                logger.warning("%s: %s; trying again in %.2f s", self.group, type(error).__name__, delay)
+                group, kind = self.handler.group, type(error).__name__
+                logger.warning("%s: %s; trying again in %.2f s", group, kind, delay)
                 stop.sleep(delay)
                 continue
             delay = 0.0
             if drain and not taken:
                 return
-            if not drain and 0 < taken < self.batch_size:
-                stop.sleep(self.pause)
+            if not drain and 0 < taken < self.handler.batch_size:
+                stop.sleep(self.handler.pause)
 
     def run_once(self, *, wait: bool = True) -> int:
-        """Take one batch, handle it, let it go. Return how many entries that were, unreadable ones included.
+        """Run one cycle. Return the entries read or retried, plus the deferred batches: 0 means all done.
 
-        A batch that fails is held and tried again as it is: reading it anew would count as another
-        delivery, and an outage is not the entries' fault.
+        A batch that fails is kept and handled again: reading it again would count as another delivery, and
+        an outage is not the entries' fault. For the same reason a result is kept until it is acknowledged.
         """
-        if not self.held:
-            self.held = self._take(wait=wait)
-        if self.held:
-            with BATCH_SECONDS.labels(self.held[0].stream).time():
-                self.settle(self._handle(self.held))
-            TAKEN.labels(self.held[0].stream).inc(len(self.held))
-        self.held = []
-        return self._taken
+        self._finish_results()
+        retried = self._retry_deferred()
+        may_wait = wait and not retried and not self.handler.needs_maintenance
+        batch = self._batch or self.read(wait=may_wait)
+        if batch.entries:
+            self._batch = dataclasses.replace(batch, drained=frozenset())
+            stream = batch.entries[0].stream
+            with BATCH_SECONDS.labels(stream).time():
+                result = self._handle(batch)
+                self._batch = None
+                HANDLED.labels(stream).inc(len(batch.entries))
+                self._finish(result)
+        if not batch.size:
+            self.handler.maintain()
+        deferred = self.handler.deferred
+        if deferred and not batch.size and not wait:
+            time.sleep(DEFERRED_BLOCK_MS / 1000)
+        return batch.size + retried + deferred
 
-    def settle(self, entries: Sequence[Entry[Event]]) -> None:
-        """Let handled entries go, each in one atomic step with what follows from it. Repeatable."""
-        calls = []
-        for stream, args in self._to_let_go(entries):
-            calls.append(self._let_go.call(self.group, len(args[0]), *itertools.chain(*args), keys=[stream]))
-        for answer in scripts.run_all(self.redis, calls):
-            if isinstance(answer, Exception):
-                raise answer
+    def read(self, *, wait: bool = True) -> Batch[Event]:
+        """Read the next batch: first the entries pending under our name, then new ones.
 
-    def _to_let_go(self, entries: Sequence[Entry[Event]]) -> Iterator[tuple[str, Arguments]]:
-        """By stream and number of arguments, so many at a time as one script takes."""
-        args = [(entry.stream, (entry.id, *self.settle_args(entry.event))) for entry in entries]
-        for (stream, _), group in itertools.groupby(args, key=lambda item: (item[0], len(item[1]))):
-            alike = [each for _, each in group]
-            for first in range(0, len(alike), LET_GO_AT_ONCE):
-                yield stream, alike[first : first + LET_GO_AT_ONCE]
-
-    def _handle(self, entries: Sequence[Entry[Event]]) -> Sequence[Entry[Event]]:
-        """Handle all, or halve until what is refused stands alone, and bury that. Return what is done."""
-        try:
-            self.handle([entry.event for entry in entries])
-        except self.refusals as error:
-            if len(entries) == 1:
-                entry = entries[0]
-                self._bury(
-                    entry.stream, entry.id, entry.fields, reason_of(error), self.settle_args(entry.event)
-                )
-                return []
-            middle = len(entries) // 2
-            return [*self._handle(entries[:middle]), *self._handle(entries[middle:])]
-        return entries
-
-    def _take(self, *, wait: bool) -> list[Entry[Event]]:
+        Unreadable entries become dead letters. With `wait`, blocks for `Handler.block_ms` at most.
+        """
         self._claim_stale()
         try:
-            raw = self._read_backlog() if self.backlog else []
-            if not raw and not self.backlog:
-                raw = self._read(">", self.batch_size, block=self.block_ms if wait else None)
+            raw = self._read_backlog() if self.has_backlog else []
+            if not raw and not self.has_backlog:
+                raw = self._read(">", self.handler.batch_size, block=self._block_ms() if wait else None)
         except redis_errors.ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
             self._create_groups()
-            return self._take(wait=wait)
+            return self.read(wait=wait)
         except (redis_errors.ConnectionError, redis_errors.TimeoutError):
-            self.backlog = True  # the answer may have been on its way: delivered, and never seen
+            self.has_backlog = True  # the reply may have been lost on its way: delivered and never seen
             raise
-        self._taken = len(raw)
-        return [entry for entry in (self._readable(*item) for item in raw) if entry]
+        counts = Counter(stream for stream, _, _ in raw)
+        drained = (each for each in self.handler.streams if counts[each] < self.handler.batch_size)
+        return Batch(
+            [entry for item in raw if (entry := self._parsed(*item))],
+            size=len(raw),
+            drained=frozenset() if self.has_backlog else frozenset(drained),
+        )
+
+    def acknowledge(self, entries: Sequence[StreamEntry[Event]]) -> None:
+        """Acknowledge and delete entries, running `Handler.on_acknowledge` once for each. Repeatable."""
+        calls = []
+        for stream, args in self._acknowledgements(entries):
+            script = self._acknowledge_script
+            calls.append(
+                script.call(self.handler.group, len(args[0]), *itertools.chain(*args), keys=[stream])
+            )
+        for answer in scripts.run_all(self.redis, calls):
+            if isinstance(answer, Exception):
+                raise answer
+
+    def dead_letter(self, entry: StreamEntry[Event], reason: str) -> None:
+        """Move an entry to `dead:{stream}`, running `Handler.on_acknowledge` as for others. Repeatable."""
+        args = self.handler.acknowledge_args(entry.event)
+        self._dead_letter(entry.stream, entry.id, entry.fields, reason, args)
+
+    def _acknowledgements(
+        self, entries: Sequence[StreamEntry[Event]]
+    ) -> Iterator[tuple[str, Sequence[Arguments]]]:
+        """Id and arguments of each entry, grouped by stream and number of arguments into calls."""
+        args = [(entry.stream, (entry.id, *self.handler.acknowledge_args(entry.event))) for entry in entries]
+        for (stream, _), group in itertools.groupby(args, key=lambda item: (item[0], len(item[1]))):
+            alike = [each for _, each in group]
+            for first in range(0, len(alike), ACKNOWLEDGE_AT_ONCE):
+                yield stream, alike[first : first + ACKNOWLEDGE_AT_ONCE]
+
+    def _handle(self, batch: Batch[Event]) -> BatchResult[Event]:
+        """Have a batch handled; halve it when it is refused, until the refused entry stands alone."""
+        try:
+            return self.handler.handle(batch)
+        except self.handler.refusals as error:
+            entries = batch.entries
+            if len(entries) == 1:
+                return BatchResult(refused=[(entries[0], reason_of(error))])
+            middle = len(entries) // 2
+            halves = [self._handle(Batch(part)) for part in (entries[:middle], entries[middle:])]
+            return BatchResult(
+                done=[entry for half in halves for entry in half.done],
+                refused=[entry for half in halves for entry in half.refused],
+            )
+
+    def _retry_deferred(self) -> int:
+        """Retry deferred entries whose time has come. Return the number that are no longer deferred."""
+        retried = 0
+        for batch in self.handler.retries():
+            self._claim(batch.entries)
+            result = self.handler.retry(batch)
+            retried += len(result.done) + len(result.refused)
+            self._finish(result)
+        return retried
+
+    def _finish(self, result: BatchResult[Event]) -> None:
+        self._results.append(result)
+        self._finish_results()
+
+    def _finish_results(self) -> None:
+        while self._results:
+            result = self._results[0]
+            for entry, reason in result.refused:
+                self.dead_letter(entry, reason)
+            self.acknowledge(result.done)
+            del self._results[0]
+
+    def _block_ms(self) -> int:
+        return DEFERRED_BLOCK_MS if self.handler.deferred else self.handler.block_ms
 
     def _read_backlog(self) -> list[tuple[str, bytes, Fields]]:
-        """What was delivered to us and not let go; a suspect alone, or it takes its neighbours along."""
-        for stream in self.streams:
+        """Pending entries of our name. After a second delivery they come one by one, to isolate the cause."""
+        for stream in self.handler.streams:
             pending: Any = self.redis.xpending_range(
-                stream, self.group, min="-", max="+", count=self.batch_size, consumername=self.consumer
+                stream,
+                self.handler.group,
+                min="-",
+                max="+",
+                count=self.handler.batch_size,
+                consumername=self.name,
             )
             if not pending:
                 continue
-            suspect = max(item["times_delivered"] for item in pending) > 1
-            raw = self._read("0", 1 if suspect else self.batch_size, block=None, only=stream)
+            is_suspect = max(item["times_delivered"] for item in pending) > 1
+            raw = self._read("0", 1 if is_suspect else self.handler.batch_size, block=None, only=stream)
             worn = {item["message_id"] for item in pending if item["times_delivered"] >= MAX_DELIVERIES}
             for name, entry_id, fields in raw:
                 if entry_id in worn:
-                    self._bury(name, entry_id, fields, "delivered too often", self._args_of(name, fields))
+                    args = self._args_of(name, fields)
+                    self._dead_letter(name, entry_id, fields, "delivered too often", args)
             kept = [item for item in raw if item[1] not in worn]
             return kept or self._read_backlog()
-        self.backlog = False
+        self.has_backlog = False
         return []
 
     def _read(
         self, after: str, count: int, *, block: int | None, only: str | None = None
     ) -> list[tuple[str, bytes, Fields]]:
         client = self.blocking if block else self.redis
-        wanted: dict[Any, Any] = dict.fromkeys([only] if only else self.streams, after)
-        answer: Any = client.xreadgroup(self.group, self.consumer, wanted, count=count, block=block)
-        found = answer.items() if isinstance(answer, dict) else answer or ()
+        positions: dict[Any, Any] = dict.fromkeys([only] if only else self.handler.streams, after)
+        reply: Any = client.xreadgroup(self.handler.group, self.name, positions, count=count, block=block)
+        batches = reply.items() if isinstance(reply, dict) else reply or ()
         return [
             (stream.decode(), entry_id, fields)
-            for stream, batch in found
+            for stream, batch in batches
             for entry_id, fields in _flat(batch)
         ]
 
-    def _readable(self, stream: str, entry_id: bytes, fields: Fields | None) -> Entry[Event] | None:
-        if not fields:  # deleted under us: nothing to handle, only to forget
-            self._bury(stream, entry_id, {}, "", ())
+    def _parsed(self, stream: str, entry_id: bytes, fields: Fields | None) -> StreamEntry[Event] | None:
+        if not fields:  # deleted from the stream while it was pending: acknowledge it, write no letter
+            self._dead_letter(stream, entry_id, {}, "", ())
             return None
         try:
-            return Entry(stream, entry_id, self.parse(stream, fields), fields)
+            return StreamEntry(stream, entry_id, self.handler.parse(stream, fields), fields)
         except UnreadableEntry as error:
-            self._bury(stream, entry_id, fields, str(error), ())
+            self._dead_letter(stream, entry_id, fields, str(error), ())
             return None
 
-    def _args_of(self, stream: str, fields: Fields) -> Sequence[str | bytes | int]:
+    def _args_of(self, stream: str, fields: Fields) -> Arguments:
         try:
-            return self.settle_args(self.parse(stream, fields))
+            return self.handler.acknowledge_args(self.handler.parse(stream, fields))
         except UnreadableEntry:
             return ()
 
-    def _bury(
-        self, stream: str, entry_id: bytes, fields: Fields, reason: str, args: Sequence[str | bytes | int]
+    def _dead_letter(
+        self, stream: str, entry_id: bytes, fields: Fields, reason: str, args: Arguments
     ) -> None:
         letter: list[scripts.Argument] = []
         if fields:
-            BURIED.labels(stream).inc()
-            logger.error("%s: entry %s is buried: %s", stream, entry_id.decode(), reason)
-            letter = dead_letters.written(
-                fields, self.private_fields, entry=entry_id, reason=reason, let_go=args
+            DEAD_LETTERS.labels(stream).inc()
+            logger.error("%s: entry %s becomes a dead letter: %s", stream, entry_id.decode(), reason)
+            letter = dead_letters.compose(
+                fields, self.handler.private_fields, entry=entry_id, reason=reason, acknowledge_args=args
             )
-        scripts.run(
-            self.redis, self._buried.call(self.group, entry_id, len(letter), *letter, *args, keys=[stream])
-        )
+        script = self._dead_letter_script
+        call = script.call(self.handler.group, entry_id, len(letter), *letter, *args, keys=[stream])
+        scripts.run(self.redis, call)
+
+    def _claim(self, entries: Sequence[StreamEntry[Event]]) -> None:
+        """Reset the idle time of entries in hand, or another consumer would claim them as abandoned."""
+        by_stream = sorted(entries, key=lambda entry: entry.stream)
+        for stream, group in itertools.groupby(by_stream, key=lambda entry: entry.stream):
+            ids: Any = [entry.id for entry in group]
+            self.redis.xclaim(stream, self.handler.group, self.name, 0, ids, justid=True)
 
     def _claim_stale(self) -> None:
         now = time.monotonic()
         if now - self._claimed_at < CLAIM_EVERY:
             return
         self._claimed_at = now
-        if self.place and self.place.is_lost():
-            self.backlog = True
-        for stream in self.streams:
+        if self.lock and self.lock.is_lost():
+            self.has_backlog = True
+        for stream in self.handler.streams:
             try:
-                answer = self.redis.xautoclaim(
-                    stream, self.group, self.consumer, CLAIM_IDLE_MS, count=self.batch_size, justid=True
+                claimed = self.redis.xautoclaim(
+                    stream,
+                    self.handler.group,
+                    self.name,
+                    CLAIM_IDLE_MS,
+                    count=self.handler.batch_size,
+                    justid=True,
                 )
             except redis_errors.ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise
                 self._create_groups()
                 continue
-            self.backlog = self.backlog or bool(answer)
+            self.has_backlog = self.has_backlog or bool(claimed)
 
     def _create_groups(self) -> None:
-        """From the start of the stream, never from now: what is in it already is money or audio."""
-        for stream in self.streams:
+        """Start at the beginning of each stream, not at its end: its entries are money or audio."""
+        for stream in self.handler.streams:
             try:
-                self.redis.xgroup_create(stream, self.group, id="0", mkstream=True)
+                self.redis.xgroup_create(stream, self.handler.group, id="0", mkstream=True)
             except redis_errors.ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
@@ -332,38 +356,3 @@ class StreamConsumer(Generic[Event]):
 def _flat(batch: Any) -> Any:
     """redis-py wraps a stream's entries once more under RESP3."""
     return batch[0] if batch and isinstance(batch[0], list) else batch
-
-
-def reason_of(error: Exception) -> str:
-    """The kind and, of a database's refusal, its code: messages quote values."""
-    code = getattr(error.__cause__, "sqlstate", None)
-    return f"{type(error).__name__} {code}" if code else type(error).__name__
-
-
-class StreamCommand(BaseCommand):
-    """A process that runs one consumer until it is told to stop."""
-
-    consumer_class: type[StreamConsumer[Any]]
-    requires_system_checks: list[str] = []  # starts without a database
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--drain", action="store_true", help="end as soon as nothing is left")
-        parser.add_argument(
-            "--number", type=int, default=0, help="which one this is, when several run; keep it over restarts"
-        )
-
-    def handle(self, *args: object, drain: bool, number: int, **options: object) -> None:
-        stop = StopFlag().listen()
-        layout.require()
-        metrics.serve(settings.METRICS_PORT)
-        consumer = self.make_consumer(number)
-        consumer.place = ConsumerLock(consumer.consumer)
-        try:
-            consumer.run(stop, drain=drain)
-        except ConsumerLockTaken as taken:
-            raise CommandError(str(taken), returncode=EX_TEMPFAIL) from taken
-        finally:
-            consumer.place.close()
-
-    def make_consumer(self, number: int) -> StreamConsumer[Any]:
-        return self.consumer_class(number=number)

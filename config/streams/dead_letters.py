@@ -1,15 +1,16 @@
-"""What could not be handled: looked at, sent in again, dropped. For commands and admin pages.
+"""Dead letters: entries that could not be handled. Listed, replayed and dropped by commands and admin pages.
 
-    waiting(redis)                        -> {stream: how many letters}
+    waiting(redis)                        -> {stream: number of letters}
     letters(redis, "billing", count=50)   -> [Letter, ...], newest first; `before` an id: the next page
     letter(redis, "billing", id)          -> Letter | None
-    replay(redis, "billing", ids)         -> how many were sent in again; one that is gone counts as 0
-    drop(redis, "billing", ids)           -> how many were dropped
+    replay(redis, "billing", ids)         -> number replayed; a letter that is gone counts as 0
+    drop(redis, "billing", ids)           -> number dropped
 
-All are repeatable, and of several at once one acts on each letter: the script that takes a letter away also
-does what follows. `jobs` is not a stream but the jobs that were given up; the rest are streams of consumers.
+All are repeatable. Of several concurrent calls, one acts on each letter: the script that deletes a letter
+also applies its consequences. `jobs` is not a stream but the jobs that were given up; the others are the
+streams of consumers.
 
-What was private in an entry (spoken text) stays sealed: a replay needs it, and nothing here ever returns it.
+Private fields of an entry (spoken text) stay sealed: a replay needs them, and no function here returns them.
 """
 
 import json
@@ -26,8 +27,8 @@ from redis import Redis
 from config.redis.scripts import Argument, Script, run_all
 
 SEALED = b"sealed:"  # in front of the names of private fields
-OWN_FIELDS = frozenset({b"entry", b"reason", b"let_go"})
-# Names and codes. A stranger's entry may hold anything, so their values must look the part as well.
+OWN_FIELDS = frozenset({b"entry", b"reason", b"acknowledge_args"})
+# Names and codes. A malformed entry may hold anything, so values must match SAFE_VALUE as well.
 SHOWN = (
     *("id", "hash", "user", "model", "voice", "document", "chars", "cost", "multiplier_bp", "usage_type"),
     *(
@@ -44,18 +45,18 @@ SHOWN = (
     ),
 )
 ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
-FIT = re.compile(r"[\w.:+-]{0,128}")
-KEPT_MS = 8 * 86400 * 1000  # of letters that hold text
-HOLD_TEXT = ("jobs", "persist")
+SAFE_VALUE = re.compile(r"[\w.:+-]{0,128}")
+TEXT_KEPT_MS = 8 * 86400 * 1000
+HOLD_TEXT = ("jobs", "persist")  # letters with spoken text, dropped after TEXT_KEPT_MS
 
-# KEYS: dead letters, stream   ARGV: letter   args: what the follow-up was given when the entry was let go
+# KEYS: dead letters, stream   ARGV: id of the letter   args: those that `on_acknowledge` was given
 _REPLAY = """
 local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not letter then return 0 end
 local entry, args = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
-  if name == 'let_go' then
+  if name == 'acknowledge_args' then
     args = cjson.decode(value)
   elseif name ~= 'entry' and name ~= 'reason' then
     entry[#entry + 1] = string.gsub(name, '^sealed:', '')
@@ -72,9 +73,9 @@ return 1
 
 
 def replay_script(undo: str = "") -> Script:
-    """Sends an entry in again. `undo` is Lua that takes back the stream's follow-up: it has its `args`.
+    """A script that replays a letter. `undo` is Lua that reverses `Handler.on_acknowledge`, with its `args`.
 
-    An entry that nobody could read was let go without follow-up, and has nothing to take back.
+    `undo` does not run for an unreadable entry, since `on_acknowledge` did not run for it.
     """
     return Script(_REPLAY % undo)
 
@@ -84,12 +85,12 @@ REPLAY = replay_script()
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """`shown` has the fields that are fit to be seen, `hidden` counts the others."""
+    """One dead letter. `shown` holds the fields that are safe to display, `hidden` counts the others."""
 
     stream: str
     id: str
     reason: str
-    buried_at: datetime
+    created_at: datetime
     shown: Mapping[str, str]
     hidden: int
 
@@ -99,7 +100,7 @@ class Letter:
 
 
 class UnknownStream(ValueError):
-    """There are no dead letters of that name."""
+    """No stream of that name has dead letters."""
 
 
 def streams() -> list[str]:
@@ -118,14 +119,14 @@ def waiting(redis: Redis) -> dict[str, int]:
 
 
 def letters(redis: Redis, stream: str, *, before: str = "", count: int = 100) -> list[Letter]:
-    """Newest first. `before` is the id of the last one that was seen."""
-    found: Any = redis.xrevrange(_key(stream), max=f"({before}" if before else "+", count=count)
-    return [_read(stream, *item) for item in found]
+    """Letters, newest first. `before` is the last id of the previous page."""
+    raw: Any = redis.xrevrange(_key(stream), max=f"({before}" if before else "+", count=count)
+    return [_read(stream, *item) for item in raw]
 
 
 def letter(redis: Redis, stream: str, letter_id: str) -> Letter | None:
-    found: Any = redis.xrange(_key(stream), min=letter_id, max=letter_id)
-    return _read(stream, *found[0]) if found else None
+    raw: Any = redis.xrange(_key(stream), min=letter_id, max=letter_id)
+    return _read(stream, *raw[0]) if raw else None
 
 
 def replay(redis: Redis, stream: str, ids: Iterable[str]) -> int:
@@ -144,41 +145,44 @@ def drop(redis: Redis, stream: str, ids: Iterable[str]) -> int:
 
 
 def all_ids(redis: Redis, stream: str) -> list[str]:
-    """Of the letters that are there now, oldest first."""
-    found: Any = redis.xrange(_key(stream))
-    return [letter_id.decode() for letter_id, _ in found]
+    """Ids of all letters of a stream, oldest first."""
+    raw: Any = redis.xrange(_key(stream))
+    return [letter_id.decode() for letter_id, _ in raw]
 
 
 def trim(redis: Redis) -> int:
-    """Drop letters with text after eight days; those about money stay. Called by the scheduler."""
+    """Drop letters with text after eight days and return their number. Letters about money stay.
+
+    Called by the scheduler.
+    """
     seconds, _ = redis.time()
-    oldest = int(seconds) * 1000 - KEPT_MS
+    oldest = int(seconds) * 1000 - TEXT_KEPT_MS
     return sum(int(redis.xtrim(_key(stream), minid=oldest, approximate=False)) for stream in HOLD_TEXT)
 
 
-def written(
+def compose(
     fields: Mapping[bytes, bytes],
     private: frozenset[bytes],
     *,
     entry: bytes,
     reason: str,
-    let_go: Sequence[Argument],
+    acknowledge_args: Sequence[Argument],
 ) -> list[Argument]:
-    """The letter for an entry: names and values in turn. `let_go`: what its follow-up was given, if any."""
+    """The fields of a new letter, names and values in turn. Seals the entry's private fields."""
     kept = {SEALED + name if name in private else name: value for name, value in fields.items()}
-    told = [part.decode() if isinstance(part, bytes) else str(part) for part in let_go]
-    own = {b"entry": entry, b"reason": reason.encode(), b"let_go": json.dumps(told).encode()}
+    args = [part.decode() if isinstance(part, bytes) else str(part) for part in acknowledge_args]
+    own = {b"entry": entry, b"reason": reason.encode(), b"acknowledge_args": json.dumps(args).encode()}
     return [part for pair in {**kept, **own}.items() for part in pair]
 
 
 def _read(stream: str, letter_id: bytes, fields: Mapping[bytes, bytes]) -> Letter:
     texts = {name: fields.get(name.encode(), b" ").decode(errors="replace") for name in SHOWN}
-    shown = {name: text for name, text in texts.items() if FIT.fullmatch(text)}
+    shown = {name: text for name, text in texts.items() if SAFE_VALUE.fullmatch(text)}
     return Letter(
         stream=stream,
         id=letter_id.decode(),
         reason=fields.get(b"reason", b"").decode(errors="replace"),
-        buried_at=datetime.fromtimestamp(int(letter_id.partition(b"-")[0]) / 1000, UTC),
+        created_at=datetime.fromtimestamp(int(letter_id.partition(b"-")[0]) / 1000, UTC),
         shown=shown,
         hidden=len(fields.keys() - OWN_FIELDS) - len(shown),
     )

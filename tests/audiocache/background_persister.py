@@ -4,14 +4,15 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from audiocache.persister import PersistConsumer
+from audiocache.persister import PersistHandler
+from config.streams import StreamConsumer
 
 
 @contextlib.contextmanager
 def persisting(redis, store) -> Iterator[None]:
     """The store's connection for writing belongs to that thread meanwhile."""
     store._writer.disconnect()
-    persister, over = PersistConsumer({"audio": store}, redis=redis), threading.Event()
+    persister, over = StreamConsumer(PersistHandler({"audio": store}, redis), redis), threading.Event()
 
     def run():
         while not over.wait(0.01):

@@ -8,7 +8,6 @@ the hashes that it is about to store are appended to LOG as one line.
 import gc
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import django
@@ -17,10 +16,10 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 
-from audiocache.persister import PersistConsumer  # noqa: E402
+from audiocache.persister import PersistHandler  # noqa: E402
 from audiocache.store import AudioStore  # noqa: E402
-from config.streams import consumer  # noqa: E402
-from config.streams.consumer import StopFlag  # noqa: E402
+from config.redis import clients as redis_clients  # noqa: E402
+from config.streams import BatchResult, StopFlag, StreamConsumer, consumer  # noqa: E402
 
 # Whoever is at work when five processes die is buried as the suspect; here the deaths are nobody's fault.
 consumer.MAX_DELIVERIES = 10**9
@@ -48,26 +47,25 @@ class Torn(Told):
         return AudioStore.write_batch(self, [], [], **options)
 
 
-class Hasty(PersistConsumer):
-    """The mistake of letting go before the commit."""
+class Hasty(PersistHandler):
+    """Fault: acknowledges a batch before its commit."""
 
-    def handle(self, events: Sequence) -> None:
-        super().settle(self.held)
-        super().handle(events)
-
-    def settle(self, entries: Sequence) -> None:
-        """Done already: that is the mistake."""
+    def handle(self, batch):
+        StreamConsumer(self, self.redis).acknowledge(batch.entries)
+        super().handle(batch)
+        return BatchResult()
 
 
-KINDS = {"right": (Told, PersistConsumer), "torn": (Torn, PersistConsumer), "hasty": (Told, Hasty)}
+KINDS = {"right": (Told, PersistHandler), "torn": (Torn, PersistHandler), "hasty": (Told, Hasty)}
 
 
 def run(kind: str, log: Path) -> None:
-    store_class, consumer_class = KINDS[kind]
+    store_class, handler_class = KINDS[kind]
     store = store_class(settings.DATABASES["audio"]["NAME"], settings.AUDIO_LIMITS["audio"])
     store.log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     store.open_writer()
-    consumer_class({"audio": store}).run(StopFlag())
+    redis = redis_clients.sync()
+    StreamConsumer(handler_class({"audio": store}, redis), redis).run(StopFlag())
 
 
 def main(log: Path) -> None:

@@ -8,7 +8,8 @@ from django.core.management import CommandError, call_command
 from audiocache.inspection import SlowReader
 from audiocache.management.commands import audiocache_stats, check_audiocache, prune_audio
 from audiocache.orders import Kind
-from audiocache.persister import PersistConsumer
+from audiocache.persister import PersistHandler
+from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import finish, order, sounds
 from tests.audiocache.background_persister import persisting
 
@@ -66,7 +67,7 @@ def test_what_is_damaged_is_found_and_ordered_to_be_removed(store, tamper, redis
         call_command("check_audiocache", rate=1000)
 
     assert f"{many[6].hash} is damaged" in capsys.readouterr().err
-    PersistConsumer({"audio": store}, redis=redis).run_once(wait=False)
+    StreamConsumer(PersistHandler({"audio": store}, redis), redis).run_once(wait=False)
     assert not store.exists(many[6].hash)
 
 

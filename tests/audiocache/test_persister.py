@@ -4,15 +4,16 @@ import pytest
 
 from audiocache import orders
 from audiocache.errors import StoreUnavailable
-from audiocache.persister import PersistConsumer
+from audiocache.persister import PersistHandler
 from config.database.sqlite import sqlite3
+from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import finish, sound, sounds
 
 
 @pytest.fixture
 def persister(redis, store, settings):
     settings.AUDIO_LOST_HOOK = "tests.audiocache.audio_blobs.note_lost"
-    return PersistConsumer({"audio": store}, redis=redis)
+    return StreamConsumer(PersistHandler({"audio": store}, redis), redis)
 
 
 def drain(persister):
@@ -44,12 +45,11 @@ def test_finished_audio_is_stored_and_let_go(redis, persister, store, settings):
 
 def test_what_is_unpersisted_is_counted_down_once_however_often_it_is_let_go(redis, persister):
     finish(redis, sound("one"), sound("other"))
-    persister.held = persister._take(wait=False) or persister._take(wait=False)
-    held = list(persister.held)
-    persister.run_once(wait=False)
+    batch = persister.read(wait=False)
+    persister.acknowledge(persister.handler.handle(batch).done)
     redis.incrby("unpersisted", 70)
 
-    persister.settle(held)
+    persister.acknowledge(batch.entries)
 
     assert unpersisted(redis) == 70
 
@@ -66,13 +66,11 @@ def test_what_is_unpersisted_never_falls_below_nothing(redis, persister):
 def test_a_crash_after_the_commit_stores_nothing_twice(redis, persister, store):
     one = sound()
     finish(redis, one)
-    persister.settle = lambda entries: (_ for _ in ()).throw(ConnectionAbortedError)
-    with pytest.raises(ConnectionAbortedError):
-        drain(persister)
+    persister.handler.handle(persister.read(wait=False))  # and no acknowledgement
     assert store.exists(one.hash)
     assert left_over(redis) == (1, 0)
 
-    drain(PersistConsumer({"audio": store}, redis=redis))
+    drain(StreamConsumer(PersistHandler({"audio": store}, redis), redis))
 
     assert store.stats().entries == 1
     assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
@@ -227,7 +225,7 @@ def test_while_the_file_is_locked_nothing_is_acknowledged_and_later_all_is_store
 
 
 def test_an_unavailable_store_is_waited_out():
-    assert issubclass(StoreUnavailable, PersistConsumer.transient)
+    assert issubclass(StoreUnavailable, PersistHandler.transient)
 
 
 def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_store, store, tamper):
@@ -244,7 +242,7 @@ def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_stor
 
 def test_far_over_its_limit_with_nothing_to_evict_it_has_new_work_refused(redis, open_store):
     store = open_store(writer=True, limit=2000)
-    persister = PersistConsumer({"audio": store}, redis=redis)
+    persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
     many = sounds(3)
     finish(redis, *many)
     drain(persister)
@@ -258,7 +256,7 @@ def test_far_over_its_limit_with_nothing_to_evict_it_has_new_work_refused(redis,
 
 def test_what_is_over_the_limit_leaves_while_nothing_comes(redis, open_store, clock):
     store = open_store(writer=True, limit=2000)
-    persister = PersistConsumer({"audio": store}, redis=redis)
+    persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
     finish(redis, *sounds(5))
     drain(persister)
     clock.now += 301
@@ -271,7 +269,7 @@ def test_what_is_over_the_limit_leaves_while_nothing_comes(redis, open_store, cl
 
 def test_a_touch_that_comes_between_marking_and_removing_saves(redis, open_store, clock):
     store = open_store(writer=True, limit=1000)
-    persister = PersistConsumer({"audio": store}, redis=redis)
+    persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
     old, new = sounds(2)
     finish(redis, old)
     drain(persister)

@@ -14,8 +14,8 @@ from tests.waiting import PROCESS_PATIENCE, wait_until
 # Kills itself when the batch is on disk and nothing of it is acknowledged, so production code needs no hook.
 KILLED = """
 import os, signal, sys
-from audiocache.persister import PersistConsumer
-PersistConsumer.settle = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL)
+from config.streams import StreamConsumer
+StreamConsumer.acknowledge = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL)
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "run_persister"])
 """

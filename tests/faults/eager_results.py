@@ -1,9 +1,11 @@
 """A results consumer that takes over from a silent one after a second: a test cannot wait for thirty."""
 
-from config.streams import consumer
-from yapit.jobs.results import ResultConsumer
+from config.redis import clients as redis_clients
+from config.streams import StopFlag, StreamConsumer, consumer
+from yapit.jobs.results import ResultHandler
 
 
 def results(number: str) -> None:
     consumer.CLAIM_IDLE_MS = 1000
-    ResultConsumer(number=int(number)).run(consumer.StopFlag().listen())
+    redis = redis_clients.sync()
+    StreamConsumer(ResultHandler(redis), redis, number=int(number)).run(StopFlag().listen())

@@ -1,19 +1,20 @@
 """The order that loses things: the drill's control. The product's work, one command after another.
 
-Results: pop, delete what is in flight, notify, bill, persist. Billing and persister: let go, then do it.
-Without kills it is as right as the real one.
+Results: pop, delete what is in flight, notify, bill, persist. Billing and persister: acknowledge, then
+handle. Without kills it is as right as the real one.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management import call_command
+from redis import Redis
 
 from audiocache.management.commands import run_persister
-from audiocache.persister import PersistConsumer
-from billing.management.commands.run_billing import BillingConsumer
-from config.streams.consumer import Entry, StopFlag
-from yapit.jobs.results import Result, ResultConsumer
+from audiocache.persister import PersistHandler
+from billing.usage.consumer import BillingHandler
+from config.redis import clients as redis_clients
+from config.streams import Batch, BatchResult, Handler, StopFlag, StreamConsumer
+from yapit.jobs.results import Result, ResultHandler
 
 COPIED = (
     "multiplier_bp",
@@ -28,15 +29,20 @@ COPIED = (
 )
 
 
-class NaiveResults(ResultConsumer):
-    def settle(self, entries: Sequence[Entry[Result]]) -> None:
-        for entry in entries:
+class NaiveResults(ResultHandler):
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.redis = redis
+
+    def handle(self, batch: Batch[Result]) -> BatchResult[Result]:
+        for entry in batch.entries:
             self.redis.xack(entry.stream, self.group, entry.id)
             self.redis.xdel(entry.stream, entry.id)
             raw: Any = self.redis.hgetall(f"job:{entry.event.job_id}")
             if raw:
                 job = {name.decode(): value for name, value in raw.items()}
                 self._finish(entry.event, job)
+        return BatchResult()
 
     def _finish(self, result: Result, job: dict[str, bytes]) -> None:
         redis, hash_ = self.redis, job["hash"].decode()
@@ -71,35 +77,35 @@ class NaiveResults(ResultConsumer):
             self.redis.hdel(due, job["usage_type"].decode())
 
 
-class NaiveBilling(BillingConsumer):
-    def handle(self, events: Sequence[Any]) -> None:
-        super().settle(self.held)
-        super().handle(events)
+class AcknowledgedFirst(Handler[Any]):
+    """Acknowledges a batch before its handler has handled it: that is the mistake."""
 
-    def settle(self, entries: Sequence[Any]) -> None:
-        """Done already: that is the mistake."""
+    def handle(self, batch: Batch[Any]) -> BatchResult[Any]:
+        StreamConsumer(self, redis_clients.sync()).acknowledge(batch.entries)
+        super().handle(batch)
+        return BatchResult()
 
 
-class NaivePersister(PersistConsumer):
-    def handle(self, events: Sequence[Any]) -> None:
-        super().settle(self.held)
-        super().handle(events)
+class NaiveBilling(AcknowledgedFirst, BillingHandler):
+    pass
 
-    def settle(self, entries: Sequence[Any]) -> None:
-        """Done already: that is the mistake."""
+
+class NaivePersister(AcknowledgedFirst, PersistHandler):
+    pass
 
 
 class NaivePersisterCommand(run_persister.Command):
-    def make_consumer(self, number: int) -> NaivePersister:
-        return NaivePersister(self.stores, number=number)
+    def make_handler(self, redis: Redis) -> NaivePersister:
+        return NaivePersister(self.stores, redis)
 
 
 def results(number: str) -> None:
-    NaiveResults(number=int(number)).run(StopFlag().listen())
+    redis = redis_clients.sync()
+    StreamConsumer(NaiveResults(redis), redis, number=int(number)).run(StopFlag().listen())
 
 
 def billing() -> None:
-    NaiveBilling().run(StopFlag().listen())
+    StreamConsumer(NaiveBilling()).run(StopFlag().listen())
 
 
 def persister() -> None:

@@ -1,21 +1,21 @@
-"""The hot path's end: what workers hand in becomes audio that listeners are told of. Redis only."""
+"""The results consumer: finalizes what workers submit, the last step of the hot path. Redis only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
+from redis import Redis
 from redis import exceptions as redis_errors
 
 from config.observability import metrics
 from config.redis.pipeline import Pipeline
 from config.redis.scripts import run_all
 from config.redis.transient import is_transient
-from config.streams.consumer import Entry, Fields, StreamConsumer, UnreadableEntry
+from config.streams import Batch, BatchResult, Fields, Handler, UnreadableEntry
 from yapit.jobs.lua import text
 from yapit.jobs.protocol import FINALIZE
 
-FINALIZED = metrics.counter("jobs_finalized", "Results by what became of them", ["outcome"])
+FINALIZED = metrics.counter("jobs_finalized", "Results by outcome", ["outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class Result:
     detail: str
 
 
-class ResultConsumer(StreamConsumer[Result]):
-    """Runs FINALIZE for each result. Any number may run; a result handled twice is handled once."""
+class ResultHandler(Handler[Result]):
+    """Runs FINALIZE for each result. Any number may run; FINALIZE applies a redelivered result once."""
 
     streams = ("results",)
     group = "results"
     batch_size = 64
     pause = settings.RESULTS_PAUSE_SECONDS
-    follow_up = text("unfinished")  # of a result that is buried; the others' is FINALIZE
+    refusals = ()  # the reply of FINALIZE names the refused entry
+    on_acknowledge = text("unfinished")  # runs for dead letters only: FINALIZE acknowledges the others
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.wire = Pipeline.to(self.redis)
+    def __init__(self, redis: Redis) -> None:
+        self._pipeline = Pipeline.to(redis)
 
     def parse(self, stream: str, fields: Fields) -> Result:
         try:
@@ -44,13 +44,11 @@ class ResultConsumer(StreamConsumer[Result]):
         except (KeyError, UnicodeDecodeError) as error:
             raise UnreadableEntry(f"not a result: {type(error).__name__}") from None
 
-    def handle(self, events: Sequence[Result]) -> None:
-        """Nothing to do here: FINALIZE works and lets go in one step."""
-
-    def settle_args(self, event: Result) -> Sequence[str | bytes | int]:
+    def acknowledge_args(self, event: Result) -> Sequence[str | bytes | int]:
         return (event.job_id, settings.MAX_ATTEMPTS)
 
-    def settle(self, entries: Sequence[Entry[Result]]) -> None:
+    def handle(self, batch: Batch[Result]) -> BatchResult[Result]:
+        """FINALIZE does the work of an entry and acknowledges it in one step, so none is reported as done."""
         calls = [
             FINALIZE.call(
                 self.group,
@@ -60,12 +58,14 @@ class ResultConsumer(StreamConsumer[Result]):
                 entry.event.detail,
                 keys=[entry.stream],
             )
-            for entry in entries
+            for entry in batch.entries
         ]
-        for entry, answer in zip(entries, run_all(self.wire, calls), strict=True):
+        refused = []
+        for entry, answer in zip(batch.entries, run_all(self._pipeline, calls), strict=True):
             if not isinstance(answer, redis_errors.RedisError):
                 FINALIZED.labels(answer.decode()).inc()
             elif is_transient(answer):
                 raise answer
-            else:  # the script's own: the same again next time
-                self._bury(entry.stream, entry.id, entry.fields, str(answer), self.settle_args(entry.event))
+            else:  # an error of the script itself, which a retry would repeat
+                refused.append((entry, str(answer)))
+        return BatchResult(refused=refused)

@@ -17,7 +17,7 @@ from config.observability import metrics
 from config.observability.logging import bound
 from config.redis.pipeline import Pipeline
 from config.redis.transient import is_transient
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag
 from yapit.engines import Engine, EngineError, Speech
 from yapit.jobs import protocol as jobs
 from yapit.jobs.protocol import Claimed, JobResult, SubmitOutcome

@@ -6,15 +6,14 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import CommandError
+from redis import Redis
 
 from audiocache.errors import StoreDamaged, StoreMissing, WriterBusy
-from audiocache.persister import PersistConsumer, begin_anew
+from audiocache.persister import PersistHandler, begin_anew
 from audiocache.store import AudioStore, store_for
 from config import checks
 from config.redis import clients as redis_clients
-from config.streams.consumer import StreamCommand
-
-EX_TEMPFAIL = 75  # sysexits.h: another one is at it
+from config.streams import EX_TEMPFAIL, StreamCommand
 
 
 class Command(StreamCommand):
@@ -29,8 +28,8 @@ class Command(StreamCommand):
             self.check(tags=[Tags.database], databases=settings.AUDIO_ALIASES)
             super().handle(*args, **options)
 
-    def make_consumer(self, number: int) -> PersistConsumer:
-        return PersistConsumer(self.stores, number=number)
+    def make_handler(self, redis: Redis) -> PersistHandler:
+        return PersistHandler(self.stores, redis)
 
     def _open(self, alias: str, at_the_end: ExitStack) -> AudioStore:
         store = store_for(alias)

@@ -5,9 +5,10 @@ import random
 import pytest
 
 from audiocache import store as store_module
-from audiocache.persister import PersistConsumer
+from audiocache.persister import PersistHandler
 from audiocache.store import AudioStore
 from config.database.sqlite import sqlite3
+from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import sound
 from tests.audiocache.files import copy_files
 from yapit.api.audio import AudioApplication
@@ -108,7 +109,7 @@ def test_the_writer_removes_what_readers_reported(damaged, many, redis, open_sto
     redis.xadd("orders", {"alias": "audio", "kind": "verify", "hash": ",".join(damaged.reported), "at_ms": 0})
 
     writer = open_store(writer=True)
-    while PersistConsumer({"audio": writer}, redis=redis).run_once(wait=False):
+    while StreamConsumer(PersistHandler({"audio": writer}, redis), redis).run_once(wait=False):
         pass
 
     assert damaged.stats().entries == 0

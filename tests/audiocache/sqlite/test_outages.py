@@ -27,14 +27,15 @@ RIGHT = """
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "run_persister"])
 """
-# The mistake of letting go before the commit.
+# Fault: acknowledges before the commit.
 HASTY = f"""
-from audiocache.persister import PersistConsumer
-handle, settle = PersistConsumer.handle, PersistConsumer.settle
-def let_go_first(self, events):
-    settle(self, self.held)
-    handle(self, events)
-PersistConsumer.handle, PersistConsumer.settle = let_go_first, lambda self, entries: None
+from audiocache.persister import PersistHandler
+from config.streams import StreamConsumer
+handle = PersistHandler.handle
+def acknowledge_first(self, batch):
+    StreamConsumer(self, self.redis).acknowledge(batch.entries)
+    return handle(self, batch)
+PersistHandler.handle = acknowledge_first
 {RIGHT}
 """
 

@@ -4,9 +4,10 @@ import pytest
 
 from audiocache.errors import StoreDamaged
 from audiocache.orders import Kind
-from audiocache.persister import PersistConsumer
+from audiocache.persister import PersistHandler
 from audiocache.sqlite import recovery
 from config.database.sqlite import sqlite3
+from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import finish, order, sound, sounds
 from tests.audiocache.raw_file import assert_totals_are_exact
 
@@ -27,7 +28,7 @@ def ruin(path, table):
 
 @pytest.fixture
 def persister(redis, store):
-    return PersistConsumer({"audio": store}, redis=redis)
+    return StreamConsumer(PersistHandler({"audio": store}, redis), redis)
 
 
 def drain(persister):

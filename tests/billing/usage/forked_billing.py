@@ -15,7 +15,16 @@ import time
 import django
 
 LIFE = 0.08  # seconds that one lives at most when it is killed from outside
-STEPS = ("charge", "recorded", "insert", "write_pools", "write_counters", "add_to_sums", "settle", "half")
+STEPS = (
+    "charge",
+    "recorded",
+    "insert",
+    "write_pools",
+    "write_counters",
+    "add_to_sums",
+    "acknowledge",
+    "half",
+)
 
 
 def main(kills: int, seed: int, order: str = "") -> None:
@@ -46,15 +55,15 @@ def live(step: str | None, times: int, *, is_naive: bool) -> None:
     """A billing process; with a step, one that kills itself the so many-th time it comes there."""
     from django.conf import settings
 
-    from billing.management.commands.run_billing import BillingConsumer
-    from config.streams import consumer as streams
-    from config.streams.consumer import StopFlag
+    from billing.usage.consumer import BillingHandler
+    from config.streams import StopFlag, StreamConsumer
+    from config.streams import consumer as loop
 
     settings.BILLING_BATCH_HOOKS = []
-    streams.MAX_DELIVERIES = 10**6  # that so many processes die is not the entries' fault
-    consumer = BillingConsumer()
-    consumer.batch_size = 20
-    consumer.block_ms = 50
+    loop.MAX_DELIVERIES = 10**6  # that so many processes die is not the entries' fault
+    consumer = StreamConsumer(BillingHandler())
+    consumer.handler.batch_size = 20
+    consumer.handler.block_ms = 50
     if is_naive:
         acknowledge_first(consumer)
     if step:
@@ -66,8 +75,8 @@ def live(step: str | None, times: int, *, is_naive: bool) -> None:
 
 
 def acknowledge_first(consumer) -> None:
-    handle = consumer.handle
-    consumer.handle = lambda events: (consumer.settle(consumer.held), handle(events))
+    handle = consumer.handler.handle
+    consumer.handler.handle = lambda batch: (consumer.acknowledge(batch.entries), handle(batch))[1]
 
 
 def sabotage(consumer, step: str, times: int) -> None:
@@ -85,9 +94,15 @@ def sabotage(consumer, step: str, times: int) -> None:
         setattr(owner, name, lambda *args, **how: (kill_here(), original(*args, **how))[1])
 
     if step == "half":  # some are acknowledged, the others are not
-        settle = consumer.settle
-        consumer.settle = lambda entries: (settle(entries[: len(entries) // 2]), kill_here(), settle(entries))
-    elif step == "settle":
+        acknowledge = consumer.acknowledge
+
+        def acknowledge_half(entries):
+            acknowledge(entries[: len(entries) // 2])
+            kill_here()
+            acknowledge(entries)
+
+        consumer.acknowledge = acknowledge_half
+    elif step == "acknowledge":
         before(consumer, step)
     elif step == "charge":
         before(charging.Books, step)

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from billing.management.commands.run_billing import BillingConsumer
 from billing.models import LedgerEntry
 from billing.usage.checks import check
-from config.streams.consumer import StopFlag
+from billing.usage.consumer import BillingHandler
+from config.streams import StopFlag, StreamConsumer
 from tests.billing.usage_events import make_account, publish, used
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -57,7 +57,7 @@ def spent_while_killing(redis, kills: int, order: str = "") -> dict[int, int]:
         stop.set()
         publisher.join()
     with override_settings(BILLING_BATCH_HOOKS=[]):
-        BillingConsumer(redis).run(StopFlag(), drain=True)
+        StreamConsumer(BillingHandler(), redis).run(StopFlag(), drain=True)
     return spent
 
 

@@ -5,9 +5,9 @@ import threading
 import pytest
 from django.db import OperationalError, connection
 
-from billing.management.commands.run_billing import BillingConsumer
 from billing.models import LedgerEntry
-from config.streams.consumer import StopFlag
+from billing.usage.consumer import BillingHandler
+from config.streams import StopFlag, StreamConsumer
 from tests.billing.usage_events import make_account, make_fields, publish, reserved, used
 
 STREAM, GROUP, DEAD = "billing", "billing", "dead:billing"
@@ -30,7 +30,7 @@ def fail_twice(events) -> None:
 @pytest.fixture
 def consumer(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
-    return BillingConsumer(redis)
+    return StreamConsumer(BillingHandler(), redis)
 
 
 @pytest.fixture
@@ -105,10 +105,10 @@ def test_letting_an_entry_go_twice_takes_it_off_what_is_due_once(redis, consumer
     user_id = make_account()
     redis.hset(f"reserved:{user_id}", "standard", 100)
     publish(redis, user_id, 10)
-    entries = consumer._take(wait=False)
+    entries = consumer.read(wait=False).entries
 
-    consumer.settle(entries)
-    consumer.settle(entries)
+    consumer.acknowledge(entries)
+    consumer.acknowledge(entries)
 
     assert reserved(redis, user_id) == {b"standard": b"100"}
 
@@ -219,8 +219,8 @@ def test_two_at_once_charge_everything_once(redis, settings):
 
 
 def drain_in_small_batches(number: int) -> None:
-    consumer = BillingConsumer(number=number)
-    consumer.batch_size = 7
+    consumer = StreamConsumer(BillingHandler(), number=number)
+    consumer.handler.batch_size = 7
     try:
         consumer.run(StopFlag(), drain=True)
     finally:

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
 
-from billing.management.commands.run_billing import BillingConsumer
 from billing.models import LedgerEntry, Subscription
-from config.streams.consumer import StopFlag
+from billing.usage.consumer import BillingHandler
+from config.streams import StopFlag, StreamConsumer
 from tests.billing.usage_events import make_account, publish, reserved, used
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -29,8 +29,8 @@ import django
 django.setup()
 from django.conf import settings
 from django.core.management import call_command
-from billing.usage import ledger, locks
-from billing.management.commands import run_billing
+from billing.usage import consumer, ledger, locks
+from config.streams import StreamConsumer
 settings.BILLING_BATCH_HOOKS = []
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -50,10 +50,23 @@ def wait_to_be_stopped(rows):
     write(rows)
 ledger.insert = wait_to_be_stopped
 """
+ACKNOWLEDGED_FIRST = """
+def handle(self, batch):
+    StreamConsumer(self).acknowledge(batch.entries)
+    kill()
+consumer.BillingHandler.handle = handle
+"""
+ACKNOWLEDGED_IN_PART = """
+acknowledge = StreamConsumer.acknowledge
+def acknowledge_one(self, entries):
+    acknowledge(self, entries[:1])
+    kill()
+StreamConsumer.acknowledge = acknowledge_one
+"""
 KILLED = {
-    "before the charge": "run_billing.charge_batch = kill",
+    "before the charge": "consumer.charge_batch = kill",
     "within the transaction": "ledger.write_counters = kill",
-    "between commit and acknowledgement": "run_billing.BillingConsumer.settle = kill",
+    "between commit and acknowledgement": "StreamConsumer.acknowledge = kill",
 }
 
 
@@ -78,8 +91,7 @@ def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
     """Shows that the test above can fail: without it, its passing would prove nothing."""
     user_id = make_account(standard_used=0)
     publish(redis, user_id, 10)
-    naive = "run_billing.BillingConsumer.handle = lambda self, events: (self.settle(self.held), kill())"
-    with billing_process("--drain", change=naive) as killed:
+    with billing_process("--drain", change=ACKNOWLEDGED_FIRST) as killed:
         killed.wait(PROCESS_PATIENCE)
 
     drain_as_successor(redis)
@@ -92,9 +104,7 @@ def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
     user_id = make_account()
     for _ in range(3):
         publish(redis, user_id, 10)
-    half = "settle = run_billing.BillingConsumer.settle\n"
-    half += "run_billing.BillingConsumer.settle = lambda self, entries: (settle(self, entries[:1]), kill())"
-    with billing_process("--drain", change=half) as killed:
+    with billing_process("--drain", change=ACKNOWLEDGED_IN_PART) as killed:
         killed.wait(PROCESS_PATIENCE)
     assert reserved(redis, user_id) == {b"standard": b"20"}
 
@@ -202,7 +212,7 @@ WAITING = "pg_locks WHERE NOT granted"
 
 def drain_as_successor(redis) -> None:
     with override_settings(BILLING_BATCH_HOOKS=[]):
-        BillingConsumer(redis).run(StopFlag(), drain=True)
+        StreamConsumer(BillingHandler(), redis).run(StopFlag(), drain=True)
 
 
 def someone_waits_for_a_lock() -> bool:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from redis.exceptions import ConnectionError
 
-from config.streams.consumer import EX_TEMPFAIL
+from config.streams import EX_TEMPFAIL
 from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until

@@ -9,9 +9,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 import config.redis.clients
-from audiocache.persister import PersistConsumer
-from billing.management.commands.run_billing import BillingConsumer
-from config.streams import dead_letters
+from audiocache.persister import PersistHandler
+from billing.usage.consumer import BillingHandler
+from config.streams import StreamConsumer, dead_letters
 from tests.billing.usage_events import make_account, publish, reserved, used
 from tests.yapit.jobs.job_steps import (
     at_rest,
@@ -41,12 +41,12 @@ def give_up(redis, settings, work=WORK, **options):
     return dead_letters.letters(redis, "jobs")[0].id
 
 
-def bury_charge(redis, user_id, chars=10):
+def dead_letter_charge(redis, user_id, chars=10):
     """As if the database had refused it."""
-    fields = publish(redis, user_id, chars)
-    consumer = BillingConsumer(redis)
-    [entry] = consumer._take(wait=False) or consumer._take(wait=False)
-    consumer._bury("billing", entry.id, fields, "DataError 22003", consumer.settle_args(entry.event))
+    publish(redis, user_id, chars)
+    consumer = StreamConsumer(BillingHandler(), redis)
+    [entry] = consumer.read(wait=False).entries
+    consumer.dead_letter(entry, "DataError 22003")
     return dead_letters.letters(redis, "billing")[0].id
 
 
@@ -117,13 +117,13 @@ def test_a_job_whose_audio_somebody_else_had_made_is_not_made_again(redis, setti
 @pytest.mark.django_db
 def test_a_charge_that_is_sent_in_again_is_due_until_it_is_charged(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
-    letter = bury_charge(redis, user_id := make_account())
+    letter = dead_letter_charge(redis, user_id := make_account())
     assert reserved(redis, user_id) == {}
 
     assert dead_letters.replay(redis, "billing", [letter, letter]) == 1
 
     assert reserved(redis, user_id) == {b"standard": b"10"}
-    drain(BillingConsumer(redis))
+    drain(StreamConsumer(BillingHandler(), redis))
     assert used(user_id) == 10
     assert reserved(redis, user_id) == {}
 
@@ -132,7 +132,7 @@ def test_a_charge_that_is_sent_in_again_is_due_until_it_is_charged(redis, settin
 def test_a_charge_that_nobody_could_read_is_still_due_and_is_not_counted_twice(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
     publish(redis, user_id := make_account(), 10, hash="unreadable")
-    drain(BillingConsumer(redis))
+    drain(StreamConsumer(BillingHandler(), redis))
     [letter] = dead_letters.all_ids(redis, "billing")
 
     dead_letters.replay(redis, "billing", [letter])
@@ -144,9 +144,9 @@ def test_audio_that_is_to_be_stored_after_all_counts_as_unpersisted_and_does_not
     enqueue(redis, WORK)
     speak_all(redis)
     size = len(make_blob())
-    consumer = PersistConsumer({}, redis=redis)
-    [entry] = consumer._take(wait=False) or consumer._take(wait=False)
-    consumer._bury("persist", entry.id, entry.fields, "DataError", consumer.settle_args(entry.event))
+    consumer = StreamConsumer(PersistHandler({}, redis), redis)
+    [entry] = consumer.read(wait=False).entries
+    consumer.dead_letter(entry, "DataError")
     assert (int(redis.get("unpersisted")), redis.ttl(f"audio:{WORK.hash}") > 0) == (0, True)
 
     dead_letters.replay(redis, "persist", dead_letters.all_ids(redis, "persist"))
@@ -162,7 +162,7 @@ def test_a_result_that_is_sent_in_again_finishes_its_job(redis):
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     [(entry_id, fields)] = redis.xrange("results")
     redis.xdel("results", entry_id)
-    redis.xadd("dead:results", {**fields, "entry": entry_id, "reason": "unlucky", "let_go": "[]"})
+    redis.xadd("dead:results", {**fields, "entry": entry_id, "reason": "unlucky", "acknowledge_args": "[]"})
 
     dead_letters.replay(redis, "results", dead_letters.all_ids(redis, "results"))
     finalize(redis)
@@ -194,7 +194,7 @@ def test_a_full_redis_keeps_the_letter(redis, settings):
 
 def test_letters_with_text_are_dropped_after_eight_days_and_those_about_money_never(redis):
     for stream in dead_letters.streams():
-        redis.xadd(f"dead:{stream}", {"reason": "long ago", "let_go": "[]"}, id="1-1")
+        redis.xadd(f"dead:{stream}", {"reason": "long ago", "acknowledge_args": "[]"}, id="1-1")
 
     assert dead_letters.trim(redis) == 2
 
@@ -215,7 +215,7 @@ def test_a_letter_says_why_when_and_what_and_never_the_text(redis, settings):
 
 
 def test_what_a_stranger_wrote_is_not_shown(redis):
-    redis.xadd("dead:billing", {"reason": "id: missing", "id": TEXT, "text": TEXT, "let_go": "[]"})
+    redis.xadd("dead:billing", {"reason": "id: missing", "id": TEXT, "text": TEXT, "acknowledge_args": "[]"})
 
     [letter] = dead_letters.letters(redis, "billing")
 
@@ -224,7 +224,7 @@ def test_what_a_stranger_wrote_is_not_shown(redis):
 
 def test_letters_come_newest_first_a_page_at_a_time(redis):
     for number in range(1, 6):
-        redis.xadd("dead:orders", {"reason": "r", "let_go": "[]"}, id=f"{number}-0")
+        redis.xadd("dead:orders", {"reason": "r", "acknowledge_args": "[]"}, id=f"{number}-0")
 
     first = dead_letters.letters(redis, "orders", count=3)
     rest = dead_letters.letters(redis, "orders", before=first[-1].id, count=3)

@@ -5,9 +5,10 @@ from hashlib import sha256
 
 from audiocache import blob
 from config.redis import scripts
+from config.streams import StreamConsumer
 from yapit import jobs
 from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec
-from yapit.jobs.results import ResultConsumer
+from yapit.jobs.results import ResultHandler
 
 
 def make_work(text="Hello there.", **changes):
@@ -62,7 +63,7 @@ def finish(redis, job, worker="w", audio=None):
 
 
 def finalize(redis):
-    consumer = ResultConsumer(redis)
+    consumer = StreamConsumer(ResultHandler(redis), redis)
     while consumer.run_once(wait=False):
         pass
 

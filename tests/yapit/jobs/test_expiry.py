@@ -4,9 +4,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import Client as Browser
 
-from billing.management.commands.run_billing import BillingConsumer
+from billing.usage.consumer import BillingHandler
 from config.database.offload import offload
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag, StreamConsumer
 from tests.yapit.factories import make_document, make_model, make_user, make_voice
 from tests.yapit.sockets.socket_client import Listener, brief, fail_all, work_off
 from tests.yapit.web.http_clients import with_key
@@ -97,7 +97,7 @@ async def told(one, document, *indices):
 
 
 def charge(redis):
-    BillingConsumer(redis).run(StopFlag(), drain=True)
+    StreamConsumer(BillingHandler(), redis).run(StopFlag(), drain=True)
 
 
 @sync_to_async

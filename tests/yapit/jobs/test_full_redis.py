@@ -7,7 +7,7 @@ from redis.exceptions import OutOfMemoryError
 
 from config.redis import clients as redis_clients
 from config.redis.scripts import Script, run
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag
 from tests.waiting import wait_until
 from tests.yapit.jobs.job_steps import (
     claim,

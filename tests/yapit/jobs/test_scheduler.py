@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag
 from tests.waiting import wait_until
 from yapit.management.commands.run_scheduler import Cold
 

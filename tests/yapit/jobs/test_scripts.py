@@ -10,7 +10,7 @@ from billing.usage.events import UsageEvent
 from config.redis import scripts
 from config.redis.multiplexed import MultiplexedConnection
 from config.redis.pipeline import pipeline_of
-from config.streams.consumer import MAX_DELIVERIES
+from config.streams import MAX_DELIVERIES, StreamConsumer
 from tests.yapit.jobs.job_steps import (
     at_rest,
     cancel,
@@ -25,7 +25,7 @@ from tests.yapit.jobs.job_steps import (
 )
 from yapit import jobs
 from yapit.jobs import Enqueued, EnqueueRequest, Priority, State, protocol
-from yapit.jobs.results import ResultConsumer
+from yapit.jobs.results import ResultHandler
 
 WORK = make_work()
 
@@ -374,11 +374,11 @@ def test_a_redelivered_result_is_a_no_op(redis):
     enqueue(redis, WORK)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
-    consumer = ResultConsumer(redis)
-    entries = consumer._take(wait=False)
+    consumer = StreamConsumer(ResultHandler(redis), redis)
+    batch = consumer.read(wait=False)
 
-    consumer.settle(entries)
-    consumer.settle(entries)
+    consumer.handler.handle(batch)
+    consumer.handler.handle(batch)
 
     assert (redis.xlen("billing"), redis.xlen("persist")) == (1, 1)
 
@@ -525,7 +525,7 @@ def test_a_result_that_ends_its_consumer_each_time_is_buried_and_its_job_tried_a
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     for _ in range(MAX_DELIVERIES):
-        ResultConsumer(redis)._take(wait=False)  # and is gone
+        StreamConsumer(ResultHandler(redis), redis).read(wait=False)  # and is gone
     finalize(redis)
 
     assert redis.xlen("dead:results") == 1

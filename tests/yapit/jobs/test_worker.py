@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
 from config.redis.pipeline import Pipeline
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
 from tests.yapit.jobs.job_steps import claim, enqueue, finalize, look, make_work

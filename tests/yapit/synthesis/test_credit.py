@@ -4,12 +4,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 
-from billing.management.commands.run_billing import BillingConsumer
 from billing.models import Plan, Subscription
 from billing.plans import balances
+from billing.usage.consumer import BillingHandler
 from config import caching
 from config.caching.figures import figures
 from config.redis import multiplexed
+from config.streams import StreamConsumer
 from tests.waiting import async_wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_voice
 from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_work
@@ -287,7 +288,7 @@ async def test_without_what_is_due_it_would_be_given_out_twice(document, redis):
 async def test_what_is_charged_is_not_due_any_more_and_not_given_back(document, redis):
     async with listener() as one:
         await speak_two(one, document, redis)
-        await sync_to_async(BillingConsumer(redis).run_once)(wait=False)
+        await sync_to_async(StreamConsumer(BillingHandler(), redis).run_once)(wait=False)
         assert not await sync_to_async(redis.exists)(f"reserved:{document.owner_id}")
 
         assert await said(one, document, 2, 3) == ["queued", "usage_limit"]
@@ -303,7 +304,7 @@ def user_with_uses(document, redis):
     while job := claim(redis):
         finish(redis, job)
         if job.text == "charged":
-            BillingConsumer(redis).run_once(wait=False)
+            StreamConsumer(BillingHandler(), redis).run_once(wait=False)
     enqueue(redis, make_work("waiting"), user=user_id)
     return user_id
 

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from audiocache.persister import PersistConsumer
+from audiocache.persister import PersistHandler
 from audiocache.store import AudioStore
+from config.streams import StreamConsumer
 from tests.audiocache.files import copy_files
 from tests.waiting import wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_variant, make_voice
@@ -52,7 +53,7 @@ def pipeline(redis, store, make=finish):
 
     def run():
         store.open_writer()
-        persister = PersistConsumer({"audio": store}, redis=redis)
+        persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
         while not over.wait(0.01):
             while job := jobs.claim(redis, MODEL, "w"):
                 make(redis, job)

@@ -58,7 +58,7 @@ class Command(BaseCommand):
     def _list(self, redis: Redis, stream: str, count: int) -> None:
         for letter in dead_letters.letters(redis, stream, count=count):
             self.stdout.write(
-                f"{letter.id}  {letter.buried_at:%Y-%m-%d %H:%M:%S}  {letter.reason}  "
+                f"{letter.id}  {letter.created_at:%Y-%m-%d %H:%M:%S}  {letter.reason}  "
                 + " ".join(f"{name}={value}" for name, value in letter.shown.items() if name in BRIEF)
             )
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         letter = dead_letters.letter(redis, stream, checked(letter_id))
         if letter is None:
             raise CommandError(f"There is no {letter_id} among the dead letters of {stream}.")
-        self.stdout.write(f"buried at   {letter.buried_at:%Y-%m-%d %H:%M:%S} UTC")
+        self.stdout.write(f"buried at   {letter.created_at:%Y-%m-%d %H:%M:%S} UTC")
         self.stdout.write(f"reason      {letter.reason}")
         for name, value in letter.shown.items():
             self.stdout.write(f"{name:12}{value}")

@@ -1,7 +1,16 @@
-from config.streams.consumer import StreamCommand
-from yapit.jobs.results import ResultConsumer
+"""The command that runs a results consumer."""
+
+from redis import Redis
+
+from config.streams import StreamCommand
+from yapit.jobs.results import ResultHandler
 
 
 class Command(StreamCommand):
-    help = "Turn results into audio that listeners are told of. Several may run: give each a --number."
-    consumer_class = ResultConsumer
+    help = (
+        "Finalize the results of workers: publish their audio and end their jobs. Several processes may run;"
+        " give each a --number."
+    )
+
+    def make_handler(self, redis: Redis) -> ResultHandler:
+        return ResultHandler(redis)

@@ -15,7 +15,7 @@ from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import layout
 from config.redis.transient import TRANSIENT, is_transient
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import layout
-from config.streams.consumer import StopFlag
+from config.streams import StopFlag
 from yapit.engines import load_engine
 from yapit.jobs.worker import Worker
 
