@@ -14,7 +14,7 @@ from yapit.api.http import http_cache
 from yapit.api.http.auth import identity_of
 from yapit.api.http.responses import answers, conditional_answers
 from yapit.api.v1 import schemas
-from yapit.api.v1.public_pages import Read, public_page
+from yapit.api.v1.public_documents import Read, public_page
 from yapit.documents import LARGEST_INDEX
 
 router = Router(tags=["documents"])

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tests.waiting import async_wait_until
-from tests.yapit.api.synthesis_requests import error_of, speaking_site, synthesize, while_somebody_works
+from tests.yapit.api.v1.synthesis_requests import error_of, speaking_site, synthesize, while_somebody_works
 from tests.yapit.jobs.job_steps import at_rest, finalize, finish
 from tests.yapit.sockets.socket_client import fail_all
 from yapit import jobs

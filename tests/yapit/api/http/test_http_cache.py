@@ -15,7 +15,7 @@ from tests.yapit.test_invalidation import edit
 from tests.yapit.web.http_clients import Client, with_key
 from yapit import documents
 from yapit.accounts import keys
-from yapit.api.v1.public_pages import pages
+from yapit.api.v1.public_documents import pages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,7 +10,7 @@ from django.core.signals import request_finished
 from django.http import HttpResponse
 
 from tests.waiting import PATIENCE, async_wait_until
-from tests.yapit.api.test_not_modified import ask
+from tests.yapit.api.http.test_not_modified import ask
 from yapit.api.http.handler import ApiHandler
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from config.database.offload import offload
 from tests.waiting import async_wait_until
-from tests.yapit.api.synthesis_requests import (
+from tests.yapit.api.v1.synthesis_requests import (
     Leaver,
     error_of,
     speaking_site,
