@@ -1,4 +1,4 @@
-"""Chromium as the system has it, and what a test may ask of the page that it shows."""
+"""Chromium of the system, and the reader page as tests use it."""
 
 import os
 import re
@@ -23,24 +23,25 @@ FLAGS = [
 PATIENCE_MS = 30_000
 AUDIO = re.compile(r"/v1/audio/[0-9a-f]{64}$")
 
-# Media events do not bubble, but they are captured.
-LISTEN = """
-window.heard = [];
+# Record media events. They do not bubble, so listen in the capture phase.
+RECORD_EVENTS = """
+window.mediaEvents = [];
 for (const name of ["playing", "pause", "ended", "error"]) {
   document.addEventListener(name, (event) => {
-    if (event.target.duration < 0.1) return; // the silence that unlocks the elements
+    if (event.target.duration < 0.1) return; // the silent clip that unlocks the elements
     const block = document.querySelector(".is-spoken")?.dataset.block;
     const other = [...document.querySelectorAll("audio")].find((element) => element !== event.target);
     const ready = other.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA && other.duration > 0.1;
-    window.heard.push({ name, deck: event.target.id, block: Number(block ?? -1), otherIsReady: ready });
+    const element = event.target.id;
+    window.mediaEvents.push({ name, element, block: Number(block ?? -1), otherIsReady: ready });
   }, true);
 }
 """
 
-# How loud it gets, measured behind the decoder. Of the elements themselves: the stream of captureStream()
-# keeps the track of the silent clip beside that of the block, and chance decides which of them is heard.
-# Each look reaches back further than to the one before, also on a machine that is late.
-EARS = """() => {
+# Measure the loudness of the decoded audio. Taken from the elements: the stream of captureStream() keeps the
+# track of the silent clip beside that of the block, and which of them is audible is random. The window of the
+# analyser is longer than the interval, so nothing is missed on a slow machine.
+MEASURE_LOUDNESS = """() => {
   const context = new AudioContext();
   const analyser = new AnalyserNode(context, { fftSize: 32768 });
   for (const element of document.querySelectorAll("audio")) {
@@ -48,11 +49,11 @@ EARS = """() => {
   }
   analyser.connect(context.destination);
   const samples = new Float32Array(analyser.fftSize);
-  window.ears = { context, loudest: 0 };
+  window.loudness = { context, peak: 0 };
   setInterval(() => {
     analyser.getFloatTimeDomainData(samples);
     const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
-    ears.loudest = Math.max(ears.loudest, Math.sqrt(power));
+    loudness.peak = Math.max(loudness.peak, Math.sqrt(power));
   }, 100);
   return context.resume();
 }"""
@@ -60,7 +61,7 @@ LOUD = 0.01
 
 
 def chromium() -> str:
-    """The program, or a skipped test where there is none."""
+    """Path of Chromium; skips the test where it is not installed."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not found:
         pytest.skip("no Chromium on this machine; `make test-browser` says how to get one")
@@ -76,14 +77,14 @@ def launched() -> Iterator[Browser]:
 
 
 class Reader:
-    """The reader page, as somebody in front of it sees and hears it."""
+    """The reader page as its user sees and hears it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(LISTEN)
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.add_init_script(RECORD_EVENTS)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self, url: str) -> "Reader":
         self.page.goto(url)
@@ -91,39 +92,39 @@ class Reader:
         return self
 
     def until(self, expression: str) -> Any:
-        """The first true value. Asked from here: a page that may not eval cannot be told to watch itself."""
+        """Wait for a true value and return it. Polled from here: the policy of the page forbids eval."""
         deadline = time.monotonic() + PATIENCE_MS / 1000
-        while not (value := self._now(expression)):
-            assert time.monotonic() < deadline, f"not true in time: {expression}\n{self.situation()}"
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, f"not true in time: {expression}\n{self.describe()}"
             self.page.wait_for_timeout(20)
         return value
 
-    def _now(self, expression: str) -> Any:
+    def evaluate(self, expression: str) -> Any:
         try:
             return self.page.evaluate(expression)
-        except Error:  # the page is on its way to another address
+        except Error:  # the page is navigating
             return None
 
-    def situation(self) -> str:
-        page = self.page.evaluate("[location.pathname, document.body.dataset, window.heard]")
-        return f"{page} {self.notice()!r} {self.faults}"
+    def describe(self) -> str:
+        page = self.page.evaluate("[location.pathname, document.body.dataset, window.mediaEvents]")
+        return f"{page} {self.notice()!r} {self.errors}"
 
     def play(self) -> None:
         self.page.click("#play")
-        self.until_heard("playing")
+        self.until_event("playing")
 
-    def forget(self) -> None:
-        """Count what is heard from here on."""
-        self.page.evaluate("heard.length = 0")
+    def forget_events(self) -> None:
+        """Forget the media events recorded so far."""
+        self.page.evaluate("mediaEvents.length = 0")
 
-    def until_heard(self, name: str, times: int = 1) -> None:
-        self.until(f"heard.filter((event) => event.name === '{name}').length >= {times}")
+    def until_event(self, name: str, times: int = 1) -> None:
+        self.until(f"mediaEvents.filter((event) => event.name === '{name}').length >= {times}")
 
-    def heard(self, name: str) -> list[dict[str, Any]]:
-        return [event for event in self.page.evaluate("heard") if event["name"] == name]
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.page.evaluate("mediaEvents") if event["name"] == name]
 
-    def until_block_sounds(self, block: int) -> None:
-        """The block is marked, an element runs, and its time moves."""
+    def until_block_plays(self, block: int) -> None:
+        """Wait until the block is highlighted and an audio element plays."""
         self.until(f"document.querySelector('.is-spoken')?.dataset.block === '{block}'")
         self.until("document.body.dataset.phase === 'playing'")
         before = self.seconds()
@@ -132,20 +133,20 @@ class Reader:
         )
 
     def seconds(self) -> float:
-        """Where the element that sounds, or sounded last, stands."""
+        """Position of the audio element that plays or played last."""
         return self.page.evaluate(
             "Math.max(...[...document.querySelectorAll('audio')].map((a) => a.currentTime || 0))"
         )
 
-    def listen(self) -> None:
-        """Hear from here on how loud it gets."""
-        self.page.evaluate(EARS)
+    def measure_loudness(self) -> None:
+        """Measure the loudness from here on."""
+        self.page.evaluate(MEASURE_LOUDNESS)
 
     def until_loud(self) -> None:
-        self.until(f"ears.loudest > {LOUD}")
+        self.until(f"loudness.peak > {LOUD}")
 
-    def loudest(self) -> float:
-        return self.page.evaluate("ears.loudest")
+    def peak_loudness(self) -> float:
+        return self.page.evaluate("loudness.peak")
 
     def spoken_block(self) -> int:
         return int(self.page.get_attribute(".is-spoken", "data-block") or -1)

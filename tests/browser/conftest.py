@@ -1,27 +1,29 @@
-"""The real stack with the tone engine, one Chromium, and a page of it for each test."""
+"""The real stack with the tone engine, one Chromium, and a page for each test."""
 
+import re
 import secrets
+import urllib.request
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
+from config.local.program import free_port
 from tests.browser.browser import Reader, launched
 from tests.stack import Stack
+from tests.waiting import PATIENCE, PROCESS_PATIENCE, wait_until
 
-SWITCH_TONE_ON = (
-    "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
-)
-SENTENCE = "This is passage number {} of {}, and it is long enough to be heard for a good while."
+ENABLE_TONE = "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
+SENTENCE = "This is passage number {} of {}, and it is long enough to be played for a good while."
 
 
-def text_for_the_ear() -> str:
-    """25 blocks that nobody has ever heard: what was spoken once would come from the cache."""
+def long_text() -> str:
+    """25 unique blocks: blocks of an earlier test would be served from the cache."""
     name = secrets.token_hex(4)
-    return "# A text for the ear\n\n" + "\n\n".join(SENTENCE.format(n, name) for n in range(1, 25))
+    return "# A long text\n\n" + "\n\n".join(SENTENCE.format(n, name) for n in range(1, 25))
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -38,7 +40,7 @@ def browser():
 def stack(tmp_path_factory):
     stack = Stack.launch(tmp_path_factory.mktemp("stack"))
     try:
-        stack.manage("shell", "-v0", "-c", SWITCH_TONE_ON)
+        stack.manage("shell", "-v0", "-c", ENABLE_TONE)
         stack.start_all("tone")
         yield stack
     finally:
@@ -55,12 +57,36 @@ def page(browser) -> Page:
 @pytest.fixture
 def document(stack):
     stack.request("PATCH", "/v1/me/preferences", {"default_speed": 1, "default_voice": "sine"})
-    return stack.make_document(text_for_the_ear(), title="A text for the ear")
+    return stack.make_document(long_text(), title="A long text")
 
 
 @pytest.fixture
 def reader(stack, page, document):
-    """The page, open on a document of its own; nothing in it may have gone wrong at the end."""
+    """The page with a document of its own; fails the test on uncaught page errors."""
     reader = Reader(page).open(f"{stack.url}/d/{document['id']}")
     yield reader
-    assert reader.faults == []
+    assert reader.errors == []
+
+
+@pytest.fixture(scope="module")
+def address(stack):
+    """URL of a web process of the same stack in multi-user mode."""
+    port = free_port()
+    stack.start("web-multi", "run_web", "--port", str(port), MULTI_USER="1")
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: is_up(url), PROCESS_PATIENCE)
+    yield url
+    stack.stop("web-multi")
+
+
+def is_up(address):
+    try:
+        return urllib.request.urlopen(f"{address}/health", timeout=PATIENCE).status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def password(stack):
+    """Password of the account `admin` made by seeding."""
+    return re.search(r"admin password: (\S+)", stack.credentials.read_text())[1]

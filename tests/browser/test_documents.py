@@ -1,4 +1,4 @@
-"""The list of documents: kept, renamed, deleted with a way back, shared, opened from files."""
+"""Document list: rename, delete with undo, share, open files."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def title_of(stack, document):
     return stack.get(f"/v1/documents/{document['id']}")[1]["title"]
 
 
-def test_a_document_is_renamed_in_its_place(listed, stack, other):
+def test_a_document_is_renamed_in_the_list(listed, stack, other):
     choose(listed, other["title"], "rename")
     with listed.page.expect_response("**/v1/documents/*"):
         listed.page.fill(".rename input", "A better title")
@@ -41,7 +41,7 @@ def test_a_document_is_renamed_in_its_place(listed, stack, other):
     assert row(listed, "A better title").count() >= 1
 
 
-def test_a_deleted_document_can_be_had_back(listed, stack, other):
+def test_a_deleted_document_can_be_restored(listed, stack, other):
     choose(listed, other["title"], "delete")
     assert row(listed, other["title"]).count() == 0
     listed.page.click("#toast >> text=Undo")
@@ -50,7 +50,7 @@ def test_a_deleted_document_can_be_had_back(listed, stack, other):
     assert title_of(stack, other) == other["title"]
 
 
-def test_a_deleted_document_is_gone_when_the_page_is_left(listed, stack, other):
+def test_leaving_the_page_completes_a_deletion(listed, stack, other):
     choose(listed, other["title"], "delete")
     listed.page.goto("about:blank")
 
@@ -76,7 +76,7 @@ def test_choosing_a_document_opens_it_and_back_returns(listed, document, other):
     assert listed.page.url.endswith(document["id"])
 
 
-def test_the_first_page_opens_what_was_heard_last(reader, stack, document):
+def test_the_start_page_opens_the_document_played_last(reader, stack, document):
     with reader.page.expect_response("**/position"):
         reader.page.click(".block[data-block='4']")
     reader.page.goto(stack.url)
@@ -84,7 +84,7 @@ def test_the_first_page_opens_what_was_heard_last(reader, stack, document):
     reader.until(f"location.pathname === '/d/{document['id']}'")
 
 
-def test_an_opened_file_is_offered_for_reading(reader):
+def test_an_opened_file_fills_the_new_text_dialog(reader):
     file = {"name": "Notes.txt", "mimeType": "text/plain", "buffer": "Ein Käfer, *unbetont*.".encode()}
     reader.page.set_input_files("#new-file", file)
 
@@ -93,14 +93,14 @@ def test_an_opened_file_is_offered_for_reading(reader):
     assert reader.page.is_checked("[name=format][value=plain]")
 
 
-def test_a_dropped_file_is_offered_for_reading(reader):
+def test_a_dropped_file_fills_the_new_text_dialog(reader):
     reader.page.evaluate(
         """() => {
           const dataTransfer = new DataTransfer();
           dataTransfer.items.add(new File(["# Dropped"], "dropped.md", { type: "text/markdown" }));
           for (const name of ["dragover", "drop"]) {
             const options = { dataTransfer, bubbles: true, cancelable: true };
-            document.querySelector("#paper").dispatchEvent(new DragEvent(name, options));
+            document.querySelector("#document-view").dispatchEvent(new DragEvent(name, options));
           }
         }"""
     )
@@ -109,21 +109,21 @@ def test_a_dropped_file_is_offered_for_reading(reader):
     assert reader.page.is_checked("[name=format][value=markdown]")
 
 
-def test_a_picture_is_refused_in_words(reader):
+def test_a_picture_is_refused_with_a_message(reader):
     file = {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG"}
     reader.page.set_input_files("#new-file", file)
 
     reader.until("document.querySelector('#new-error').innerText.includes('is not a text file')")
 
 
-def test_an_empty_text_is_refused_in_words(reader):
+def test_an_empty_text_is_refused_with_a_message(reader):
     reader.page.click(".top [data-compose]")
     reader.page.click("#compose [type=submit]")
 
     assert reader.page.inner_text("#new-error") == "There is no text yet."
 
 
-def test_a_long_document_is_loaded_as_far_as_it_is_needed(reader, stack):
+def test_a_long_document_is_loaded_up_to_the_saved_position(reader, stack):
     long = stack.make_document("\n\n".join(f"Paragraph number {n} of many." for n in range(400)))
     stack.request("PATCH", f"/v1/documents/{long['id']}/position", {"block_idx": 300})
     reader.page.goto(f"{stack.url}/d/{long['id']}")

@@ -1,4 +1,4 @@
-"""What the page's modules decide, without a server: run inside Chromium, told what time it is."""
+"""Unit tests of the JavaScript modules, run in Chromium without a server and with an injected clock."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def module_page(browser):
 
 @pytest.fixture
 def run(module_page):
-    """Evaluate the body of a function that has the names of a module at hand."""
+    """Evaluate the body of a function in which the exports of a module are in scope."""
 
     def run(module: str, body: str):
         return module_page.evaluate(
@@ -45,7 +45,7 @@ def run(module_page):
 FRAME = "const frame = (i, status, more) => ({ block_idx: i, status, audio_url: '/a', ...more });"
 
 
-def test_the_first_block_is_asked_for_alone_and_before_the_rest(run):
+def test_the_first_block_is_requested_alone_and_before_the_rest(run):
     messages = run("queue", "return new Queue(100, 5).requests(0)")
 
     assert messages == [
@@ -54,7 +54,7 @@ def test_the_first_block_is_asked_for_alone_and_before_the_rest(run):
     ]
 
 
-def test_nothing_is_asked_for_twice(run):
+def test_no_block_is_requested_twice(run):
     assert run("queue", "const q = new Queue(100); q.requests(0); return q.requests(1)") == []
 
 
@@ -71,7 +71,7 @@ def test_the_window_moves_with_the_cursor(run):
     assert run("queue", body) == [{"priority": "prefetch", "indices": [9]}]
 
 
-def test_a_block_that_is_waited_for_moves_to_the_front(run):
+def test_a_prefetched_block_is_requested_with_priority_when_playback_waits_for_it(run):
     body = (
         FRAME
         + """
@@ -95,7 +95,7 @@ def test_queued_after_cached_changes_nothing(run):
     assert run("queue", body) == [False, "cached"]
 
 
-def test_mute_blocks_are_stepped_over(run):
+def test_silent_blocks_are_skipped(run):
     body = (
         FRAME
         + """
@@ -107,7 +107,7 @@ def test_mute_blocks_are_stepped_over(run):
     assert run("queue", body) == [3, 0, [0, 3, 4]]
 
 
-def test_a_new_connection_asks_again_for_what_has_no_outcome(run):
+def test_a_new_connection_requests_unfinished_blocks_again(run):
     body = (
         FRAME
         + """
@@ -119,41 +119,41 @@ def test_a_new_connection_asks_again_for_what_has_no_outcome(run):
     assert run("queue", body) == [{"priority": "prefetch", "indices": [1, 2, 3]}]
 
 
-def test_audio_that_is_gone_is_asked_for_twice_more_and_no_oftener(run):
+def test_gone_audio_is_requested_at_most_twice_more(run):
     body = """
     const q = new Queue(1); q.requests(0);
-    return [q.heal(0), q.requests(1).length, q.heal(0), q.heal(0), q.entry(0).status]"""
+    return [q.retry(0), q.requests(1).length, q.retry(0), q.retry(0), q.entry(0).status]"""
 
     assert run("queue", body) == [True, 1, True, False, "error"]
 
 
-def test_silence_is_asked_again_twice_and_then_the_line_is_dead(run):
+def test_unanswered_requests_are_repeated_twice_before_the_connection_is_dead(run):
     body = """
     const q = new Queue(1); const dead = [];
-    for (const at of [0, 11e3, 22e3]) { q.requests(at); dead.push(q.lookForSilence(at + 10_500)); }
+    for (const at of [0, 11e3, 22e3]) { q.requests(at); dead.push(q.checkTimeouts(at + 10_500)); }
     return dead"""
 
     assert run("queue", body) == [False, False, True]
 
 
-def test_a_held_queue_asks_for_nothing_until_its_time(run):
+def test_a_held_queue_sends_no_requests_until_its_time(run):
     body = "const q = new Queue(1); q.hold(5e3); return [q.requests(4999).length, q.requests(5e3).length]"
 
     assert run("queue", body) == [0, 1]
 
 
-def test_long_windows_are_cut_into_messages_that_the_server_takes(run):
+def test_a_message_has_at_most_32_blocks(run):
     assert run("queue", "return PER_MESSAGE") == 32
 
 
 @pytest.mark.parametrize(
     ("attempt", "random", "delay"), [(0, 0, 500), (0, 1, 1000), (3, 1, 8000), (9, 1, 30000), (9, 0, 500)]
 )
-def test_the_delay_before_reconnecting_is_drawn_from_the_whole_range(run, attempt, random, delay):
+def test_the_reconnect_delay_has_full_jitter(run, attempt, random, delay):
     assert run("socket", f"return reconnectDelay({attempt}, () => {random})") == delay
 
 
-def test_a_missing_frame_is_noticed(run):
+def test_a_missing_frame_is_detected(run):
     body = """
     const sockets = [];
     const connect = () => { const s = { readyState: 1 }; sockets.push(s); return s; };
@@ -169,7 +169,7 @@ def test_a_missing_frame_is_noticed(run):
 
 
 @pytest.mark.parametrize("code", [4401, 4403, 4407])
-def test_a_refused_connection_is_not_tried_again(run, code):
+def test_a_refused_connection_is_not_retried(run, code):
     body = f"""
     const sockets = [];
     const connect = () => {{ const s = {{ readyState: 1 }}; sockets.push(s); return s; }};
@@ -182,7 +182,7 @@ def test_a_refused_connection_is_not_tried_again(run, code):
     assert run("socket", body) == [code, 1]
 
 
-def test_words_are_found_where_they_stand(run):
+def test_words_are_aligned_with_the_text(run):
     body = """
     const words = ["Dr", "Smith", "paid", "five", "dollars", "to", "Ann."].map((t) => ({ t }));
     return alignWords("Dr. Smith paid $5 to Ann.", words)"""
@@ -198,10 +198,10 @@ def test_a_word_lasts_until_the_next_one_begins(run):
     assert run("highlight", body) == [-1, 0, 0, 1, 1]
 
 
-def test_what_was_heard_corrects_the_estimate(run):
-    body = (
-        "const t = new Timeline(4, 4000); t.learn(0, 3000); return [t.total(), t.start(1), t.blockAt(3500)]"
-    )
+def test_known_durations_correct_the_estimate(run):
+    body = """
+    const t = new Timeline(4, 4000); t.setDuration(0, 3000);
+    return [t.total(), t.start(1), t.blockAt(3500)]"""
 
     assert run("timeline", body) == [6000, 3000, 1]
 
@@ -210,14 +210,14 @@ def test_what_was_heard_corrects_the_estimate(run):
     ("ms", "words"),
     [(20_000, "less than a minute"), (300_000, "5 min"), (3_600_000, "1 h"), (5_000_000, "1 h 23 min")],
 )
-def test_time_is_told_in_words(run, ms, words):
-    assert run("timeline", f"return inWords({ms})") == words
+def test_durations_are_formatted_as_text(run, ms, words):
+    assert run("timeline", f"return formatDuration({ms})") == words
 
 
 @pytest.mark.parametrize(
     ("value", "speed"), [("0.1", 0.5), (9, 3), ("abc", 1), (None, 1), (1.234, 1.25), (0, 1)]
 )
-def test_a_remembered_speed_is_brought_within_bounds(run, value, speed):
+def test_a_saved_speed_is_clamped(run, value, speed):
     text = "null" if value is None else repr(value)
     assert run("speed", f"return clampSpeed({text})") == speed
 
@@ -231,7 +231,7 @@ def test_a_remembered_speed_is_brought_within_bounds(run, value, speed):
         ("zeros.txt", "text/plain", 4, "other than text"),
     ],
 )
-def test_an_unsuitable_file_is_refused_in_words(run, name, kind, size, part):
+def test_an_unsuitable_file_is_refused_with_a_message(run, name, kind, size, part):
     body = f"""
     const file = new File([new Uint8Array({size})], "{name}", {{ type: "{kind}" }});
     return readTextFile(file).then(() => "", (error) => error.message)"""
@@ -248,7 +248,7 @@ def test_an_unsuitable_file_is_refused_in_words(run, name, kind, size, part):
         ("[0xfe, 0xff, 0x00, 0xe9]", "é"),
     ],
 )
-def test_text_files_of_old_editors_are_read_too(run, bytes_, content):
+def test_text_files_in_other_encodings_are_decoded(run, bytes_, content):
     body = f"""
     const file = new File([new Uint8Array({bytes_})], "a.txt");
     return readTextFile(file).then((text) => text.content)"""
@@ -256,7 +256,7 @@ def test_text_files_of_old_editors_are_read_too(run, bytes_, content):
     assert run("textfile", body) == content
 
 
-def test_characters_are_counted_as_the_server_counts_them(run):
+def test_characters_are_counted_as_code_points(run):
     assert run("textfile", "return countCharacters('a😀é')") == 3
 
 
@@ -264,23 +264,23 @@ def test_characters_are_counted_as_the_server_counts_them(run):
     ("state", "part"),
     [
         ("{ isOnline: false, wasOnline: true }", "connection to the server is lost"),
-        ("{ isOnline: true, wantsSound: true, waitedFor: 10_001 }", "still warming up"),
-        ("{ trouble: { kind: 'login' } }", "no longer logged in"),
-        ("{ trouble: { kind: 'autoplay' } }", "wants a click"),
-        ("{ trouble: { kind: 'usage', usage: { limit: 10000, used: 9990 } } }", "9,990 of 10,000"),
-        ("{ trouble: { kind: 'decode' } }", "cannot decode"),
+        ("{ isOnline: true, wantsSound: true, waitingMs: 10_001 }", "still warming up"),
+        ("{ problem: { kind: 'login' } }", "no longer logged in"),
+        ("{ problem: { kind: 'autoplay' } }", "requires a click"),
+        ("{ problem: { kind: 'usage', usage: { limit: 10000, used: 9990 } } }", "9,990 of 10,000"),
+        ("{ problem: { kind: 'decode' } }", "cannot decode"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(run, state, part):
-    assert part in run("words", f"return notice({state}).text")
+def test_problems_have_messages(run, state, part):
+    assert part in run("messages", f"return notice({state}).text")
 
 
-def test_nothing_is_said_while_all_is_well(run):
-    state = "{ trouble: null, isOnline: true, wantsSound: true, waitedFor: 900 }"
-    assert run("words", f"return notice({state})") is None
+def test_no_notice_is_shown_without_a_problem(run):
+    state = "{ problem: null, isOnline: true, wantsSound: true, waitingMs: 900 }"
+    assert run("messages", f"return notice({state})") is None
 
 
-def test_pinned_voices_come_first_and_the_rest_by_language(run):
+def test_pinned_voices_come_first_and_the_rest_is_grouped_by_language(run):
     body = """
     const all = [["a", "en"], ["b", "de"], ["c", "en"]];
     const voices = all.map(([id, language]) => ({ id, language, model: "m" }));

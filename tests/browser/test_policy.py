@@ -1,4 +1,4 @@
-"""What a browser makes of a hostile document, and of our pages under their policy."""
+"""Script injection by documents, and Content-Security-Policy violations of the pages, in a real browser."""
 
 import re
 
@@ -41,26 +41,26 @@ HOSTILE = f"""
 
 
 @pytest.fixture
-def told(page):
-    """What the browser says of scripts that ran, and of what a policy kept it from."""
-    told = []
-    page.on("dialog", lambda dialog: (told.append("it ran"), dialog.dismiss()))
-    page.on("pageerror", lambda error: told.append(str(error)))
+def violations(page):
+    """Signs of executed scripts, page errors and Content-Security-Policy violations."""
+    violations = []
+    page.on("dialog", lambda dialog: (violations.append("script ran"), dialog.dismiss()))
+    page.on("pageerror", lambda error: violations.append(str(error)))
     page.on(
         "console",
-        lambda said: told.append(said.text) if "Content Security Policy" in said.text else None,
+        lambda line: violations.append(line.text) if "Content Security Policy" in line.text else None,
     )
-    return told
+    return violations
 
 
-def test_nothing_of_a_hostile_document_runs_nor_has_to_be_stopped(page, stack, told):
+def test_a_hostile_document_runs_no_script_and_violates_no_policy(page, stack, violations):
     document = stack.make_document(HOSTILE, title=f"<img src=x onerror={RUN}>")
 
     reader = Reader(page).open(f"{stack.url}/d/{document['id']}")
     reader.page.click("#menu-button")
     reader.page.wait_for_load_state("networkidle")
 
-    assert told == []
+    assert violations == []
     assert (
         reader.page.evaluate(
             "document.querySelectorAll('#article script, #article iframe, #article svg').length"
@@ -69,7 +69,7 @@ def test_nothing_of_a_hostile_document_runs_nor_has_to_be_stopped(page, stack, t
     )
 
 
-def test_no_page_of_ours_meets_its_own_policy(page, stack, told):
+def test_no_page_violates_its_own_policy(page, stack, violations):
     password = re.search(r"admin password: (\S+)", stack.credentials.read_text())[1]
     page.goto(f"{stack.url}/admin/login/")
     page.fill("[name=username]", "admin")
@@ -83,4 +83,4 @@ def test_no_page_of_ours_meets_its_own_policy(page, stack, told):
     page.goto(f"{stack.url}/v1/docs")
     page.wait_for_selector(".opblock")
 
-    assert told == []
+    assert violations == []

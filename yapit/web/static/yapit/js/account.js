@@ -1,13 +1,13 @@
-// The account page: the end of an account. Passwords are changed by a plain form.
+// Account page: the deletion dialog. The password is changed by a plain form.
 
 import * as api from "./api.js";
 import { $, closeByClick } from "./dialogs.js";
 
-const dialog = $("#farewell");
+const dialog = $("#delete-dialog");
 
 $("#delete-account").addEventListener("click", () => {
-  $("#farewell-password").value = "";
-  $("#farewell-error").hidden = true;
+  $("#delete-password").value = "";
+  $("#delete-error").hidden = true;
   dialog.showModal();
 });
 
@@ -16,13 +16,13 @@ dialog.addEventListener("submit", async (event) => {
   const button = $("[type=submit]", dialog);
   button.disabled = true;
   try {
-    await api.deleteAccount($("#farewell-password").value);
+    await api.deleteAccount($("#delete-password").value);
     location.assign("/login/");
   } catch (error) {
-    $("#farewell-error").textContent = api.isLoginLost(error) ? "You are no longer logged in. Reload the page." : error.message;
-    $("#farewell-error").hidden = false;
+    $("#delete-error").textContent = api.isLoggedOut(error) ? "You are no longer logged in. Reload the page." : error.message;
+    $("#delete-error").hidden = false;
     button.disabled = false;
-    $("#farewell-password").focus();
+    $("#delete-password").focus();
   }
 });
 closeByClick(dialog);

@@ -1,7 +1,7 @@
-// The HTTP side of the server, one function for each thing the page asks of it.
+// Client of the HTTP API: one function for each request that the pages make.
 
-/** The server answered, and the answer is no. `code` is the API's own word for it. */
-export class Refused extends Error {
+/** An error response. `code` is the error code of the API, `retryAfter` seconds or null. */
+export class ApiError extends Error {
   constructor(status, { message, code } = {}, retryAfter = null) {
     super(message || `The server answered ${status}.`);
     this.status = status;
@@ -10,15 +10,15 @@ export class Refused extends Error {
   }
 }
 
-/** Nobody answered. */
-export class Unreachable extends Error {
+/** No response: the server cannot be reached. */
+export class NetworkError extends Error {
   constructor() {
     super("The server does not answer.");
   }
 }
 
-export function isLoginLost(error) {
-  return error instanceof Refused && error.status === 401;
+export function isLoggedOut(error) {
+  return error instanceof ApiError && error.status === 401;
 }
 
 async function send(path, options) {
@@ -26,16 +26,16 @@ async function send(path, options) {
     return await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Unreachable();
+    throw new NetworkError();
   }
 }
 
-async function refusal(response) {
+async function errorFrom(response) {
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   try {
-    return new Refused(response.status, (await response.json()).error, retryAfter);
+    return new ApiError(response.status, (await response.json()).error, retryAfter);
   } catch {
-    return new Refused(response.status, {}, retryAfter);
+    return new ApiError(response.status, {}, retryAfter);
   }
 }
 
@@ -45,13 +45,13 @@ async function call(method, path, { body, keepalive = false, signal } = {}) {
   const response = await send(path, {
     method, headers, keepalive, signal, body: body === undefined ? undefined : JSON.stringify(body),
   });
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await errorFrom(response);
   return response.status === 204 ? null : response.json();
 }
 
 export async function audio(path, signal) {
   const response = await send(path, { signal });
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await errorFrom(response);
   return response.blob();
 }
 

@@ -1,4 +1,4 @@
-// The page of API keys: make one, see its token once, rename, revoke.
+// API keys page: create a key, show its token once, rename and revoke keys.
 
 import * as api from "./api.js";
 import { $, closeByClick, make, toast } from "./dialogs.js";
@@ -6,9 +6,9 @@ import { $, closeByClick, make, toast } from "./dialogs.js";
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-function about(key) {
+function describe(key) {
   const used = key.last_used ? `last used ${moment.format(new Date(key.last_used))}` : "never used";
-  const parts = [`made ${day.format(new Date(key.created))}`, used];
+  const parts = [`created ${day.format(new Date(key.created))}`, used];
   if (key.expires_at) {
     const end = new Date(key.expires_at);
     parts.push(`${end < new Date() ? "expired" : "expires"} ${day.format(end)}`);
@@ -19,34 +19,34 @@ function about(key) {
 function row(key) {
   const rename = make("button", { type: "button", className: "link", textContent: "Rename", aria: { label: `Rename ${key.name}` } });
   const revoke = make("button", { type: "button", className: "link danger", textContent: "Revoke", aria: { label: `Revoke ${key.name}` } });
-  rename.onclick = () => askForName(key);
-  revoke.onclick = () => askToRevoke(key);
+  rename.onclick = () => renameKey(key);
+  revoke.onclick = () => revokeKey(key);
   const text = make("div", { className: "key-about" },
     make("strong", { textContent: key.name }),
-    make("span", { className: "muted", textContent: `yk_${key.id}_… · ${about(key)}` }));
+    make("span", { className: "muted", textContent: `yk_${key.id}_… · ${describe(key)}` }));
   return make("li", { data: { key: key.id } }, text, rename, revoke);
 }
 
-function say(selector, error) {
+function showError(selector, error) {
   const box = $(selector);
   box.hidden = !error;
-  box.textContent = !error ? "" : api.isLoginLost(error) ? "You are no longer logged in. Reload the page." : error.message;
+  box.textContent = !error ? "" : api.isLoggedOut(error) ? "You are no longer logged in. Reload the page." : error.message;
 }
 
-async function show() {
+async function refresh() {
   try {
     const { data, limit } = await api.listKeys();
     $("#keys").replaceChildren(...data.map(row));
     $("#no-keys").hidden = data.length > 0;
     $("#key-count").textContent = data.length ? `${data.length} of ${limit}` : "";
-    say("#list-error", null);
+    showError("#list-error", null);
   } catch (error) {
-    say("#list-error", error);
+    showError("#list-error", error);
   }
 }
 
-/** Resolves to whether it was confirmed. */
-function ask(dialog) {
+/** Open a confirmation dialog. Resolves to true if it was confirmed. */
+function confirmed(dialog) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -54,25 +54,25 @@ function ask(dialog) {
   });
 }
 
-async function attempt(action, done) {
+async function perform(action, message) {
   try {
     await action();
-    toast(done);
+    toast(message);
   } catch (error) {
-    say("#list-error", error);
+    showError("#list-error", error);
     return;
   }
-  await show();
+  await refresh();
 }
 
-async function askToRevoke(key) {
+async function revokeKey(key) {
   $("#revoke-heading").textContent = `Revoke “${key.name}”?`;
-  if (await ask($("#revoke"))) await attempt(() => api.revokeKey(key.id), "The key is revoked.");
+  if (await confirmed($("#revoke"))) await perform(() => api.revokeKey(key.id), "The key has been revoked.");
 }
 
-async function askForName(key) {
+async function renameKey(key) {
   $("#new-name").value = key.name;
-  if (await ask($("#rename"))) await attempt(() => api.renameKey(key.id, $("#new-name").value), "The key is renamed.");
+  if (await confirmed($("#rename"))) await perform(() => api.renameKey(key.id, $("#new-name").value), "The key has been renamed.");
 }
 
 $("#new-key").addEventListener("submit", async (event) => {
@@ -80,17 +80,17 @@ $("#new-key").addEventListener("submit", async (event) => {
   const [name, button] = [$("#key-name"), $("#new-key button")];
   button.disabled = true;
   try {
-    const made = await api.createKey(name.value, Number($("#key-days").value) || null);
-    say("#new-key-error", null);
+    const created = await api.createKey(name.value, Number($("#key-days").value) || null);
+    showError("#new-key-error", null);
     event.target.reset();
-    $("#made-heading").textContent = `The key “${made.name}”`;
-    $("#token").value = made.token;
-    $("#made").hidden = false;
+    $("#created-heading").textContent = `The key “${created.name}”`;
+    $("#token").value = created.token;
+    $("#created").hidden = false;
     $("#token").focus();
     $("#token").select();
-    await show();
+    await refresh();
   } catch (error) {
-    say("#new-key-error", error);
+    showError("#new-key-error", error);
     name.focus();
   } finally {
     button.disabled = false;
@@ -99,7 +99,7 @@ $("#new-key").addEventListener("submit", async (event) => {
 
 function hideToken() {
   $("#token").value = "";
-  $("#made").hidden = true;
+  $("#created").hidden = true;
 }
 
 $("#copy-token").addEventListener("click", async () => {
@@ -107,7 +107,7 @@ $("#copy-token").addEventListener("click", async () => {
     await navigator.clipboard.writeText($("#token").value);
     toast("Copied.");
   } catch {
-    $("#token").select(); // there is no clipboard without https
+    $("#token").select(); // the clipboard API needs HTTPS
     toast("Press Ctrl+C to copy.");
   }
 });
@@ -115,7 +115,7 @@ $("#hide-token").addEventListener("click", () => {
   hideToken();
   $("#key-name").focus();
 });
-// A page that comes back from the browser's memory must not bring the token with it.
+// A page restored from the back/forward cache must not show the token again.
 addEventListener("pagehide", hideToken);
 for (const dialog of document.querySelectorAll("dialog")) closeByClick(dialog);
-show();
+refresh();

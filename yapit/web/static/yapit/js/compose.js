@@ -1,13 +1,13 @@
-// The dialog for a new text: pasted, dropped on the page, or opened from a file.
+// "New text" dialog: takes a text that is pasted, dropped on the page or opened from a file.
 
 import * as api from "./api.js";
 import { $, closeByClick } from "./dialogs.js";
-import { MOST_CHARACTERS, NotReadable, countCharacters, readTextFile, whyNot } from "./textfile.js";
+import { MAX_CHARACTERS, UnreadableFile, countCharacters, readTextFile, contentProblem } from "./textfile.js";
 
-const LOGIN_LOST = "You are no longer logged in. Log in again in another tab, then come back: your text is still here.";
+const LOGGED_OUT = "You are no longer logged in. Log in again in another tab, then come back: your text is still here.";
 
-/** Event `created` (detail: the document). */
-export class Compose extends EventTarget {
+/** Event: `created` (detail: the document). */
+export class ComposeDialog extends EventTarget {
   constructor(dialog) {
     super();
     this.dialog = dialog;
@@ -16,7 +16,7 @@ export class Compose extends EventTarget {
     this.error = $("#new-error", dialog);
     closeByClick(dialog);
     $("form", dialog).addEventListener("submit", (event) => this.#onSubmit(event));
-    this.text.addEventListener("input", () => this.#count());
+    this.text.addEventListener("input", () => this.#updateCount());
     this.text.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form", dialog).requestSubmit();
     });
@@ -29,32 +29,32 @@ export class Compose extends EventTarget {
     this.text.value = content;
     this.title.value = title;
     $(`[name=format][value=${markdown ? "markdown" : "plain"}]`, this.dialog).checked = true;
-    this.#complain(null);
-    this.#count();
+    this.#showError(null);
+    this.#updateCount();
     if (!this.dialog.open) this.dialog.showModal();
     this.text.focus();
     this.text.setSelectionRange(0, 0);
     this.text.scrollTop = 0;
   }
 
-  #count() {
+  #updateCount() {
     const characters = countCharacters(this.text.value);
     $("#new-count", this.dialog).textContent = characters ? `${characters.toLocaleString("en")} characters` : "";
-    $("#new-count", this.dialog).classList.toggle("is-over", characters > MOST_CHARACTERS);
-    if (!this.error.hidden) this.#complain(null);
+    $("#new-count", this.dialog).classList.toggle("is-over", characters > MAX_CHARACTERS);
+    if (!this.error.hidden) this.#showError(null);
   }
 
-  #complain(words) {
-    this.error.hidden = !words;
-    this.error.textContent = words ?? "";
+  #showError(message) {
+    this.error.hidden = !message;
+    this.error.textContent = message ?? "";
   }
 
   async #onSubmit(event) {
     event.preventDefault();
     const content = this.text.value;
-    const reason = whyNot(content);
+    const reason = contentProblem(content);
     if (reason) {
-      this.#complain(reason);
+      this.#showError(reason);
       this.text.focus();
       return;
     }
@@ -70,7 +70,7 @@ export class Compose extends EventTarget {
       this.dialog.close();
       this.dispatchEvent(new CustomEvent("created", { detail: created }));
     } catch (error) {
-      this.#complain(api.isLoginLost(error) ? LOGIN_LOST : error.message);
+      this.#showError(api.isLoggedOut(error) ? LOGGED_OUT : error.message);
     } finally {
       button.disabled = false;
     }
@@ -79,20 +79,20 @@ export class Compose extends EventTarget {
   async #onFileChosen({ target }) {
     const [file] = target.files;
     if (file) await this.openFile(file);
-    target.value = ""; // so that the same file can be chosen again
+    target.value = ""; // so that the same file can be selected again
   }
 
   async openFile(file) {
     try {
       this.open(await readTextFile(file));
     } catch (error) {
-      if (!(error instanceof NotReadable)) throw error;
+      if (!(error instanceof UnreadableFile)) throw error;
       this.open();
-      this.#complain(error.message);
+      this.#showError(error.message);
     }
   }
 
-  // Pasting anywhere but into a field means: read this to me.
+  // Pasting outside of a text field opens the dialog with the pasted text.
   #onPaste(event) {
     if (event.target.closest?.("input, textarea, dialog[open]")) return;
     const [file] = event.clipboardData.files;
@@ -104,23 +104,23 @@ export class Compose extends EventTarget {
   }
 
   #acceptDrops() {
-    const veil = $("#drop");
+    const overlay = $("#drop");
     const hasFile = (event) => [...event.dataTransfer.types].some((type) => type === "Files" || type === "text/plain");
     addEventListener("dragover", (event) => {
       if (!hasFile(event) || event.target.closest?.("textarea, input")) return;
       event.preventDefault();
-      veil.hidden = false;
+      overlay.hidden = false;
     });
     addEventListener("dragleave", (event) => {
-      if (!event.relatedTarget) veil.hidden = true;
+      if (!event.relatedTarget) overlay.hidden = true;
     });
-    addEventListener("drop", (event) => this.#onDrop(event, veil));
+    addEventListener("drop", (event) => this.#onDrop(event, overlay));
   }
 
-  #onDrop(event, veil) {
-    if (veil.hidden) return;
+  #onDrop(event, overlay) {
+    if (overlay.hidden) return;
     event.preventDefault();
-    veil.hidden = true;
+    overlay.hidden = true;
     const [file] = event.dataTransfer.files;
     const content = event.dataTransfer.getData("text/plain");
     if (file) this.openFile(file);

@@ -1,8 +1,8 @@
-// Small things every dialog, menu and message of the page has in common.
+// DOM helpers for dialogs, menus and toasts.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** An element with properties and children; text is never read as HTML. */
+/** Create an element with properties and children. Text is never parsed as HTML. */
 export function make(tag, { data, aria, ...properties } = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   Object.assign(element.dataset, data);
@@ -21,14 +21,14 @@ export function icon(name) {
   return svg;
 }
 
-/** A click beside a dialog or on one of its `data-close` buttons closes it. */
+/** Close the dialog on a click outside of it or on one of its `data-close` buttons. */
 export function closeByClick(dialog) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
   });
 }
 
-/** Put a floating panel above or below the button that opened it, inside the window. */
+/** Position a floating panel above or below the button that opened it, within the window. */
 export function placeBeside(panel, button) {
   const [anchor, size] = [button.getBoundingClientRect(), panel.getBoundingClientRect()];
   const left = Math.min(Math.max(8, anchor.right - size.width), innerWidth - size.width - 8);
@@ -41,21 +41,21 @@ export function placeBeside(panel, button) {
 const TOAST_MS = 7_000;
 let dismiss = null;
 
-/** A passing message. With `undo`, `done` runs when the time for it is over. */
+/** Show a temporary message. With `undo`, `done` runs when the time to undo has passed. */
 export function toast(text, { undo, done } = {}) {
   dismiss?.();
   const box = $("#toast");
   const finish = (callback) => () => {
     clearTimeout(timer);
-    removeEventListener("pagehide", over);
-    if (dismiss === over) [dismiss, box.hidden] = [null, true];
+    removeEventListener("pagehide", finished);
+    if (dismiss === finished) [dismiss, box.hidden] = [null, true];
     callback?.();
   };
-  const over = finish(done);
-  const timer = setTimeout(over, TOAST_MS);
-  // Closing the page must not bring back what was deleted.
-  addEventListener("pagehide", over, { once: true });
-  dismiss = over;
+  const finished = finish(done);
+  const timer = setTimeout(finished, TOAST_MS);
+  // Leaving the page ends the time to undo: a deleted document must not come back.
+  addEventListener("pagehide", finished, { once: true });
+  dismiss = finished;
   box.replaceChildren(make("span", { textContent: text }));
   if (undo) {
     box.append(make("button", { type: "button", className: "link", textContent: "Undo", onclick: finish(undo) }));

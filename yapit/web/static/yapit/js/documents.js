@@ -1,8 +1,8 @@
-// The list of documents: open, rename, delete with a way back, share.
+// Document list: open, rename, delete with undo, share.
 
 import * as api from "./api.js";
 import { $, closeByClick, icon, make, placeBeside, toast } from "./dialogs.js";
-import { inWords } from "./timeline.js";
+import { formatDuration } from "./timeline.js";
 
 const PAGE = 50;
 
@@ -11,7 +11,7 @@ export class Documents extends EventTarget {
   #documents = [];
   #total = 0;
   #current = null;
-  #subject = null; // whose menu or dialog is open
+  #selected = null; // the document whose menu or dialog is open
 
   constructor(root) {
     super();
@@ -21,15 +21,15 @@ export class Documents extends EventTarget {
     this.share = $("#share");
     this.list.addEventListener("click", (event) => this.#onClick(event));
     $("#more-documents", root).addEventListener("click", () => this.#try(() => this.#load()));
-    $("[data-do=rename]", this.menu).addEventListener("click", () => this.#rename(this.#subject));
-    $("[data-do=share]", this.menu).addEventListener("click", () => this.openShare(this.#subject));
-    $("[data-do=delete]", this.menu).addEventListener("click", () => this.#delete(this.#subject));
+    $("[data-do=rename]", this.menu).addEventListener("click", () => this.#rename(this.#selected));
+    $("[data-do=share]", this.menu).addEventListener("click", () => this.openShare(this.#selected));
+    $("[data-do=delete]", this.menu).addEventListener("click", () => this.#delete(this.#selected));
     $("#share-toggle").addEventListener("change", (event) => this.#try(() => this.#setPublic(event.target.checked)));
     $("#share-copy").addEventListener("click", () => this.#copyLink());
     closeByClick(this.share);
   }
 
-  /** The list anew; gives the document to open when the address names none. */
+  /** Reload the list. Returns the document to open when the URL names none. */
   async refresh() {
     this.#documents = [];
     await this.#load();
@@ -46,13 +46,13 @@ export class Documents extends EventTarget {
     this.#draw();
   }
 
-  /** The listener came that far; shown without drawing the list anew. */
-  notePosition(id, block) {
+  /** Show a new position without redrawing the list. */
+  showPosition(id, block) {
     const item = this.#documents.find((candidate) => candidate.id === id);
     if (!item) return;
     item.position = { ...item.position, block_idx: block };
-    const shown = this.#rowOf(item)?.querySelector(".document-meta");
-    if (shown) shown.textContent = meta(item);
+    const shown = this.#rowFor(item)?.querySelector(".document-meta");
+    if (shown) shown.textContent = describe(item);
   }
 
   async #load() {
@@ -63,7 +63,7 @@ export class Documents extends EventTarget {
     this.#draw();
   }
 
-  // What was listened to last; before anything was, what came last.
+  // The document played last or, if none was played, created last.
   #mostRecent() {
     const playedAt = ({ position }) => position?.played_at ?? "";
     const byTime = (time) => this.#documents.reduce((best, item) => (time(item) > time(best) ? item : best));
@@ -81,7 +81,7 @@ export class Documents extends EventTarget {
     const isCurrent = item.id === this.#current;
     const link = make("a", { href: `/d/${item.id}`, className: "document-link" },
       make("span", { className: "document-title", textContent: item.title }),
-      make("span", { className: "document-meta", textContent: meta(item) }));
+      make("span", { className: "document-meta", textContent: describe(item) }));
     if (isCurrent) link.setAttribute("aria-current", "page");
     const more = make("button", {
       type: "button", className: "icon-button document-more", aria: { label: `More for ${item.title}`, haspopup: "menu" },
@@ -101,19 +101,19 @@ export class Documents extends EventTarget {
   }
 
   #openMenu(id, button) {
-    this.#subject = this.#documents.find((item) => item.id === id);
+    this.#selected = this.#documents.find((item) => item.id === id);
     this.menu.showPopover();
     placeBeside(this.menu, button);
     $("button", this.menu).focus();
   }
 
-  #rowOf(item) {
+  #rowFor(item) {
     return $(`.document[data-id="${item.id}"]`, this.list);
   }
 
   #rename(item) {
     this.menu.hidePopover();
-    const row = this.#rowOf(item);
+    const row = this.#rowFor(item);
     const field = make("input", { type: "text", value: item.title, maxLength: 200, required: true, aria: { label: "New title" } });
     const form = make("form", { className: "rename" }, field);
     const finish = () => form.isConnected && this.#draw();
@@ -136,7 +136,7 @@ export class Documents extends EventTarget {
     item.title = title;
     this.#draw();
     try {
-      await this.#change(item, { title });
+      await this.#update(item, { title });
       this.dispatchEvent(new CustomEvent("renamed", { detail: item }));
     } catch (error) {
       item.title = before;
@@ -145,12 +145,12 @@ export class Documents extends EventTarget {
     }
   }
 
-  async #change(item, changes) {
+  async #update(item, changes) {
     Object.assign(item, await api.changeDocument(item.id, changes));
     this.#draw();
   }
 
-  // The server hears of it when the time to undo is over.
+  // The request is sent when the time to undo has passed.
   #delete(item) {
     this.menu.hidePopover();
     const at = this.#documents.indexOf(item);
@@ -162,7 +162,7 @@ export class Documents extends EventTarget {
       this.#total += 1;
       this.#draw();
     };
-    const reallyDelete = async () => {
+    const sendDelete = async () => {
       try {
         await api.deleteDocument(item.id, true);
       } catch (error) {
@@ -170,13 +170,13 @@ export class Documents extends EventTarget {
         throw error;
       }
     };
-    toast(`“${item.title}” deleted.`, { undo: restore, done: () => this.#try(reallyDelete) });
+    toast(`“${item.title}” deleted.`, { undo: restore, done: () => this.#try(sendDelete) });
     if (item.id === this.#current) this.dispatchEvent(new CustomEvent("deleted", { detail: item }));
   }
 
   openShare(item) {
     this.menu.hidePopover();
-    this.#subject = item;
+    this.#selected = item;
     $("#share-toggle").checked = item.is_public;
     $("#share-link").value = new URL(`/d/${item.id}`, location.href).href;
     this.#showShared(item.is_public);
@@ -185,17 +185,17 @@ export class Documents extends EventTarget {
 
   async #setPublic(isPublic) {
     try {
-      await this.#change(this.#subject, { is_public: isPublic });
+      await this.#update(this.#selected, { is_public: isPublic });
     } finally {
-      $("#share-toggle").checked = this.#subject.is_public;
-      this.#showShared(this.#subject.is_public);
+      $("#share-toggle").checked = this.#selected.is_public;
+      this.#showShared(this.#selected.is_public);
     }
   }
 
   #showShared(isPublic) {
     $("#share-link-row").hidden = !isPublic;
     $("#share-state").textContent = isPublic
-      ? "Whoever has the link can read and hear this document."
+      ? "Anyone with the link can read and listen to this document."
       : "Only you can open this document.";
   }
 
@@ -203,9 +203,9 @@ export class Documents extends EventTarget {
     const field = $("#share-link");
     try {
       await navigator.clipboard.writeText(field.value);
-      $("#share-state").textContent = "The link is copied.";
+      $("#share-state").textContent = "Link copied.";
     } catch {
-      field.select(); // no clipboard outside of a secure page
+      field.select(); // the clipboard API needs HTTPS
       $("#share-state").textContent = "Press Ctrl+C to copy the link.";
     }
   }
@@ -219,10 +219,10 @@ export class Documents extends EventTarget {
   }
 }
 
-function meta({ est_duration_ms: ms, block_count: count, position, is_public: isPublic }) {
-  const parts = [inWords(ms)];
+function describe({ est_duration_ms: ms, block_count: count, position, is_public: isPublic }) {
+  const parts = [formatDuration(ms)];
   if (position?.block_idx > 0 && count > 1) {
-    parts.push(position.block_idx >= count - 1 ? "heard" : `${Math.max(1, Math.round((100 * position.block_idx) / count))} % heard`);
+    parts.push(position.block_idx >= count - 1 ? "finished" : `${Math.max(1, Math.round((100 * position.block_idx) / count))} % played`);
   }
   if (isPublic) parts.push("shared");
   return parts.join(" · ");

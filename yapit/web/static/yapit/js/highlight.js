@@ -1,11 +1,11 @@
-// Marks the block that is spoken and, where timings are known, the word.
+// Highlights the spoken block and, where word timings are known, the spoken word.
 
-const LOOK_AHEAD = 60; // characters; a word that is not that near was never written like this
+const MAX_GAP = 60; // characters between words; a word further away is spoken differently from how it is written
 
-// Spans of one block break within a word where a style changes, between words where a paragraph ends.
+// A block has several spans: split at style changes within a word, or between words at the end of a paragraph.
 const paragraphOf = (element) => element.closest("p, li, h1, h2, h3, h4, h5, h6, figure, blockquote, aside");
 
-/** The text of several elements as one string, and the way back from an offset to a place in the page. */
+/** The text of several elements as one string, with a mapping from offsets to DOM positions. */
 class SpokenText {
   #nodes = []; // [text node, offset of its start]
 
@@ -36,20 +36,20 @@ class SpokenText {
   }
 }
 
-/** Where each timed word stands in the text: [start, end], or null for one that is not written there. */
+/** [start, end] offsets of each timed word in the text, or null for a word that does not occur in it. */
 export function alignWords(text, words) {
   const haystack = text.toLowerCase();
   let from = 0;
   return words.map(({ t }) => {
     const needle = t.trim().toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
     const at = needle ? haystack.indexOf(needle, from) : -1;
-    if (at < 0 || at - from > LOOK_AHEAD) return null;
+    if (at < 0 || at - from > MAX_GAP) return null;
     from = at + needle.length;
     return [at, from];
   });
 }
 
-/** The word that is spoken at that second: the last one that has begun. */
+/** Index of the word spoken at `seconds`: the last one that has begun, -1 before the first. */
 export function wordAt(words, seconds) {
   let [low, high] = [0, words.length];
   while (low < high) {
@@ -66,9 +66,9 @@ export class Highlighter {
   #ranges = [];
   #shown = null;
   #mark = globalThis.Highlight ? new Highlight() : null;
-  #overlay = null; // for browsers without the highlight API
+  #overlay = null; // for browsers without the CSS Custom Highlight API
 
-  constructor(paper) {
+  constructor(container) {
     if (this.#mark) {
       CSS.highlights.set("spoken-word", this.#mark);
       return;
@@ -76,7 +76,7 @@ export class Highlighter {
     this.#overlay = document.createElement("div");
     this.#overlay.className = "word-overlay";
     this.#overlay.hidden = true;
-    paper.append(this.#overlay);
+    container.append(this.#overlay);
   }
 
   showBlock(elements) {
@@ -99,7 +99,7 @@ export class Highlighter {
 
   at(seconds) {
     const index = wordAt(this.#words, seconds);
-    // A word that is spoken otherwise than it is written leaves the mark where it was.
+    // At a word that is not in the text, the highlight stays on the word before it.
     const range = this.#ranges.slice(0, index + 1).findLast((candidate) => candidate) ?? null;
     if (range !== this.#shown) this.#showRange(range);
   }
@@ -110,11 +110,11 @@ export class Highlighter {
       this.#mark.clear();
       if (range) this.#mark.add(range);
     } else {
-      this.#layOver(range);
+      this.#positionOverlay(range);
     }
   }
 
-  #layOver(range) {
+  #positionOverlay(range) {
     const overlay = this.#overlay;
     overlay.hidden = !range;
     if (!range) return;

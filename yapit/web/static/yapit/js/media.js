@@ -1,4 +1,4 @@
-// Media keys, headphones and the lock screen.
+// Media Session: media keys, headphone buttons and the lock screen.
 
 export function connectMediaKeys(player) {
   if (!("mediaSession" in navigator)) return;
@@ -11,7 +11,7 @@ export function connectMediaKeys(player) {
     try {
       navigator.mediaSession.setActionHandler(action, handler);
     } catch {
-      // Not every browser knows every action.
+      // Not every browser supports every action.
     }
   }
   player.addEventListener("change", () => {

@@ -1,7 +1,7 @@
-// The words above the player: the state of the sound, and what is wrong when something is.
+// Notice bar above the player: playback state and problems.
 
 import { $ } from "./dialogs.js";
-import { notice, state } from "./words.js";
+import { notice, state } from "./messages.js";
 
 export class NoticeBar {
   #wasOnline = false;
@@ -17,16 +17,16 @@ export class NoticeBar {
   #show() {
     const { player } = this;
     this.#wasOnline ||= player.isOnline;
-    const { phase, trouble, isOnline, wantsSound } = player;
-    const waitedFor = player.waitedFor();
-    const words = notice({ trouble, isOnline, wantsSound, waitedFor, wasOnline: this.#wasOnline });
-    $("#notice").hidden = !words;
-    $("#notice").classList.toggle("is-calm", Boolean(words?.isCalm));
-    say($("#notice-text"), words?.text ?? "");
-    this.button.hidden = !words?.action;
-    this.button.textContent = words?.label ?? "";
-    this.button.dataset.action = words?.action ?? "";
-    say($("#state"), player.count ? state({ phase, waitedFor }) : "");
+    const { phase, problem, isOnline, wantsSound } = player;
+    const waitingMs = player.waitingMs();
+    const shown = notice({ problem, isOnline, wantsSound, waitingMs, wasOnline: this.#wasOnline });
+    $("#notice").hidden = !shown;
+    $("#notice").classList.toggle("is-calm", Boolean(shown?.isCalm));
+    setText($("#notice-text"), shown?.text ?? "");
+    this.button.hidden = !shown?.action;
+    this.button.textContent = shown?.label ?? "";
+    this.button.dataset.action = shown?.action ?? "";
+    setText($("#state"), player.count ? state({ phase, waitingMs }) : "");
   }
 
   #act(action) {
@@ -36,7 +36,7 @@ export class NoticeBar {
   }
 }
 
-// The same words set again would be read out again.
-function say(element, words) {
-  if (element.textContent !== words) element.textContent = words;
+// Setting the same text again would make screen readers announce it again.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

@@ -1,19 +1,19 @@
-// Plays one document: asks for blocks ahead of the sound, hands them to the deck, steps over what is mute.
+// Player of one document: requests and fetches blocks ahead, plays them in order, skips silent ones.
 
 import { Queue } from "./queue.js";
-import { verdict } from "./shelf.js";
+import { failureKind } from "./audiocache.js";
 import { ORIGIN_REFUSED } from "./socket.js";
 
 const TICK_MS = 500;
 const FETCH_AHEAD = 4;
 const FETCH_AGAIN_SECONDS = 2;
 const BUSY_MS = 2_000;
-const LASTING = new Set(["login", "origin", "decode"]); // another document or voice does not mend these
-const FAILURES_IN_A_ROW = 4; // more than that and going on would only burn through the document
+const PERSISTENT = new Set(["login", "origin", "decode"]); // not solved by another document or voice
+const MAX_CONSECUTIVE_FAILURES = 4; // then playback stops instead of running through the whole document
 
 /**
- * phase: "idle", "waiting" (for the sound), "playing", "paused", "finished".
- * trouble: null or {kind, ...}; words.js puts it into words.
+ * phase: "idle", "waiting" (for audio), "playing", "paused", "finished".
+ * problem: null or {kind, ...}; see messages.js for the kinds.
  * Events: `change`, `block` (the cursor moved), `status` (detail: {index}).
  */
 export class Player extends EventTarget {
@@ -21,23 +21,23 @@ export class Player extends EventTarget {
   #document = null;
   #voice = null;
   #fetchNotBefore = 0;
-  #failures = 0; // since something was heard
-  #refusal = null; // the trouble to name when what is ready has been heard
-  #evictions = 0; // answers to our own cursor_moved that are still to come
+  #failures = 0; // consecutive blocks that failed
+  #refusal = null; // problem to show after the blocks that are ready have been played
+  #evictions = 0; // `evicted` replies to our own cursor_moved that are still to come
   #timer = null;
 
-  constructor({ socket, shelf, deck, now = Date.now }) {
+  constructor({ socket, cache, audio, now = Date.now }) {
     super();
-    Object.assign(this, { socket, shelf, deck, now, phase: "idle", trouble: null, isOnline: false });
+    Object.assign(this, { socket, cache, audio, now, phase: "idle", problem: null, isOnline: false });
     socket.addEventListener("open", () => this.#onOpen());
     socket.addEventListener("down", () => this.#onDown());
     socket.addEventListener("refused", (event) => this.#onRefused(event.detail.code));
-    socket.addEventListener("gap", () => this.#startOver());
+    socket.addEventListener("gap", () => this.#requestAgain());
     socket.addEventListener("frame", (event) => this.#onFrame(event.detail));
-    deck.addEventListener("playing", () => this.#onPlaying());
-    deck.addEventListener("ended", () => this.#onEnded());
-    deck.addEventListener("stopped", () => this.#onStopped());
-    deck.addEventListener("broken", (event) => this.#onBroken(event.detail.index));
+    audio.addEventListener("playing", () => this.#onPlaying());
+    audio.addEventListener("ended", () => this.#onEnded());
+    audio.addEventListener("stopped", () => this.#onStopped());
+    audio.addEventListener("undecodable", (event) => this.#onUndecodable(event.detail.index));
   }
 
   get cursor() {
@@ -49,7 +49,7 @@ export class Player extends EventTarget {
   }
 
   get seconds() {
-    return this.deck.index === this.cursor ? this.deck.seconds : 0;
+    return this.audio.index === this.cursor ? this.audio.seconds : 0;
   }
 
   get wantsSound() {
@@ -60,70 +60,70 @@ export class Player extends EventTarget {
     return this.#queue.entry(index);
   }
 
-  waitedFor() {
-    return this.phase === "waiting" ? this.#queue.waitedFor(this.now()) : 0;
+  waitingMs() {
+    return this.phase === "waiting" ? this.#queue.waitingMs(this.now()) : 0;
   }
 
   open(document, cursor) {
     this.#document = document;
     this.#reset(Math.min(cursor, Math.max(0, document.block_count - 1)));
-    this.#set({ phase: "idle", trouble: this.#lastingTrouble() });
+    this.#set({ phase: "idle", problem: this.#persistentProblem() });
   }
 
   close() {
-    if (this.#document) this.#tellCursor();
+    if (this.#document) this.#sendCursor();
     this.#document = null;
     this.#reset(0);
-    this.#set({ phase: "idle", trouble: this.#lastingTrouble() });
+    this.#set({ phase: "idle", problem: this.#persistentProblem() });
   }
 
-  /** A change in mid-sentence goes on with the same block in the new voice. */
+  /** During playback, the current block starts again in the new voice. */
   setVoice(voice) {
     if (this.#voice?.id === voice.id && this.#voice?.model === voice.model) return;
     this.#voice = voice;
     if (!this.#document) return;
-    const wanted = this.wantsSound;
-    this.#tellCursor();
+    const wasPlaying = this.wantsSound;
+    this.#sendCursor();
     this.#reset(this.cursor);
-    this.#set({ phase: wanted ? "waiting" : "idle", trouble: this.#lastingTrouble() });
+    this.#set({ phase: wasPlaying ? "waiting" : "idle", problem: this.#persistentProblem() });
     this.#pump();
   }
 
-  #lastingTrouble() {
-    return LASTING.has(this.trouble?.kind) ? this.trouble : null;
+  #persistentProblem() {
+    return PERSISTENT.has(this.problem?.kind) ? this.problem : null;
   }
 
   set speed(value) {
-    this.deck.speed = value;
+    this.audio.speed = value;
   }
 
   #reset(cursor) {
     this.#refusal = null;
     this.#queue = new Queue(this.#document?.block_count ?? 0, cursor);
-    this.shelf.clear();
-    this.deck.clear();
+    this.cache.clear();
+    this.audio.clear();
   }
 
   play() {
     if (!this.#document || !this.#voice || !this.count) return;
-    this.deck.unlock();
-    if (this.trouble) {
+    this.audio.unlock();
+    if (this.problem) {
       this.#refusal = null;
       this.#queue.resume();
-      this.#queue.forgive();
+      this.#queue.retryFailed();
       this.socket.start();
     }
     this.#failures = 0;
     if (this.phase === "finished") this.#moveTo(0);
-    if (!this.#queue.isSpeakable(this.cursor)) this.#stepOver();
-    this.#set({ phase: "waiting", trouble: null });
+    if (!this.#queue.isPlayable(this.cursor)) this.#skipSilent();
+    this.#set({ phase: "waiting", problem: null });
     this.#pump();
   }
 
   pause() {
     if (!this.wantsSound) return;
     this.#set({ phase: "paused" });
-    this.deck.pause();
+    this.audio.pause();
   }
 
   toggle() {
@@ -131,12 +131,12 @@ export class Player extends EventTarget {
     else this.play();
   }
 
-  /** Go to a block; `play` starts the sound there even if it was off. */
+  /** Move to a block; with `play`, start playback there even if paused. */
   seek(index, { play = this.wantsSound } = {}) {
     if (!this.#document || index < 0 || index >= this.count) return;
-    this.deck.pause();
+    this.audio.pause();
     this.#moveTo(index);
-    if (this.deck.index === index) this.deck.rewind();
+    if (this.audio.index === index) this.audio.rewind();
     if (play) this.play();
     else this.#set({ phase: "paused" });
   }
@@ -149,24 +149,24 @@ export class Player extends EventTarget {
   #moveTo(index) {
     this.#refusal = null;
     this.#queue.cursor = index;
-    this.#tellCursor();
+    this.#sendCursor();
     this.dispatchEvent(new Event("block"));
   }
 
-  #tellCursor() {
-    if (!this.#queue.isWaiting) return;
+  #sendCursor() {
+    if (!this.#queue.hasUnanswered) return;
     this.#queue.resume();
     this.#evictions += this.socket.send({ type: "cursor_moved", document_id: this.#document.id, cursor: this.cursor }) ? 1 : 0;
   }
 
-  // --- The server -----------------------------------------------------------------------------------------------
+  // --- Server -----------------------------------------------------------------------------------------------
 
   #onOpen() {
     this.isOnline = true;
     this.#evictions = 0;
-    this.#startOver();
-    const wasRefused = ["login", "origin"].includes(this.trouble?.kind);
-    this.#set({ trouble: wasRefused ? null : this.trouble });
+    this.#requestAgain();
+    const wasRefused = ["login", "origin"].includes(this.problem?.kind);
+    this.#set({ problem: wasRefused ? null : this.problem });
   }
 
   #onDown() {
@@ -179,14 +179,14 @@ export class Player extends EventTarget {
     this.#stop({ kind: code === ORIGIN_REFUSED ? "origin" : "login" });
   }
 
-  #startOver() {
+  #requestAgain() {
     this.#queue.resume();
     this.#pump();
   }
 
   #onFrame(frame) {
     if (frame.type === "evicted" && this.#evictions > 0) {
-      this.#evictions -= 1; // what our own jump threw out has been asked for anew where it is wanted
+      this.#evictions -= 1; // the blocks still needed after our own jump have been requested again
       return;
     }
     if (frame.document_id && frame.document_id !== this.#document?.id) return;
@@ -197,7 +197,7 @@ export class Player extends EventTarget {
   }
 
   #onStatus(frame) {
-    // Late news of a voice that was switched away from.
+    // A late frame of the previous voice.
     if (frame.model_slug !== this.#voice?.model || frame.voice_slug !== this.#voice?.id) return;
     if (frame.status === "error" && frame.recoverable === false) {
       this.#onLimit(frame);
@@ -205,14 +205,14 @@ export class Player extends EventTarget {
     }
     if (frame.status === "error" && frame.code === "busy") {
       this.#queue.drop([frame.block_idx]);
-      this.#waitForRoom(BUSY_MS);
+      this.#backOff(BUSY_MS);
       return;
     }
     if (!this.#queue.receive(frame, this.now())) return;
     this.dispatchEvent(new CustomEvent("status", { detail: { index: frame.block_idx } }));
   }
 
-  // What is ready was paid for and is still heard; nothing more is asked for.
+  // Blocks that are ready are paid for and still played; no more are requested.
   #onLimit({ code, error, usage }) {
     this.#refusal = { kind: code === "usage_limit" ? "usage" : "refused", message: error, usage };
     this.#queue.drop();
@@ -222,35 +222,35 @@ export class Player extends EventTarget {
   #onError({ code, error, block_indices: indices, retry_after: retryAfter }) {
     this.#queue.drop(indices ?? undefined);
     if (retryAfter) {
-      this.#waitForRoom(retryAfter * 1_000);
+      this.#backOff(retryAfter * 1_000);
     } else {
       this.#stop({ kind: "refused", code, message: error });
     }
   }
 
-  // Said only to a listener who is waiting; the others will not notice.
-  #waitForRoom(ms) {
+  // Shown only while playback is waiting: otherwise the user does not notice.
+  #backOff(ms) {
     this.#queue.hold(this.now() + ms);
-    if (this.phase === "waiting") this.#set({ trouble: { kind: "busy" } });
+    if (this.phase === "waiting") this.#set({ problem: { kind: "busy" } });
   }
 
-  /** Something outside found that going on makes no sense. */
-  giveUp(trouble) {
-    this.#stop(trouble);
+  /** Stop with a problem that was found outside of the player. */
+  fail(problem) {
+    this.#stop(problem);
   }
 
-  /** End the session until the listener does something about it. */
-  #stop(trouble) {
-    const wasWanted = this.wantsSound;
-    this.#set({ phase: wasWanted ? "paused" : this.phase, trouble });
-    if (wasWanted) this.deck.pause();
+  /** Pause and show the problem until the user acts. */
+  #stop(problem) {
+    const wasPlaying = this.wantsSound;
+    this.#set({ phase: wasPlaying ? "paused" : this.phase, problem });
+    if (wasPlaying) this.audio.pause();
   }
 
-  // --- The sound ------------------------------------------------------------------------------------------------
+  // --- Audio ------------------------------------------------------------------------------------------------
 
   #onPlaying() {
     this.#failures = 0;
-    if (this.wantsSound) this.#set({ phase: "playing", trouble: null });
+    if (this.wantsSound) this.#set({ phase: "playing", problem: null });
   }
 
   #onEnded() {
@@ -268,19 +268,19 @@ export class Player extends EventTarget {
   }
 
   #onStopped() {
-    if (this.phase === "playing" && !this.deck.isSounding) this.#set({ phase: "paused" });
+    if (this.phase === "playing" && !this.audio.isPlaying) this.#set({ phase: "paused" });
   }
 
-  #onBroken(index) {
-    this.shelf.drop(index);
+  #onUndecodable(index) {
+    this.cache.drop(index);
     this.#queue.fail(index, "this browser cannot decode its audio");
     this.dispatchEvent(new CustomEvent("status", { detail: { index } }));
     if (index === this.cursor) this.#stop({ kind: "decode" });
   }
 
-  #stepOver() {
+  #skipSilent() {
     this.#failures += this.#queue.entry(this.cursor).status === "error" ? 1 : 0;
-    if (this.#failures > FAILURES_IN_A_ROW) {
+    if (this.#failures > MAX_CONSECUTIVE_FAILURES) {
       this.#stop({ kind: "refused", message: "Several passages in a row could not be spoken." });
       return;
     }
@@ -291,13 +291,13 @@ export class Player extends EventTarget {
     }
     this.#queue.cursor = next;
     this.dispatchEvent(new Event("block"));
-    if (!this.#queue.isSpeakable(next)) this.#stepOver();
+    if (!this.#queue.isPlayable(next)) this.#skipSilent();
   }
 
-  /** Do all that can be done now. Harmless to call at any time. */
+  /** Request, fetch and play whatever can be done now. Idempotent. */
   #pump() {
     if (!this.#document || !this.#voice || !this.wantsSound) return;
-    if (!this.#queue.isSpeakable(this.cursor)) this.#stepOver();
+    if (!this.#queue.isPlayable(this.cursor)) this.#skipSilent();
     if (!this.wantsSound) return;
     if (this.#refusal && this.#queue.entry(this.cursor).status !== "cached") {
       this.#stop(this.#refusal);
@@ -306,7 +306,7 @@ export class Player extends EventTarget {
     this.#keepTicking();
     this.#request();
     this.#fetchAhead();
-    this.#sound();
+    this.#playCurrent();
     this.#prepareNext();
   }
 
@@ -324,15 +324,15 @@ export class Player extends EventTarget {
     if (this.now() < this.#fetchNotBefore) return;
     for (const index of this.#queue.window().slice(0, FETCH_AHEAD)) {
       const { status, url } = this.#queue.entry(index);
-      if (status === "cached" && !this.shelf.get(index) && !this.shelf.isLoading(index)) this.#fetch(index, url);
+      if (status === "cached" && !this.cache.get(index) && !this.cache.isLoading(index)) this.#fetch(index, url);
     }
-    this.shelf.trim([...this.deck.inUse, ...this.#queue.window()]);
+    this.cache.trim([...this.audio.inUse, ...this.#queue.window()]);
   }
 
   async #fetch(index, url) {
     const queue = this.#queue;
     try {
-      await this.shelf.fetch(index, url);
+      await this.cache.fetch(index, url);
     } catch (error) {
       if (queue !== this.#queue || error.name === "AbortError") return;
       this.#onFetchFailed(index, error);
@@ -341,26 +341,26 @@ export class Player extends EventTarget {
   }
 
   #onFetchFailed(index, error) {
-    const meaning = verdict(error);
-    if (meaning === "login") this.#stop({ kind: "login" });
-    if (meaning === "later") this.#fetchNotBefore = this.now() + (error.retryAfter ?? FETCH_AGAIN_SECONDS) * 1_000;
-    if (meaning === "gone") this.#queue.heal(index);
-    if (meaning === "never") this.#queue.fail(index, "its audio could not be fetched");
+    const kind = failureKind(error);
+    if (kind === "login") this.#stop({ kind: "login" });
+    if (kind === "later") this.#fetchNotBefore = this.now() + (error.retryAfter ?? FETCH_AGAIN_SECONDS) * 1_000;
+    if (kind === "gone") this.#queue.retry(index);
+    if (kind === "never") this.#queue.fail(index, "its audio could not be fetched");
     this.dispatchEvent(new CustomEvent("status", { detail: { index } }));
   }
 
-  #sound() {
-    if (this.deck.isSounding && this.deck.index === this.cursor) return;
-    const address = this.shelf.get(this.cursor);
-    if (!address && this.deck.index !== this.cursor) return;
-    this.deck.load(this.cursor, address);
+  #playCurrent() {
+    if (this.audio.isPlaying && this.audio.index === this.cursor) return;
+    const url = this.cache.get(this.cursor);
+    if (!url && this.audio.index !== this.cursor) return;
+    this.audio.load(this.cursor, url);
     this.#start();
   }
 
   async #start() {
     const index = this.cursor;
     try {
-      await this.deck.play();
+      await this.audio.play();
     } catch (error) {
       if (error.name !== "NotAllowedError") throw error;
       if (index === this.cursor) this.#stop({ kind: "autoplay" });
@@ -369,11 +369,11 @@ export class Player extends EventTarget {
 
   #prepareNext() {
     const next = this.#queue.neighbour(this.cursor, 1);
-    const address = next === null ? null : this.shelf.get(next);
-    if (address && this.deck.index === this.cursor) this.deck.prepare(next, address);
+    const url = next === null ? null : this.cache.get(next);
+    if (url && this.audio.index === this.cursor) this.audio.prepare(next, url);
   }
 
-  // --- Time -----------------------------------------------------------------------------------------------------
+  // --- Timer -----------------------------------------------------------------------------------------------------
 
   #keepTicking() {
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
@@ -385,8 +385,8 @@ export class Player extends EventTarget {
       this.#timer = null;
       return;
     }
-    // While there is no connection nobody can answer, so silence means nothing.
-    if (this.socket.isOpen && this.#queue.lookForSilence(this.now())) this.socket.restart();
+    // Without a connection there are no replies, so timeouts mean nothing.
+    if (this.socket.isOpen && this.#queue.checkTimeouts(this.now())) this.socket.restart();
     this.#pump();
     if (this.phase === "waiting") this.#set({});
   }

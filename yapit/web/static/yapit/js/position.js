@@ -1,10 +1,10 @@
-// Remembers on the server where the listener is, a few seconds behind and for certain on leaving.
+// Saves the playback position on the server: throttled while playing, at once when the page is left.
 
 import * as api from "./api.js";
 
 const THROTTLE_MS = 4_000;
 
-export class PositionKeeper {
+export class PositionSaver {
   #pending = null; // {id, block}
   #timer = null;
 
@@ -25,7 +25,7 @@ export class PositionKeeper {
     if (!this.#pending) return;
     const { id, block } = this.#pending;
     this.#pending = null;
-    // The next block brings the next chance; whether the log-in is lost is said elsewhere.
+    // Ignored: the next block saves again, and other requests report an ended session.
     api.savePosition(id, block, keepalive).catch(() => {});
   }
 }

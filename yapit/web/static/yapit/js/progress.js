@@ -1,9 +1,9 @@
-// The line that shows how far the sound has come; dragging it moves the sound.
+// Progress slider: shows the position within the document; dragging it seeks.
 
 import { $ } from "./dialogs.js";
-import { clock, inWords } from "./timeline.js";
+import { formatClock, formatDuration } from "./timeline.js";
 
-/** Event `seek` (detail: block) when the listener let go of the line. */
+/** Event: `seek` (detail: block index), when the slider is released. */
 export class Progress extends EventTarget {
   #timeline = null;
   #isDragged = false;
@@ -28,7 +28,7 @@ export class Progress extends EventTarget {
     this.slider.disabled = !timeline?.count;
   }
 
-  /** The sound is `seconds` into the block, at that speed. */
+  /** Show the position `seconds` into the block at this speed. */
   show(block, seconds, speed) {
     this.#speed = speed;
     if (!this.#timeline || this.#isDragged) return;
@@ -51,12 +51,12 @@ export class Progress extends EventTarget {
     const total = this.#timeline.total();
     const left = (total - now) / this.#speed;
     this.slider.style.setProperty("--done", `${total ? (100 * now) / total : 0}%`);
-    this.slider.setAttribute("aria-valuetext", `Passage ${block + 1} of ${this.#timeline.count}, ${inWords(left)} left`);
-    $("#elapsed").textContent = clock(now / this.#speed);
-    $("#left").textContent = `${inWords(left)} left`;
+    this.slider.setAttribute("aria-valuetext", `Passage ${block + 1} of ${this.#timeline.count}, ${formatDuration(left)} left`);
+    $("#elapsed").textContent = formatClock(now / this.#speed);
+    $("#left").textContent = `${formatDuration(left)} left`;
   }
 
-  // One press, one passage: a step of the slider would be a millisecond.
+  // An arrow key moves by one block: the slider's own step is a millisecond.
   #onKey(event) {
     const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: 10, PageUp: -10 }[event.key];
     if (!step || !this.#timeline) return;

@@ -1,20 +1,20 @@
-// Which blocks to ask for, and what became of each. Pure: no socket, no clock, no page.
+// Request state of each block of a document: which to request next, and their results. Pure: no socket, clock or DOM.
 
-export const AHEAD = 8;
+export const PREFETCH = 8;
 export const PER_MESSAGE = 32;
-export const SILENCE_MS = 10_000; // asked, and not even "queued" came back
-export const QUEUED_MS = 30_000; // queued, and nothing more was heard
+export const ACK_TIMEOUT_MS = 10_000; // requested without any reply
+export const QUEUED_TIMEOUT_MS = 30_000; // queued without a result
 const RESENDS = 2;
-const HEALS = 2;
+const RETRIES = 2;
 
-const PENDING = new Set(["asked", "queued"]);
-const MUTE = new Set(["skipped", "error"]);
+const UNANSWERED = new Set(["requested", "queued"]);
+const SILENT = new Set(["skipped", "error"]);
 
 function fresh() {
-  return { status: "idle", at: 0, since: null, urgent: false, resends: 0, heals: 0, url: null, words: [], durationMs: null, reason: null };
+  return { status: "idle", at: 0, since: null, urgent: false, resends: 0, retries: 0, url: null, words: [], durationMs: null, reason: null };
 }
 
-/** Word timings travel as a JSON string; a page that cannot read them still speaks. */
+/** Word timings from their JSON string; empty if it cannot be parsed, since playback works without them. */
 export function parseWords(text) {
   if (!text) return [];
   try {
@@ -40,60 +40,60 @@ export class Queue {
     return entry;
   }
 
-  isSpeakable(index) {
-    return index >= 0 && index < this.count && !MUTE.has(this.entry(index).status);
+  isPlayable(index) {
+    return index >= 0 && index < this.count && !SILENT.has(this.entry(index).status);
   }
 
-  /** The nearest block in that direction that can be heard, or null at the end of the document. */
+  /** Index of the nearest playable block in that direction, or null at the end of the document. */
   neighbour(index, step) {
-    for (let i = index + step; i >= 0 && i < this.count; i += step) if (this.isSpeakable(i)) return i;
+    for (let i = index + step; i >= 0 && i < this.count; i += step) if (this.isPlayable(i)) return i;
     return null;
   }
 
-  /** The block at the cursor and those to have ready behind it. */
+  /** Indices of the block at the cursor and of those to prefetch after it. */
   window() {
     const indices = [];
-    for (let i = this.cursor; i < this.count && indices.length <= AHEAD; i += 1) {
-      if (this.isSpeakable(i)) indices.push(i);
+    for (let i = this.cursor; i < this.count && indices.length <= PREFETCH; i += 1) {
+      if (this.isPlayable(i)) indices.push(i);
     }
     return indices;
   }
 
-  /** True when the server has been asked for something that it has not answered for good. */
-  get isWaiting() {
-    return [...this.#entries.values()].some(({ status }) => PENDING.has(status));
+  /** True while a requested block has no final status. */
+  get hasUnanswered() {
+    return [...this.#entries.values()].some(({ status }) => UNANSWERED.has(status));
   }
 
-  /** Whatever has no outcome yet must be asked for again: a jump, a new connection, lost frames. */
+  /** Request unfinished blocks again: after a jump, a new connection or lost frames. */
   resume() {
     this.#heldUntil = 0;
     for (const entry of this.#entries.values()) {
-      if (PENDING.has(entry.status)) Object.assign(entry, { status: "idle", resends: 0, urgent: false });
+      if (UNANSWERED.has(entry.status)) Object.assign(entry, { status: "idle", resends: 0, urgent: false });
     }
   }
 
-  /** These (or, without a list, all) are no longer waited for on the server. */
+  /** Mark these (without a list: all) unfinished blocks as not requested: the server has dropped them. */
   drop(indices) {
     for (const [index, entry] of this.#entries) {
-      if (PENDING.has(entry.status) && (!indices || indices.includes(index))) {
+      if (UNANSWERED.has(entry.status) && (!indices || indices.includes(index))) {
         Object.assign(entry, { status: "idle", urgent: false });
       }
     }
   }
 
-  /** Ask for nothing before that moment. */
+  /** Send no requests before that time. */
   hold(until) {
     this.#heldUntil = Math.max(this.#heldUntil, until);
   }
 
-  /** Give blocks that failed another chance: the listener pressed play again. */
-  forgive() {
+  /** Make failed blocks playable again: the user pressed play again. */
+  retryFailed() {
     for (const entry of this.#entries.values()) {
       if (entry.status === "error") Object.assign(entry, fresh());
     }
   }
 
-  /** The messages to send now; calling it again at once gives none. */
+  /** Requests to send now, as {priority, indices}; marks their blocks as requested. */
   requests(now) {
     if (now < this.#heldUntil) return [];
     const [first, ...rest] = this.window();
@@ -106,30 +106,30 @@ export class Queue {
       messages.push({ priority: "prefetch", indices: due.slice(i, i + PER_MESSAGE) });
     }
     for (const { priority, indices } of messages) {
-      for (const index of indices) this.#ask(index, priority === "playing", now);
+      for (const index of indices) this.#markRequested(index, priority === "playing", now);
     }
     return messages;
   }
 
-  // A block that was asked for in good time and is now waited for deserves its turn before the rest.
+  // A prefetched block that playback now waits for is requested again with priority.
   #isDue(index, urgent) {
     const { status, urgent: wasUrgent } = this.entry(index);
-    return status === "idle" || (urgent && PENDING.has(status) && !wasUrgent);
+    return status === "idle" || (urgent && UNANSWERED.has(status) && !wasUrgent);
   }
 
-  #ask(index, urgent, now) {
+  #markRequested(index, urgent, now) {
     const entry = this.entry(index);
-    Object.assign(entry, { status: "asked", at: now, since: entry.since ?? now, urgent });
+    Object.assign(entry, { status: "requested", at: now, since: entry.since ?? now, urgent });
   }
 
-  /** Take in a status frame. False when it changed nothing. */
+  /** Apply a status frame. False when it changed nothing. */
   receive(frame, now) {
     const index = frame.block_idx;
     if (!Number.isInteger(index) || index < 0 || index >= this.count) return false;
     const entry = this.entry(index);
     if (frame.status === "queued") {
-      // It may overtake "cached": the job is on its way before this answer is written.
-      if (!PENDING.has(entry.status) && entry.status !== "idle") return false;
+      // "queued" may arrive after "cached": the job is queued before its status frame is sent.
+      if (!UNANSWERED.has(entry.status) && entry.status !== "idle") return false;
       Object.assign(entry, { status: "queued", at: now, since: entry.since ?? now });
       return true;
     }
@@ -140,21 +140,21 @@ export class Queue {
       });
       return true;
     }
-    if (MUTE.has(frame.status) && entry.status !== "cached") {
+    if (SILENT.has(frame.status) && entry.status !== "cached") {
       Object.assign(entry, { status: frame.status, reason: frame.error ?? null, since: null });
       return true;
     }
     return false;
   }
 
-  /** Its audio was not there. True when the block may be asked for again. */
-  heal(index) {
+  /** Request a block again whose audio was gone. False when it has failed too often. */
+  retry(index) {
     const entry = this.entry(index);
-    if (entry.heals >= HEALS) {
+    if (entry.retries >= RETRIES) {
       this.fail(index, "its audio could not be fetched");
       return false;
     }
-    Object.assign(entry, { status: "idle", url: null, urgent: false, heals: entry.heals + 1 });
+    Object.assign(entry, { status: "idle", url: null, urgent: false, retries: entry.retries + 1 });
     return true;
   }
 
@@ -162,13 +162,13 @@ export class Queue {
     Object.assign(this.entry(index), { status: "error", reason, since: null });
   }
 
-  /** Look for silence. Returns true when even asking again was not answered: the line is dead. */
-  lookForSilence(now) {
+  /** Request timed-out blocks again. True when repeated requests had no reply: the connection is dead. */
+  checkTimeouts(now) {
     let isDead = false;
     for (const entry of this.#entries.values()) {
-      if (entry.status === "queued" && now - entry.at > QUEUED_MS) {
+      if (entry.status === "queued" && now - entry.at > QUEUED_TIMEOUT_MS) {
         Object.assign(entry, { status: "idle", urgent: false });
-      } else if (entry.status === "asked" && now - entry.at > SILENCE_MS) {
+      } else if (entry.status === "requested" && now - entry.at > ACK_TIMEOUT_MS) {
         isDead ||= entry.resends >= RESENDS;
         Object.assign(entry, { status: "idle", urgent: false, resends: entry.resends + 1 });
       }
@@ -176,8 +176,8 @@ export class Queue {
     return isDead;
   }
 
-  /** How long the listener has been waiting for the block at the cursor, in milliseconds. */
-  waitedFor(now) {
+  /** Milliseconds since the block at the cursor was first requested; 0 when it is not pending. */
+  waitingMs(now) {
     const { since } = this.entry(this.cursor);
     return since === null ? 0 : now - since;
   }

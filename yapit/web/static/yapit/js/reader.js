@@ -1,26 +1,26 @@
-// The reader page: puts the parts together.
+// Reader page: creates and connects its parts.
 
 import * as api from "./api.js";
-import { Compose } from "./compose.js";
-import { Deck } from "./deck.js";
+import { ComposeDialog } from "./compose.js";
+import { GaplessAudio } from "./gapless.js";
 import { $, closeByClick, make, toast } from "./dialogs.js";
 import { Documents } from "./documents.js";
-import { Follower } from "./follow.js";
+import { AutoScroll } from "./autoscroll.js";
 import { Highlighter } from "./highlight.js";
-import { listenForKeys } from "./keys.js";
+import { listenForKeys } from "./shortcuts.js";
 import { connectMediaKeys, describeMedia } from "./media.js";
 import { NoticeBar } from "./noticebar.js";
-import { Paper } from "./paper.js";
+import { DocumentView } from "./documentview.js";
 import { Player } from "./player.js";
-import { PositionKeeper } from "./position.js";
+import { PositionSaver } from "./position.js";
 import { Progress } from "./progress.js";
-import { Shelf } from "./shelf.js";
+import { AudioCache } from "./audiocache.js";
 import { Sidebar } from "./sidebar.js";
 import { SpeechSocket } from "./socket.js";
 import { Speed } from "./speed.js";
-import { Timeline, inWords } from "./timeline.js";
+import { Timeline, formatDuration } from "./timeline.js";
 import { VoicePicker } from "./voices.js";
-import { whyMute } from "./words.js";
+import { silenceReason } from "./messages.js";
 
 const bootstrap = JSON.parse($("#bootstrap").textContent);
 
@@ -30,18 +30,18 @@ class Reader {
   #opening = 0;
 
   constructor() {
-    const address = new URL(bootstrap.socket, location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    this.socket = new SpeechSocket(address.href);
-    this.deck = new Deck($("#deck-a"), $("#deck-b"));
-    this.player = new Player({ socket: this.socket, shelf: new Shelf(), deck: this.deck });
-    this.paper = new Paper($("#article"), $("#sentinel"));
-    this.highlighter = new Highlighter($("#paper"));
-    this.follower = new Follower();
+    const url = new URL(bootstrap.socket, location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.socket = new SpeechSocket(url.href);
+    this.audio = new GaplessAudio($("#audio-a"), $("#audio-b"));
+    this.player = new Player({ socket: this.socket, cache: new AudioCache(), audio: this.audio });
+    this.documentView = new DocumentView($("#article"), $("#sentinel"));
+    this.highlighter = new Highlighter($("#document-view"));
+    this.autoScroll = new AutoScroll();
     this.progress = new Progress($("#progress"));
-    this.position = new PositionKeeper();
+    this.position = new PositionSaver();
     this.documents = new Documents($("#library"));
-    this.compose = new Compose($("#compose"));
+    this.compose = new ComposeDialog($("#compose"));
     this.voices = new VoicePicker($("#voices"), $("#voice-button"));
     this.speed = new Speed($("#speed"), $("#speed-button"));
     this.sidebar = new Sidebar();
@@ -51,7 +51,7 @@ class Reader {
 
   async start() {
     this.socket.start();
-    if (!$("#deck-a").canPlayType("audio/ogg; codecs=opus")) this.player.giveUp({ kind: "decode" });
+    if (!$("#audio-a").canPlayType("audio/ogg; codecs=opus")) this.player.fail({ kind: "decode" });
     try {
       await Promise.all([this.#loadVoices(), this.#openFirst()]);
     } catch (error) {
@@ -74,15 +74,15 @@ class Reader {
     else this.#showEmpty();
   }
 
-  // --- A document ---------------------------------------------------------------------------------------------------
+  // --- Document ---------------------------------------------------------------------------------------------------
 
-  async open(id, { replace = false, silent = false } = {}) {
+  async open(id, { replace = false, keepHistory = false } = {}) {
     const opening = (this.#opening += 1);
     this.position.flush();
     this.player.close();
     try {
       const document = await api.getDocument(id);
-      if (opening === this.#opening) await this.#show(document, { replace, silent });
+      if (opening === this.#opening) await this.#show(document, { replace, keepHistory });
     } catch (error) {
       if (opening !== this.#opening) return;
       this.#showEmpty();
@@ -91,21 +91,21 @@ class Reader {
     }
   }
 
-  async #show(document, { replace, silent }) {
+  async #show(document, { replace, keepHistory }) {
     this.document = document;
     const cursor = document.position?.block_idx ?? 0;
-    if (!silent) history[replace ? "replaceState" : "pushState"]({ id: document.id }, "", `/d/${document.id}`);
-    this.#title(document.title);
+    if (!keepHistory) history[replace ? "replaceState" : "pushState"]({ id: document.id }, "", `/d/${document.id}`);
+    this.#setTitle(document.title);
     $("#empty").hidden = true;
     $("#share-button").hidden = !document.is_owner;
     this.documents.setCurrent(document);
     this.timeline = this.progress.timeline = new Timeline(document.block_count, document.est_duration_ms);
     this.player.open(document, cursor);
-    await this.paper.open(document, cursor);
+    await this.documentView.open(document, cursor);
     this.#showBlock({ jump: true });
   }
 
-  #title(title) {
+  #setTitle(title) {
     document.title = title ? `${title} · Yapit` : "Yapit";
     $("#title").textContent = title;
     describeMedia({ title, voice: this.voices.current?.name, icon: bootstrap.icon });
@@ -114,43 +114,43 @@ class Reader {
   #showEmpty() {
     this.document = this.timeline = null;
     this.player.close();
-    this.paper.clear();
+    this.documentView.clear();
     this.progress.clear();
     this.documents.setCurrent(null);
-    this.#title("");
+    this.#setTitle("");
     $("#heading").hidden = true;
     $("#empty").hidden = false;
     $("#share-button").hidden = true;
   }
 
-  // A text that does not begin with a heading of its own gets the document's title.
-  #head(firstSection) {
-    const own = $("h1", firstSection);
-    const length = make("p", { className: "muted length", textContent: `${inWords(this.document.est_duration_ms)} to listen` });
-    $("#heading").hidden = Boolean(own);
+  // Show the document's title unless the text begins with a heading of its own.
+  #showHeading(firstSection) {
+    const heading = $("h1", firstSection);
+    const length = make("p", { className: "muted length", textContent: `${formatDuration(this.document.est_duration_ms)} to listen` });
+    $("#heading").hidden = Boolean(heading);
     $("#heading").replaceChildren(make("h1", { textContent: this.document.title }));
-    if (own) own.after(length);
+    if (heading) heading.after(length);
     else $("#heading").append(length);
   }
 
   #onLoaded(sections) {
-    if (sections[0] && sections[0] === $("#article").firstElementChild) this.#head(sections[0]);
+    if (sections[0] && sections[0] === $("#article").firstElementChild) this.#showHeading(sections[0]);
     for (const [index, characters] of charactersOfBlocks(sections)) {
-      this.timeline?.measure(index, characters);
+      this.timeline?.setCharacters(index, characters);
     }
   }
 
-  // --- The sound and the text -------------------------------------------------------------------------------------
+  // --- Playback and text -------------------------------------------------------------------------------------
 
   async #showBlock({ jump = false } = {}) {
     const { cursor } = this.player;
-    await this.paper.reach(cursor).catch(() => {}); // the paper says itself what failed
+    await this.documentView.reach(cursor).catch(() => {}); // reported by its `failed` event
     if (cursor !== this.player.cursor) return;
-    const elements = this.paper.elements(cursor);
+    const elements = this.documentView.elements(cursor);
     this.highlighter.showBlock(elements);
     this.#showWords();
-    if (jump) this.follower.begin(elements, cursor === 0);
-    else this.follower.show(elements);
+    if (jump) this.autoScroll.showInitial(elements, cursor === 0);
+    else this.autoScroll.show(elements);
     this.#showProgress();
   }
 
@@ -171,8 +171,8 @@ class Reader {
 
   #onStatus(index) {
     const entry = this.player.entry(index);
-    if (entry.durationMs) this.timeline?.learn(index, entry.durationMs);
-    this.paper.annotate(index, ["skipped", "error"].includes(entry.status) ? whyMute(entry) : null);
+    if (entry.durationMs) this.timeline?.setDuration(index, entry.durationMs);
+    this.documentView.annotate(index, ["skipped", "error"].includes(entry.status) ? silenceReason(entry) : null);
     if (index === this.player.cursor && entry.words.length) this.#showWords();
   }
 
@@ -189,21 +189,21 @@ class Reader {
   }
 
   #onFollowChange() {
-    $("#follow").hidden = this.follower.isFollowing || !this.player.wantsSound;
-    $("#follow").dataset.direction = this.follower.direction;
+    $("#follow").hidden = this.autoScroll.isFollowing || !this.player.wantsSound;
+    $("#follow").dataset.direction = this.autoScroll.direction;
   }
 
   seek(index, options) {
-    this.follower.isFollowing = true;
+    this.autoScroll.isFollowing = true;
     this.player.seek(index, options);
   }
 
   toggle() {
-    if (!this.player.wantsSound) this.follower.resume();
+    if (!this.player.wantsSound) this.autoScroll.resume();
     this.player.toggle();
   }
 
-  // --- Wiring -----------------------------------------------------------------------------------------------------
+  // --- Event handlers -----------------------------------------------------------------------------------------------------
 
   #connect() {
     this.#connectPlayer();
@@ -225,28 +225,28 @@ class Reader {
       this.#showBlock();
       if (!this.document) return;
       this.position.note(this.document.id, this.player.cursor);
-      this.documents.notePosition(this.document.id, this.player.cursor);
+      this.documents.showPosition(this.document.id, this.player.cursor);
     });
-    this.paper.addEventListener("loaded", (event) => this.#onLoaded(event.detail.sections));
-    this.paper.addEventListener("failed", (event) => this.#fail(event.detail));
-    this.paper.addEventListener("chosen", (event) => this.seek(event.detail, { play: true }));
+    this.documentView.addEventListener("loaded", (event) => this.#onLoaded(event.detail.sections));
+    this.documentView.addEventListener("failed", (event) => this.#fail(event.detail));
+    this.documentView.addEventListener("chosen", (event) => this.seek(event.detail, { play: true }));
     this.progress.addEventListener("seek", (event) => this.seek(event.detail));
-    this.follower.addEventListener("change", () => this.#onFollowChange());
+    this.autoScroll.addEventListener("change", () => this.#onFollowChange());
   }
 
   #connectChoices() {
     this.voices.addEventListener("chosen", ({ detail: voice }) => {
-      this.timeline?.forget();
+      this.timeline?.clearDurations();
       this.player.setVoice(voice);
-      this.#title(this.document?.title ?? "");
-      this.#remember({ default_voice: voice.id });
+      this.#setTitle(this.document?.title ?? "");
+      this.#savePreferences({ default_voice: voice.id });
     });
-    this.voices.addEventListener("pinned", ({ detail }) => this.#remember({ pinned_voices: detail }));
+    this.voices.addEventListener("pinned", ({ detail }) => this.#savePreferences({ pinned_voices: detail }));
     this.speed.addEventListener("change", () => {
       this.player.speed = this.speed.value;
       this.#showProgress();
       clearTimeout(this.speedTimer);
-      this.speedTimer = setTimeout(() => this.#remember({ default_speed: this.speed.value }), 600);
+      this.speedTimer = setTimeout(() => this.#savePreferences({ default_speed: this.speed.value }), 600);
     });
   }
 
@@ -257,7 +257,7 @@ class Reader {
       this.open(event.detail);
     });
     documents.addEventListener("renamed", ({ detail }) => {
-      if (detail.id === this.document?.id) this.#title(detail.title);
+      if (detail.id === this.document?.id) this.#setTitle(detail.title);
     });
     documents.addEventListener("deleted", () => this.#showEmpty());
     documents.addEventListener("failed", (event) => this.#fail(event.detail));
@@ -267,7 +267,7 @@ class Reader {
       $("#play").focus();
     });
     addEventListener("popstate", ({ state }) => {
-      if (state?.id && state.id !== this.document?.id) this.open(state.id, { silent: true });
+      if (state?.id && state.id !== this.document?.id) this.open(state.id, { keepHistory: true });
     });
   }
 
@@ -275,7 +275,7 @@ class Reader {
     $("#play").addEventListener("click", () => this.toggle());
     $("#previous").addEventListener("click", () => this.player.step(-1));
     $("#next").addEventListener("click", () => this.player.step(1));
-    $("#follow").addEventListener("click", () => this.follower.resume());
+    $("#follow").addEventListener("click", () => this.autoScroll.resume());
     $("#share-button").addEventListener("click", () => this.documents.openShare(this.document));
     $("#help-button").addEventListener("click", () => $("#help").showModal());
     closeByClick($("#help"));
@@ -283,16 +283,16 @@ class Reader {
       button.addEventListener("click", () => this.compose.open());
     }
     addEventListener("online", () => this.socket.start());
-    // A sleeping tab may have lost its connection, and in another one somebody may have logged in again.
+    // A background tab may have lost its connection, or the user has logged in again in another tab.
     document.addEventListener("visibilitychange", () => !document.hidden && this.socket.start());
   }
 
   #escape() {
     this.sidebar.closeDrawer();
-    if (!this.follower.isFollowing) this.follower.resume();
+    if (!this.autoScroll.isFollowing) this.autoScroll.resume();
   }
 
-  async #remember(changes) {
+  async #savePreferences(changes) {
     try {
       await api.changePreferences(changes);
     } catch (error) {
@@ -301,13 +301,13 @@ class Reader {
   }
 
   #fail(error) {
-    if (api.isLoginLost(error)) this.player.giveUp({ kind: "login" });
-    else if (error instanceof api.Refused || error instanceof api.Unreachable) toast(error.message);
+    if (api.isLoggedOut(error)) this.player.fail({ kind: "login" });
+    else if (error instanceof api.ApiError || error instanceof api.NetworkError) toast(error.message);
     else throw error;
   }
 }
 
-/** [block, number of characters] for every block in these sections; one block may be several spans. */
+/** Map of block index to number of characters; a block may have several spans. */
 function charactersOfBlocks(sections) {
   const characters = new Map();
   for (const section of sections) {

@@ -1,4 +1,4 @@
-// The list of documents at the side: a column on wide windows, a drawer on narrow ones.
+// Sidebar with the document list: a column in wide windows, a drawer in narrow ones.
 
 import { $ } from "./dialogs.js";
 
@@ -24,7 +24,7 @@ export class Sidebar {
     if (isOpen && !this.wide.matches) $("a, button", this.library).focus();
   }
 
-  /** On a narrow window the drawer covers the text. */
+  /** Close the sidebar where it covers the text, in narrow windows. */
   closeDrawer() {
     if (!this.wide.matches && this.isOpen) {
       this.#set(false);

@@ -1,22 +1,22 @@
-// The WebSocket: connects, comes back after a loss, and notices frames that went missing.
+// WebSocket client: connects, reconnects with backoff, and detects missing frames.
 
 export const NOT_AUTHENTICATED = 4401;
 export const NO_CREDENTIALS = 4407;
 export const ORIGIN_REFUSED = 4403;
 const REFUSALS = [NOT_AUTHENTICATED, NO_CREDENTIALS, ORIGIN_REFUSED];
-const SHORTEST = 500;
-const LONGEST = 30_000;
-const SETTLED_MS = 5_000; // a connection that lived this long was a good one: start again with short delays
+const MIN_DELAY_MS = 500;
+const MAX_DELAY_MS = 30_000;
+const STABLE_MS = 5_000; // a connection that lasted this long resets the backoff
 
-/** Full jitter, so that the listeners of a restarted server do not come back all at once. */
+/** Exponential backoff with full jitter, so that clients of a restarted server do not reconnect all at once. */
 export function reconnectDelay(attempt, random = Math.random) {
-  const ceiling = Math.min(LONGEST, 1_000 * 2 ** attempt);
-  return SHORTEST + random() * (ceiling - SHORTEST);
+  const limit = Math.min(MAX_DELAY_MS, 1_000 * 2 ** attempt);
+  return MIN_DELAY_MS + random() * (limit - MIN_DELAY_MS);
 }
 
 /**
  * Events: `open`, `frame` (detail: the message), `gap`, `down` (detail: {code, delay}), and
- * `refused` (detail: {code}) after which it does not try again by itself.
+ * `refused` (detail: {code}), after which it does not reconnect by itself.
  */
 export class SpeechSocket extends EventTarget {
   #socket = null;
@@ -34,25 +34,25 @@ export class SpeechSocket extends EventTarget {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Connect now, whatever delay was running. */
+  /** Connect now, without waiting for the backoff delay. */
   start() {
     clearTimeout(this.#timer);
     if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
     const socket = (this.#socket = this.connect(this.url));
-    // Events of a connection that was given up must not touch its successor.
-    const mine = (handler) => (event) => socket === this.#socket && handler(event);
-    socket.onopen = mine(() => this.#onOpen());
-    socket.onmessage = mine((event) => this.#onMessage(event));
-    socket.onclose = mine((event) => this.#onClose(event));
+    // Ignore events of a previous connection.
+    const ifCurrent = (handler) => (event) => socket === this.#socket && handler(event);
+    socket.onopen = ifCurrent(() => this.#onOpen());
+    socket.onmessage = ifCurrent((event) => this.#onMessage(event));
+    socket.onclose = ifCurrent((event) => this.#onClose(event));
   }
 
-  /** Give this connection up and make a new one: it is open, but nobody is there. */
+  /** Replace a connection that is open but no longer gets replies. */
   restart() {
     this.#socket?.close();
     this.#onClose({ code: 1006 });
   }
 
-  /** False when there is no connection; the caller asks again after `open`. */
+  /** Send a message. False without a connection: send again after `open`. */
   send(message) {
     if (!this.isOpen) return false;
     this.#socket.send(JSON.stringify(message));
@@ -84,7 +84,7 @@ export class SpeechSocket extends EventTarget {
       this.dispatchEvent(new CustomEvent("refused", { detail: { code } }));
       return;
     }
-    if (this.#openedAt && this.now() - this.#openedAt > SETTLED_MS) this.#attempt = 0;
+    if (this.#openedAt && this.now() - this.#openedAt > STABLE_MS) this.#attempt = 0;
     this.#openedAt = 0;
     const delay = reconnectDelay(this.#attempt, this.random);
     this.#attempt += 1;

@@ -1,18 +1,18 @@
-// How fast it speaks: a small panel with a slider and the usual speeds.
+// Playback speed: a panel with a slider and presets.
 
 import { $, placeBeside } from "./dialogs.js";
 
-export const SLOWEST = 0.5;
-export const FASTEST = 3;
+export const MIN_SPEED = 0.5;
+export const MAX_SPEED = 3;
 const STEP = 0.1;
 
 export function clampSpeed(value) {
   const speed = Number(value);
   if (!Number.isFinite(speed) || speed <= 0) return 1;
-  return Math.min(FASTEST, Math.max(SLOWEST, Math.round(speed * 20) / 20));
+  return Math.min(MAX_SPEED, Math.max(MIN_SPEED, Math.round(speed * 20) / 20));
 }
 
-/** Event `change` when the listener chose another speed. */
+/** Event: `change`, when the user chose another speed. */
 export class Speed extends EventTarget {
   value = 1;
 
@@ -32,14 +32,14 @@ export class Speed extends EventTarget {
     this.slider.focus();
   }
 
-  /** Set it as it was remembered. */
+  /** Show a speed without sending `change`. */
   show(value) {
     this.value = clampSpeed(value);
-    const words = `${this.value.toLocaleString("en", { maximumFractionDigits: 2 })}×`;
+    const text = `${this.value.toLocaleString("en", { maximumFractionDigits: 2 })}×`;
     this.slider.value = this.value;
-    this.slider.setAttribute("aria-valuetext", words);
-    this.button.setAttribute("aria-label", `Speed: ${words}`);
-    $("#speed-value").textContent = words;
+    this.slider.setAttribute("aria-valuetext", text);
+    this.button.setAttribute("aria-label", `Speed: ${text}`);
+    $("#speed-value").textContent = text;
     for (const preset of this.panel.querySelectorAll("[data-speed]")) {
       preset.setAttribute("aria-pressed", Number(preset.dataset.speed) === this.value);
     }

@@ -1,11 +1,11 @@
-// Reads a text file that was dropped or opened; says in words why one is refused.
+// Text files: decoding of dropped or opened files, with error messages for unsuitable ones.
 
-export const MOST_CHARACTERS = 500_000;
-const MOST_BYTES = 2_000_000; // 500,000 characters, four bytes each
-const ENDINGS = /\.(txt|text|md|markdown|mdown)$/i;
+export const MAX_CHARACTERS = 500_000;
+const MAX_BYTES = 2_000_000; // 500,000 characters, four bytes each
+const EXTENSIONS = /\.(txt|text|md|markdown|mdown)$/i;
 const MARKDOWN = /\.(md|markdown|mdown)$/i;
 
-export class NotReadable extends Error {}
+export class UnreadableFile extends Error {}
 
 function decode(bytes) {
   const [first, second] = bytes;
@@ -14,29 +14,29 @@ function decode(bytes) {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return new TextDecoder("windows-1252").decode(bytes); // what old editors wrote
+    return new TextDecoder("windows-1252").decode(bytes); // the encoding of older Windows editors
   }
 }
 
-/** Gives {content, title, markdown}, or throws NotReadable with a sentence for the reader. */
+/** Returns {content, title, markdown}, or throws UnreadableFile with a message for the user. */
 export async function readTextFile(file) {
-  if (!ENDINGS.test(file.name) && !file.type.startsWith("text/")) {
-    throw new NotReadable(`“${file.name}” is not a text file. Yapit reads .txt and .md.`);
+  if (!EXTENSIONS.test(file.name) && !file.type.startsWith("text/")) {
+    throw new UnreadableFile(`“${file.name}” is not a text file. Yapit reads .txt and .md.`);
   }
-  if (file.size > MOST_BYTES) {
-    throw new NotReadable(`“${file.name}” is too large: ${(file.size / 1e6).toFixed(1)} MB. The limit is 500,000 characters.`);
+  if (file.size > MAX_BYTES) {
+    throw new UnreadableFile(`“${file.name}” is too large: ${(file.size / 1e6).toFixed(1)} MB. The limit is 500,000 characters.`);
   }
   const content = decode(new Uint8Array(await file.arrayBuffer()));
-  if (content.includes("\0")) throw new NotReadable(`“${file.name}” holds something other than text.`);
-  if (!content.trim()) throw new NotReadable(`“${file.name}” is empty.`);
+  if (content.includes("\0")) throw new UnreadableFile(`“${file.name}” contains something other than text.`);
+  if (!content.trim()) throw new UnreadableFile(`“${file.name}” is empty.`);
   return { content, title: file.name.replace(/\.[^.]+$/, ""), markdown: MARKDOWN.test(file.name) };
 }
 
-/** Why this text cannot become a document, or null. Characters are code points, as the server counts them. */
-export function whyNot(content) {
+/** Error message for a text that cannot become a document, or null. Characters are counted as code points, as on the server. */
+export function contentProblem(content) {
   if (!content.trim()) return "There is no text yet.";
   const characters = countCharacters(content);
-  if (characters > MOST_CHARACTERS) {
+  if (characters > MAX_CHARACTERS) {
     return `That is ${characters.toLocaleString("en")} characters; the limit is 500,000.`;
   }
   return null;

@@ -1,4 +1,4 @@
-// How long a document takes: what was heard counts exactly, the rest is estimated. Pure.
+// Duration of a document: exact for blocks with known audio, estimated for the rest. Pure.
 
 const MS_PER_CHARACTER = 1000 / 14;
 
@@ -12,14 +12,14 @@ export class Timeline {
     this.#estimates = new Float64Array(count).fill(count ? totalMs / count : 0);
   }
 
-  /** The page has the text of this block. */
-  measure(index, characters) {
+  /** Set the number of characters of a block. */
+  setCharacters(index, characters) {
     this.#characters.set(index, characters);
     if (!this.#known.has(index)) this.#estimates[index] = characters * this.#pace();
   }
 
-  /** The audio of this block is there. */
-  learn(index, durationMs) {
+  /** Set the exact duration of a block. */
+  setDuration(index, durationMs) {
     if (!durationMs || this.#known.get(index) === durationMs) return;
     this.#known.set(index, durationMs);
     this.#estimates[index] = durationMs;
@@ -29,14 +29,14 @@ export class Timeline {
     }
   }
 
-  /** Another voice, another pace. */
-  forget() {
+  /** Forget the exact durations: another voice has another pace. */
+  clearDurations() {
     this.#known.clear();
   }
 
-  // Milliseconds per character of this voice, as far as it has been heard.
+  // Milliseconds per character of this voice, from the known durations.
   #pace() {
-    let ms = 1_000 * MS_PER_CHARACTER; // as if a thousand characters had been heard at the usual pace
+    let ms = 1_000 * MS_PER_CHARACTER; // prior: a thousand characters at the usual pace
     let characters = 1_000;
     for (const [index, duration] of this.#known) {
       const length = this.#characters.get(index);
@@ -49,7 +49,7 @@ export class Timeline {
     return this.#estimates[index] ?? 0;
   }
 
-  /** Where a block begins, in milliseconds; `count` gives the end of the document. */
+  /** Start of a block in milliseconds; for index `count`, the end of the document. */
   start(index) {
     let ms = 0;
     for (let i = 0; i < index && i < this.count; i += 1) ms += this.#estimates[i];
@@ -70,8 +70,8 @@ export class Timeline {
   }
 }
 
-/** "about 5 minutes", "1 h 20 min" and so on, for people. */
-export function inWords(ms) {
+/** Duration as text: "5 min", "1 h 20 min". */
+export function formatDuration(ms) {
   const minutes = Math.round(ms / 60_000);
   if (minutes < 1) return "less than a minute";
   if (minutes < 60) return `${minutes} min`;
@@ -79,8 +79,8 @@ export function inWords(ms) {
   return rest ? `${Math.floor(minutes / 60)} h ${rest} min` : `${minutes / 60} h`;
 }
 
-/** "4:07" or "1:04:07". */
-export function clock(ms) {
+/** Time as "4:07" or "1:04:07". */
+export function formatClock(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   if (!parts[0]) parts.shift();

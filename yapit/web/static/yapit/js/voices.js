@@ -1,4 +1,4 @@
-// The choice of a voice, grouped by model and language; pinned ones come first.
+// Voice picker: voices grouped by model and language, pinned ones first.
 
 import { $, closeByClick, icon, make } from "./dialogs.js";
 
@@ -14,7 +14,7 @@ export function languageName(code) {
 
 const keyOf = (voice) => `${voice.model}/${voice.id}`;
 
-/** [[heading, [voice, ...]], ...] in the order they are shown. */
+/** [[heading, [voice, ...]], ...] in display order. */
 export function groupVoices(voices, pinned, modelNames = {}) {
   const groups = new Map();
   const add = (heading, voice) => groups.set(heading, [...(groups.get(heading) ?? []), voice]);
@@ -45,7 +45,7 @@ export class VoicePicker extends EventTarget {
     this.list.addEventListener("keydown", (event) => event.key === "Enter" && dialog.close());
   }
 
-  /** What there is, and what this listener prefers. Chooses the default without telling. */
+  /** Set the available voices and the user's preferences. Selects the default voice without sending `chosen`. */
   fill(voices, models, { pinned_voices: pinned = [], default_voice: preferred }, defaultModel) {
     this.#voices = voices;
     this.#pinned = pinned;
@@ -87,8 +87,8 @@ export class VoicePicker extends EventTarget {
   }
 
   #draw() {
-    const words = this.search.value.trim().toLowerCase();
-    const matching = this.#voices.filter((voice) => haystack(voice).includes(words));
+    const query = this.search.value.trim().toLowerCase();
+    const matching = this.#voices.filter((voice) => haystack(voice).includes(query));
     const groups = groupVoices(matching, this.#pinned, this.#models);
     this.list.replaceChildren(...groups.map(([heading, voices]) => this.#group(heading, voices)));
     $("#no-voice").hidden = matching.length > 0;

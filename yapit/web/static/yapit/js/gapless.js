@@ -1,6 +1,6 @@
-// Two audio elements taken in turns: while one sounds the other has the next block loaded.
+// Gapless playback: two audio elements, one plays while the other loads the next block.
 
-/** A twentieth of a second of silence, as an address. */
+/** URL of a WAV file with 50 ms of silence. */
 function silence() {
   const samples = 400;
   const header = new DataView(new ArrayBuffer(44));
@@ -21,21 +21,21 @@ function silence() {
   return URL.createObjectURL(new Blob([header, quiet], { type: "audio/wav" }));
 }
 
-/** Events: `ended`, `playing`, `broken` (detail: {index}), `stopped` (the system paused us). */
-export class Deck extends EventTarget {
+/** Events: `ended`, `playing`, `undecodable` (detail: {index}), `stopped` (paused, also by the browser or system). */
+export class GaplessAudio extends EventTarget {
   #current;
   #standby;
-  #blocks = new WeakMap(); // element -> block it holds
+  #blocks = new WeakMap(); // element -> index of the block that it holds
   #speed = 1;
   #isUnlocked = false;
 
   constructor(first, second) {
     super();
     [this.#current, this.#standby] = [first, second];
-    for (const element of [first, second]) this.#listen(element);
+    for (const element of [first, second]) this.#attach(element);
   }
 
-  #listen(element) {
+  #attach(element) {
     const whenCurrent = (name) => () => {
       if (element === this.#current && this.index !== null) this.dispatchEvent(new Event(name));
     };
@@ -48,11 +48,11 @@ export class Deck extends EventTarget {
       const index = this.#blocks.get(element) ?? null;
       if (index === null) return;
       this.#blocks.delete(element);
-      this.dispatchEvent(new CustomEvent("broken", { detail: { index } }));
+      this.dispatchEvent(new CustomEvent("undecodable", { detail: { index } }));
     });
   }
 
-  /** The block that is loaded, or null. */
+  /** Index of the loaded block, or null. */
   get index() {
     return this.#blocks.get(this.#current) ?? null;
   }
@@ -61,7 +61,7 @@ export class Deck extends EventTarget {
     return this.#current.currentTime;
   }
 
-  get isSounding() {
+  get isPlaying() {
     return this.index !== null && !this.#current.paused && !this.#current.ended;
   }
 
@@ -74,26 +74,26 @@ export class Deck extends EventTarget {
     for (const element of [this.#current, this.#standby]) this.#applySpeed(element);
   }
 
-  // Loading resets the rate to the default one, so both are set.
+  // Loading resets playbackRate to defaultPlaybackRate, so set both.
   #applySpeed(element) {
     element.preservesPitch = true;
     element.defaultPlaybackRate = this.#speed;
     element.playbackRate = this.#speed;
   }
 
-  /** Within the first gesture: some browsers let an element sound later only if it was played in one. */
+  /** Call within the first user gesture: some browsers allow playback later only if the element was played in one. */
   unlock() {
     if (this.#isUnlocked) return;
     this.#isUnlocked = true;
-    const address = silence();
+    const url = silence();
     for (const element of [this.#current, this.#standby]) {
       if (this.#blocks.has(element)) continue;
-      element.src = address;
-      element.play().catch(() => {}); // a browser that refuses even this refuses again, and then it is said
+      element.src = url;
+      element.play().catch(() => {}); // if this is refused, playing the block is refused as well and reported
     }
   }
 
-  load(index, address) {
+  load(index, url) {
     if (this.index === index) return;
     if (this.#blocks.get(this.#standby) === index) {
       const former = this.#current;
@@ -101,16 +101,16 @@ export class Deck extends EventTarget {
       this.#empty(former);
       return;
     }
-    this.#fill(this.#current, index, address);
+    this.#fill(this.#current, index, url);
   }
 
-  prepare(index, address) {
-    if (this.#blocks.get(this.#standby) !== index) this.#fill(this.#standby, index, address);
+  prepare(index, url) {
+    if (this.#blocks.get(this.#standby) !== index) this.#fill(this.#standby, index, url);
   }
 
-  #fill(element, index, address) {
+  #fill(element, index, url) {
     this.#blocks.set(element, index);
-    element.src = address;
+    element.src = url;
     this.#applySpeed(element);
     element.load();
   }
@@ -124,12 +124,12 @@ export class Deck extends EventTarget {
     this.#current.currentTime = 0;
   }
 
-  /** Rejects with NotAllowedError when the browser wants a click first. */
+  /** Rejects with NotAllowedError when the autoplay policy requires a click first. */
   async play() {
     try {
       await this.#current.play();
     } catch (error) {
-      // A pause or another block came before the sound did; an undecodable block raises `error` itself.
+      // Paused or replaced before playback began; for an undecodable block the `error` event follows.
       if (error.name !== "AbortError" && error.name !== "NotSupportedError") throw error;
     }
   }

@@ -1,42 +1,42 @@
-// Keeps the spoken block in view, until the reader scrolls away; then waits to be called back.
+// Auto-scroll: keeps the spoken block in view until the user scrolls away; `resume` turns it on again.
 
-const OURS_MS = 900; // a scroll within this time after our own is ours
+const OWN_SCROLL_MS = 900; // scroll events within this time after scrolling by script are not the user's
 
-/** Event `change`: `isFollowing` or `isAway` is different now. */
-export class Follower extends EventTarget {
+/** Event: `change` (of `isFollowing`). */
+export class AutoScroll extends EventTarget {
   isFollowing = true;
   #elements = [];
-  #oursUntil = 0;
+  #ownScrollUntil = 0;
 
   constructor() {
     super();
     for (const name of ["wheel", "touchmove"]) {
-      addEventListener(name, () => this.#yield(), { passive: true });
+      addEventListener(name, () => this.#stopFollowing(), { passive: true });
     }
-    addEventListener("scroll", () => performance.now() > this.#oursUntil && this.#yield(), { passive: true });
+    addEventListener("scroll", () => performance.now() > this.#ownScrollUntil && this.#stopFollowing(), { passive: true });
     addEventListener("keydown", (event) => {
-      if (["PageUp", "PageDown", "Home", "End"].includes(event.key)) this.#yield();
+      if (["PageUp", "PageDown", "Home", "End"].includes(event.key)) this.#stopFollowing();
     });
   }
 
-  /** The spoken block is this one now. */
+  /** Set the elements of the spoken block. */
   show(elements) {
     this.#elements = elements;
     if (this.isFollowing) this.#bringIntoView();
   }
 
-  /** Follow again, from here on. */
+  /** Scroll to the spoken block and follow it again. */
   resume() {
     this.isFollowing = true;
     this.#bringIntoView();
     this.dispatchEvent(new Event("change"));
   }
 
-  /** A document was opened: at its beginning, or with the block a third down the page. */
-  begin(elements, isAtStart) {
+  /** Scroll to the start position of a document: its top, or the block at a third of the window height. */
+  showInitial(elements, isAtStart) {
     this.#elements = elements;
     this.isFollowing = true;
-    this.#oursUntil = performance.now() + OURS_MS;
+    this.#ownScrollUntil = performance.now() + OWN_SCROLL_MS;
     if (isAtStart) scrollTo({ top: 0, behavior: "instant" });
     else this.#scroll("instant");
   }
@@ -46,7 +46,7 @@ export class Follower extends EventTarget {
     return box && box.top > innerHeight / 2 ? "down" : "up";
   }
 
-  #yield() {
+  #stopFollowing() {
     if (!this.isFollowing || !this.#elements.length) return;
     this.isFollowing = false;
     this.dispatchEvent(new Event("change"));
@@ -63,7 +63,7 @@ export class Follower extends EventTarget {
 
   #scroll(behavior) {
     if (!this.#elements.length) return;
-    this.#oursUntil = performance.now() + OURS_MS;
+    this.#ownScrollUntil = performance.now() + OWN_SCROLL_MS;
     const top = this.#elements[0].getBoundingClientRect().top + scrollY - innerHeight * 0.28;
     scrollTo({ top: Math.max(0, top), behavior });
   }

@@ -1,4 +1,4 @@
-"""Somebody pastes a text and listens: judged by what the audio elements do, not by looks."""
+"""Playback in the browser, checked by the state of the audio elements."""
 
 import json
 
@@ -16,40 +16,38 @@ def paste(page, text):
     page.wait_for_selector("#compose:not([open])", state="attached")
 
 
-def test_a_pasted_text_is_heard(reader):
-    paste(
-        reader.page, "# Pasted\n\nA sentence that was pasted a moment ago and is now to be heard by somebody."
-    )
+def test_a_pasted_text_is_played(reader):
+    paste(reader.page, "# Pasted\n\nA sentence that was pasted a moment ago and is now to be played.")
     reader.until("document.querySelector('#article h1')?.innerText === 'Pasted'")
-    reader.listen()
+    reader.measure_loudness()
     reader.play()
 
-    assert reader.heard("playing")[0]["block"] == 0
+    assert reader.events("playing")[0]["block"] == 0
     reader.until_loud()
 
 
-def test_silence_is_not_taken_for_sound(reader):
-    """Shows that the test above can fail."""
+def test_silence_is_not_loud(reader):
+    """Control for the loudness check of the test above."""
     silence = opus.encode(np.zeros(opus.SAMPLE_RATE, dtype=np.float32))
     reader.page.route(AUDIO, lambda route: route.fulfill(body=silence, content_type="audio/ogg"))
-    reader.listen()
+    reader.measure_loudness()
     reader.play()
-    reader.until_heard("ended", 2)
+    reader.until_event("ended", 2)
 
-    assert reader.loudest() < LOUD
+    assert reader.peak_loudness() < LOUD
 
 
-def test_one_block_follows_the_other_without_a_gap(reader):
+def test_blocks_play_without_a_gap(reader):
     reader.play()
-    reader.until_heard("ended", 2)
-    reader.until_heard("playing", 3)
+    reader.until_event("ended", 2)
+    reader.until_event("playing", 3)
 
-    decks = [event["deck"] for event in reader.heard("playing")[:3]]
-    assert decks in (["deck-a", "deck-b", "deck-a"], ["deck-b", "deck-a", "deck-b"])
-    assert [event["otherIsReady"] for event in reader.heard("ended")[:2]] == [True, True]
+    elements = [event["element"] for event in reader.events("playing")[:3]]
+    assert elements in (["audio-a", "audio-b", "audio-a"], ["audio-b", "audio-a", "audio-b"])
+    assert [event["otherIsReady"] for event in reader.events("ended")[:2]] == [True, True]
 
 
-def test_the_last_block_is_the_end(reader, stack):
+def test_playback_finishes_after_the_last_block(reader, stack):
     document = stack.make_document("A short one.")
     reader.open(f"{stack.url}/d/{document['id']}")
     reader.play()
@@ -57,44 +55,44 @@ def test_the_last_block_is_the_end(reader, stack):
     reader.until("document.body.dataset.phase === 'finished'")
 
 
-def test_clicking_a_block_lets_it_sound(reader):
-    reader.listen()
+def test_clicking_a_block_plays_it(reader):
+    reader.measure_loudness()
     reader.page.click(".block[data-block='3']")
 
-    reader.until_block_sounds(3)
+    reader.until_block_plays(3)
     reader.until_loud()
 
 
-def test_clicking_far_away_while_it_plays_moves_the_sound_there(reader):
+def test_clicking_a_distant_block_during_playback_plays_it(reader):
     reader.play()
     reader.page.click(".block[data-block='20']")
 
-    reader.until_block_sounds(20)
+    reader.until_block_plays(20)
 
 
-def test_pause_stops_time_and_play_goes_on_from_there(reader):
+def test_pause_keeps_the_position_and_play_resumes_there(reader):
     reader.play()
     reader.until("[...document.querySelectorAll('audio')].some((a) => a.currentTime > 0.5)")
     reader.page.click("#play")
-    reader.until_heard("pause")
+    reader.until_event("pause")
     stopped = reader.seconds()
-    reader.page.wait_for_timeout(400)  # nothing is to happen, so there is nothing to wait for
+    reader.page.wait_for_timeout(400)  # no event to wait for: nothing must happen
 
     assert reader.seconds() == stopped
     reader.page.click("#play")
     reader.until(f"[...document.querySelectorAll('audio')].some((a) => a.currentTime > {stopped})")
 
 
-def test_the_keyboard_plays_steps_and_changes_the_speed(reader):
+def test_keyboard_shortcuts_play_step_and_change_the_speed(reader):
     keys = reader.page.keyboard
     keys.press("k")
-    reader.until_block_sounds(0)
+    reader.until_block_plays(0)
     keys.press("ArrowRight")
-    reader.until_block_sounds(1)
+    reader.until_block_plays(1)
     keys.press("l")
-    reader.until_block_sounds(2)
+    reader.until_block_plays(2)
     keys.press("j")
-    reader.until_block_sounds(1)
+    reader.until_block_plays(1)
     keys.press("+")
     reader.until("[...document.querySelectorAll('audio')].every((a) => a.playbackRate === 1.1)")
     keys.press("-")
@@ -103,7 +101,7 @@ def test_the_keyboard_plays_steps_and_changes_the_speed(reader):
     reader.until("[...document.querySelectorAll('audio')].every((a) => a.paused && a.playbackRate === 1)")
 
 
-def test_shortcuts_rest_while_somebody_types(reader):
+def test_shortcuts_are_disabled_while_typing(reader):
     reader.page.click(".top [data-compose]")
     reader.page.locator("#new-text").press_sequentially("k l j ?")
 
@@ -112,46 +110,46 @@ def test_shortcuts_rest_while_somebody_types(reader):
     assert not reader.page.is_visible("#help")
 
 
-def test_another_voice_speaks_the_same_block_and_is_remembered(reader, stack):
+def test_another_voice_plays_the_same_block_and_is_saved(reader, stack):
     reader.page.click(".block[data-block='2']")
-    reader.until_block_sounds(2)
-    reader.forget()
+    reader.until_block_plays(2)
+    reader.forget_events()
     reader.page.click("#voice-button")
     reader.page.get_by_role("radio", name="Slow sine").check()
     reader.page.keyboard.press("Escape")
 
-    reader.until_heard("playing")
-    assert reader.heard("playing")[0]["block"] == 2
+    reader.until_event("playing")
+    assert reader.events("playing")[0]["block"] == 2
     reader.page.reload()
     reader.until("document.querySelector('#voice-name').textContent === 'Slow sine'")
 
 
-def test_speed_keeps_the_pitch_and_is_remembered(reader):
+def test_speed_preserves_the_pitch_and_is_saved(reader):
     reader.page.click("#speed-button")
     with reader.page.expect_response("**/v1/me/preferences"):
         reader.page.click("[data-speed='1.5']")
     reader.page.keyboard.press("Escape")
     reader.play()
 
-    sounding = "[...document.querySelectorAll('audio')].filter((a) => !a.paused)"
-    speeds = reader.page.evaluate(f"{sounding}.map((a) => [a.playbackRate, a.preservesPitch])")
-    # One sounds; the other may still be at the silent clip that unlocks it.
+    playing = "[...document.querySelectorAll('audio')].filter((a) => !a.paused)"
+    speeds = reader.page.evaluate(f"{playing}.map((a) => [a.playbackRate, a.preservesPitch])")
+    # One plays the block; the other may still play the silent clip.
     assert speeds in ([[1.5, True]], [[1.5, True]] * 2)
     reader.page.reload()
     reader.until("document.querySelector('#speed-value').textContent === '1.5×'")
 
 
-def test_the_place_is_found_again(reader):
+def test_the_position_is_restored_after_a_reload(reader):
     with reader.page.expect_response("**/position"):
         reader.page.click(".block[data-block='5']")
     reader.page.reload()
 
     reader.until("document.querySelector('.is-spoken')?.dataset.block === '5'")
     reader.play()
-    reader.until_block_sounds(5)
+    reader.until_block_plays(5)
 
 
-def test_eight_blocks_are_made_ready_ahead_and_no_more(reader):
+def test_exactly_eight_blocks_are_prefetched(reader):
     frames = []
     reader.page.on("websocket", lambda ws: ws.on("framesent", lambda text: frames.append(text)))
     reader.open(reader.page.url)
@@ -164,7 +162,7 @@ def test_eight_blocks_are_made_ready_ahead_and_no_more(reader):
     assert messages[1]["priority"] == "prefetch"
 
 
-def test_the_word_that_is_spoken_is_marked(reader):
+def test_the_spoken_word_is_highlighted(reader):
     reader.play()
     reader.until("document.querySelector('.is-spoken')?.dataset.block === '1'")
 
@@ -173,15 +171,15 @@ def test_the_word_that_is_spoken_is_marked(reader):
     reader.until(f"{word} && {word} !== {json.dumps(first)}")
 
 
-def test_scrolling_away_is_respected_until_called_back(reader):
+def test_scrolling_away_stops_auto_scroll_until_resumed(reader):
     reader.play()
     reader.page.mouse.move(700, 400)
     reader.page.mouse.wheel(0, 900)
     reader.page.wait_for_selector("#follow:not([hidden])")
-    away = reader.page.evaluate("scrollY")
-    reader.until_heard("playing", 2)
+    scrolled = reader.page.evaluate("scrollY")
+    reader.until_event("playing", 2)
 
-    assert reader.page.evaluate("scrollY") == pytest.approx(away, abs=400)
+    assert reader.page.evaluate("scrollY") == pytest.approx(scrolled, abs=400)
     reader.page.click("#follow")
     reader.until("document.querySelector('.is-spoken').getBoundingClientRect().top > 0")
     reader.page.wait_for_selector("#follow", state="hidden")

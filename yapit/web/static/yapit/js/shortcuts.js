@@ -1,8 +1,7 @@
-// Keyboard shortcuts. They rest while something is typed or a dialog is open.
+// Keyboard shortcuts, disabled while a text field has the focus or a dialog is open.
 
 const TYPING = "input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]";
 
-/** `actions` maps a name to a function; see ACTIONS for the keys. */
 const ACTIONS = {
   " ": "toggle", k: "toggle",
   ArrowLeft: "previous", j: "previous",
@@ -16,12 +15,13 @@ export function actionFor(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const { target } = event;
   if (target.closest?.(`${TYPING}, dialog[open], [popover]`)) return null;
-  // Space presses the button that has the focus; arrows move the slider that has it.
+  // Space activates a focused button; arrow keys move a focused slider.
   if (key === " " && target.closest?.("button, a, summary")) return null;
   if (key.startsWith("Arrow") && target.closest?.("input, pre, table")) return null;
   return ACTIONS[key] ?? null;
 }
 
+/** `actions` maps the action names of ACTIONS to functions. */
 export function listenForKeys(actions) {
   addEventListener("keydown", (event) => {
     const action = actionFor(event);

@@ -1,4 +1,4 @@
-"""The page on a phone, in the dark, under its policy, and for those who do not see it."""
+"""Layout, contrast, accessible names, and Content-Security-Policy of the reader page."""
 
 import os
 from pathlib import Path
@@ -30,7 +30,7 @@ def screen(request, browser, stack, document):
     context.close()
 
 
-def test_nothing_is_wider_than_the_screen_and_every_control_is_within_reach(screen):
+def test_the_layout_fits_the_screen_and_controls_are_large_enough(screen):
     screen.play()
 
     assert screen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -42,7 +42,7 @@ def test_nothing_is_wider_than_the_screen_and_every_control_is_within_reach(scre
         assert min(box["width"], box["height"]) >= 40
 
 
-def test_text_stands_out_from_its_ground_in_light_and_dark(screen):
+def test_text_contrast_is_above_seven_in_light_and_dark_mode(screen):
     contrast = screen.page.evaluate(
         """() => {
           const channels = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number);
@@ -58,7 +58,7 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(screen):
     assert contrast > 7
 
 
-def test_every_control_has_a_name(reader):
+def test_every_control_has_an_accessible_name(reader):
     nameless = reader.page.evaluate(
         """() => [...document.querySelectorAll("button:not([hidden]), input, textarea, a[href]")]
           .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
@@ -68,10 +68,10 @@ def test_every_control_has_a_name(reader):
     assert nameless == []
 
 
-def test_the_page_keeps_to_its_own_policy(reader):
+def test_the_page_does_not_violate_its_own_policy(reader):
     reader.page.add_init_script(
-        "window.broken = [];"
-        "document.addEventListener('securitypolicyviolation', (event) => broken.push(event.blockedURI));"
+        "window.violations = [];"
+        "document.addEventListener('securitypolicyviolation', (event) => violations.push(event.blockedURI));"
     )
     response = reader.page.reload()
     reader.until("!document.querySelector('#play').disabled")
@@ -80,10 +80,10 @@ def test_the_page_keeps_to_its_own_policy(reader):
     policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'self'; media-src 'self' blob:; connect-src 'self'")
     assert "unsafe" not in policy
-    assert reader.page.evaluate("broken") == []
+    assert reader.page.evaluate("violations") == []
 
 
-def test_the_drawer_of_a_phone_opens_and_closes(browser, stack, document):
+def test_the_sidebar_drawer_opens_and_closes_on_a_phone(browser, stack, document):
     context = browser.new_context(**PHONE)
     reader = Reader(context.new_page()).open(f"{stack.url}/d/{document['id']}")
     reader.page.click("#menu-button")

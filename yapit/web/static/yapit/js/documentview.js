@@ -1,16 +1,16 @@
-// The text on the page: sections come in pages as they are needed, as HTML that the server has sanitised.
+// Document text: loads sections page by page on demand, as HTML that the server has sanitised.
 
 import * as api from "./api.js";
 
 const PAGE = 60;
 
-/** Events: `loaded` (more text is there), `failed` (detail: the error), `chosen` (detail: block). */
-export class Paper extends EventTarget {
+/** Events: `loaded` (detail: {sections}), `failed` (detail: the error), `chosen` (detail: index of the clicked block). */
+export class DocumentView extends EventTarget {
   #document = null;
   #abort = new AbortController();
   #offset = 0;
   #total = Infinity;
-  #blocks = 0; // blocks below this one are on the page
+  #blocks = 0; // number of blocks on the page
   #loading = null;
 
   constructor(article, sentinel) {
@@ -26,13 +26,12 @@ export class Paper extends EventTarget {
   clear() {
     this.#abort.abort();
     this.#abort = new AbortController();
-    Object.assign(this, { blockCount: 0 });
     [this.#document, this.#offset, this.#total, this.#blocks, this.#loading] = [null, 0, Infinity, 0, null];
     this.article.replaceChildren();
     this.sentinel.hidden = true;
   }
 
-  /** Show a document, loaded at least as far as the block. */
+  /** Show a document, loaded at least up to the block. */
   async open(document, block) {
     this.clear();
     this.#document = document;
@@ -40,7 +39,7 @@ export class Paper extends EventTarget {
     await this.reach(block);
   }
 
-  /** Load until the block is on the page. */
+  /** Load sections until the block is on the page. */
   async reach(block) {
     const document = this.#document;
     while (document && document === this.#document && this.#blocks <= block && this.#offset < this.#total) {
@@ -80,39 +79,39 @@ export class Paper extends EventTarget {
     }
     this.sentinel.hidden = this.#offset >= this.#total;
     this.dispatchEvent(new CustomEvent("loaded", { detail: { sections: added } }));
-    // The observer reports changes only: an end that is still in view has to be looked at again.
+    // The observer reports changes only: check again if the end of the page is still in view.
     if (!this.sentinel.hidden && this.sentinel.getBoundingClientRect().top < innerHeight + 1200) {
       queueMicrotask(() => this.#loadMore().catch(() => {}));
     }
   }
 
-  /** Say behind a block why it is silent, or take that back with null. */
-  annotate(block, words) {
+  /** Show a note behind a block, such as why it is not spoken; null removes it. */
+  annotate(block, text) {
     const elements = this.elements(block);
     this.article.querySelector(`.block-note[data-for="${block}"]`)?.remove();
-    for (const element of elements) element.classList.toggle("is-mute", words !== null);
-    if (words === null || !elements.length) return;
+    for (const element of elements) element.classList.toggle("is-silent", text !== null);
+    if (text === null || !elements.length) return;
     const note = document.createElement("small");
     note.className = "block-note";
     note.dataset.for = block;
-    note.textContent = words;
+    note.textContent = text;
     elements.at(-1).after(" ", note);
   }
 
-  // A footnote stands at the very end, which may not be on the page yet.
-  async #goTo(id) {
+  // A footnote is at the end of the document, which may not be loaded yet.
+  async #scrollToId(id) {
     await this.reach(Infinity);
     const target = document.getElementById(id);
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
     target?.scrollIntoView({ block: "center", behavior });
   }
 
-  // Marking text with the mouse and following a link are not a wish to hear it.
+  // Selecting text and following a link do not start playback.
   #onClick(event) {
-    const inside = event.target.closest("a[href^='#']");
-    if (inside) {
+    const anchor = event.target.closest("a[href^='#']");
+    if (anchor) {
       event.preventDefault();
-      this.#goTo(inside.hash.slice(1)).catch(() => {}); // what failed to load is said by the event
+      this.#scrollToId(anchor.hash.slice(1)).catch(() => {}); // reported by the `failed` event
     }
     if (event.target.closest("a, button, input, summary") || !getSelection().isCollapsed) return;
     const block = event.target.closest(".block[data-block]");
@@ -134,7 +133,7 @@ function render({ kind, html }) {
     if (image.dataset.width) image.style.width = `${image.dataset.width}%`;
   }
   for (const table of section.querySelectorAll("table, pre")) {
-    table.tabIndex = 0; // scrolls sideways, so the keyboard must reach it
+    table.tabIndex = 0; // scrolls horizontally, so it must be focusable
   }
   return section;
 }

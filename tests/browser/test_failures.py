@@ -1,12 +1,12 @@
-"""What goes wrong is said in words, and what can mend itself does."""
+"""Failures: lost connections, missing audio and refusals recover or show a message."""
 
 import json
 
 from tests.browser.browser import AUDIO
 
 
-def spoil(reader, change):
-    """Put a hand on the line: `change(frame)` gives what the page gets to see, or None for nothing."""
+def intercept(reader, change):
+    """Intercept frames of the server: `change(frame)` returns the frame to deliver, or None to drop it."""
 
     def handle(route):
         server = route.connect_to_server()
@@ -23,56 +23,56 @@ def spoil(reader, change):
 
 
 def refuse_audio(page, times):
-    """Answer that often as the server does when the audio is in neither store; tell what was asked for."""
-    asked = []
+    """Answer `times` audio requests with `audio_gone`; return the list of requested URLs."""
+    requested = []
 
     def handle(route):
-        asked.append(route.request.url)
-        if len(asked) <= times:
+        requested.append(route.request.url)
+        if len(requested) <= times:
             error = {"message": "gone", "type": "not_found", "param": None, "code": "audio_gone"}
             route.fulfill(status=404, json={"error": error})
         else:
             route.continue_()
 
     page.route(AUDIO, handle)
-    return asked
+    return requested
 
 
-def test_a_restarted_server_is_found_again(reader, stack):
+def test_the_page_reconnects_to_a_restarted_server(reader, stack):
     reader.play()
     stack.stop("web")
     reader.until("document.querySelector('#notice').innerText.includes('connection to the server is lost')")
     stack.start_web()
     reader.page.click(".block[data-block='18']")
 
-    reader.until_block_sounds(18)
+    reader.until_block_plays(18)
     reader.page.wait_for_selector("#notice", state="hidden")
 
 
-def test_a_killed_server_leaves_what_is_ready_to_be_heard(reader, stack):
+def test_prefetched_blocks_are_played_after_the_server_is_killed(reader, stack):
     reader.play()
-    reader.until_heard("ended")
+    reader.until_event("ended")
     stack.kill("web")
     try:
-        reader.forget()
-        reader.until_heard("playing")
+        reader.forget_events()
+        reader.until_event("playing")
     finally:
         stack.start_web()
     reader.page.evaluate(
         "document.querySelector('#notice-action').click()"
-    )  # if it has not come back by itself
+    )  # in case it has not reconnected by itself
     reader.until("document.querySelector('#notice').hidden")
 
 
-def test_audio_that_is_gone_is_made_again(reader):
-    asked = refuse_audio(reader.page, times=2)
+def test_gone_audio_is_synthesized_again(reader):
+    requested = refuse_audio(reader.page, times=2)
     reader.play()
 
-    reader.until_block_sounds(0)
-    assert len(asked) > 2
+    reader.until_block_plays(0)
+    assert len(requested) > 2
 
 
-def test_audio_that_stays_away_is_stepped_over_with_a_word(reader):
+def test_a_block_without_audio_is_skipped_with_a_note(reader):
     refuse_audio(reader.page, times=10_000)
     reader.page.click("#play")
     reader.page.wait_for_selector(".block-note[data-for='0']")
@@ -80,20 +80,20 @@ def test_audio_that_stays_away_is_stepped_over_with_a_word(reader):
     assert "could not be fetched" in reader.page.inner_text(".block-note[data-for='0']")
 
 
-def test_a_block_with_nothing_to_say_is_stepped_over_with_a_word(reader):
+def test_a_block_with_nothing_to_speak_is_skipped_with_a_note(reader):
     def change(frame):
         if frame.get("block_idx") == 1:
             return {**frame, "status": "skipped", "audio_url": None}
         return frame
 
-    spoil(reader, change)
+    intercept(reader, change)
     reader.play()
 
-    reader.until_block_sounds(2)
+    reader.until_block_plays(2)
     assert reader.page.inner_text(".block-note[data-for='1']") == "nothing to say here"
 
 
-def test_a_spent_allowance_ends_the_session_in_words(reader):
+def test_a_spent_allowance_pauses_with_a_message(reader):
     usage = {
         "available": 0,
         "limit": 10000,
@@ -108,14 +108,14 @@ def test_a_spent_allowance_ends_the_session_in_words(reader):
         "audio_url": None,
         "usage": usage,
     }
-    spoil(reader, lambda frame: {**frame, **refusal} if frame["type"] == "status" else frame)
+    intercept(reader, lambda frame: {**frame, **refusal} if frame["type"] == "status" else frame)
     reader.page.click("#play")
 
     reader.until("document.querySelector('#notice').innerText.includes('10,000 of 10,000 characters')")
     assert reader.page.evaluate("document.body.dataset.phase") == "paused"
 
 
-def test_what_is_ready_is_heard_before_the_allowance_is_said_to_be_spent(reader):
+def test_prefetched_blocks_are_played_before_the_allowance_message(reader):
     refusal = {
         "status": "error",
         "recoverable": False,
@@ -123,28 +123,28 @@ def test_what_is_ready_is_heard_before_the_allowance_is_said_to_be_spent(reader)
         "audio_url": None,
         "usage": None,
     }
-    spoil(reader, lambda frame: {**frame, **refusal} if frame.get("block_idx", 0) > 1 else frame)
+    intercept(reader, lambda frame: {**frame, **refusal} if frame.get("block_idx", 0) > 1 else frame)
     reader.play()
-    reader.until_heard("ended", 2)
+    reader.until_event("ended", 2)
 
     reader.until("document.querySelector('#notice').innerText.includes('limit')")
-    assert [event["block"] for event in reader.heard("ended")] == [0, 1]
+    assert [event["block"] for event in reader.events("ended")] == [0, 1]
 
 
-def test_a_lost_frame_is_asked_for_again(reader):
-    def lose_first_sound(frame, lost=[]):  # noqa: B006  # the memory is the point
+def test_a_lost_frame_is_requested_again(reader):
+    def lose_first_cached(frame, lost=[]):  # noqa: B006  # shared between calls on purpose
         if frame.get("status") == "cached" and not lost:
             lost.append(frame)
             return None
         return frame
 
-    spoil(reader, lose_first_sound)
+    intercept(reader, lose_first_cached)
     reader.page.click("#play")
 
-    reader.until_block_sounds(0)
+    reader.until_block_plays(0)
 
 
-def test_a_lost_log_in_is_said_and_not_hammered(reader):
+def test_an_ended_session_shows_a_message_and_does_not_reconnect(reader):
     opened = []
 
     def refuse(route):
@@ -160,44 +160,44 @@ def test_a_lost_log_in_is_said_and_not_hammered(reader):
     assert reader.page.inner_text("#notice-action") == "Log in"
 
 
-def test_a_voice_that_warms_up_is_excused(reader, stack):
+def test_a_slow_start_shows_a_message(reader, stack):
     stack.stop("worker")
     try:
         reader.page.click(".block[data-block='22']")
         reader.until("document.querySelector('#notice').innerText.includes('still warming up')")
     finally:
         stack.start("worker")
-    reader.until_block_sounds(22)
+    reader.until_block_plays(22)
     reader.page.wait_for_selector("#notice", state="hidden")
 
 
-def test_a_browser_that_wants_a_click_first_is_answered_with_one(reader):
-    # Headless browsers let everything sound, so the first refusal is made here.
+def test_a_blocked_autoplay_shows_a_play_button(reader):
+    # Headless browsers never block autoplay, so simulate it.
     reader.page.add_init_script(
-        "const play = HTMLMediaElement.prototype.play; let refusals = 3;"  # two silences and one block
+        "const play = HTMLMediaElement.prototype.play; let refusals = 3;"  # two silent clips and one block
         "HTMLMediaElement.prototype.play = function () {"
         " if (refusals-- > 0) return Promise.reject(new DOMException('', 'NotAllowedError'));"
         " return play.call(this); };"
     )
     reader.open(reader.page.url)
     reader.page.click("#play")
-    reader.until("document.querySelector('#notice').innerText.includes('wants a click')")
+    reader.until("document.querySelector('#notice').innerText.includes('requires a click')")
     reader.page.click("#notice-action")
 
-    reader.until_block_sounds(0)
+    reader.until_block_plays(0)
 
 
-def test_sound_that_cannot_be_decoded_is_said(reader):
+def test_undecodable_audio_shows_a_message(reader):
     reader.page.route(
         AUDIO,
-        lambda route: route.fulfill(body=b"this is no sound", content_type="audio/ogg"),
+        lambda route: route.fulfill(body=b"not audio", content_type="audio/ogg"),
     )
     reader.page.click("#play")
 
     reader.until("document.querySelector('#notice').innerText.includes('cannot decode')")
 
 
-def test_a_document_that_is_gone_is_said(reader, stack):
+def test_a_missing_document_shows_a_message(reader, stack):
     reader.page.goto(f"{stack.url}/d/00000000-0000-4000-8000-000000000000")
 
     reader.until("document.querySelector('#toast').innerText.includes('does not exist any more')")
