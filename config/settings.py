@@ -11,9 +11,9 @@ from redis.retry import Retry
 
 import config.database.sqlite  # swaps in a sound SQLite before Django imports sqlite3
 import config.redis.address
+from config.installation import BASE_DIR, default_state_folder
 
 env = Env()
-BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- Who may reach us ---------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- PostgreSQL: documents and money ------------------------------------------------------------------------
 
-STATE_DIR = Path(env.str("STATE_DIR", str(BASE_DIR / ".state")))
+STATE_DIR = Path(env.str("STATE_DIR", "") or default_state_folder())
 DATABASE_URL = env.str("DATABASE_URL", "")
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 4)
 

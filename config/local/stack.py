@@ -8,12 +8,12 @@ import http.client
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.installation import management_command_line
 from config.local.postgres import PostgresServer
 from config.local.program import CannotRun, Program, free_port, unprivileged_account
 from config.local.state import StateFolder
@@ -133,7 +133,7 @@ class Stack:
     ) -> Program:
         return Program(
             name=name,
-            argv=[sys.executable, str(self.options.project / "manage.py"), *arguments],
+            argv=[*management_command_line(), *arguments],
             env={**self.environment, **(metrics or {})},
             cwd=self.options.project,
             stop_seconds=stop_seconds + GRACE_SECONDS,

@@ -15,7 +15,7 @@ ROOMS = ("config", "audiocache", "billing", "yapit")
 COMMANDS = sorted(name for name, app in get_commands().items() if app in ROOMS)
 # What is not one of ours, and may be named.
 OF_DJANGO = {"migrate", "clearsessions"}
-NOT_OF_SERVERS = {"DEBUG", "YAPIT_KEY"}
+NOT_OF_SERVERS = {"DEBUG", "XDG_STATE_HOME", "YAPIT_KEY"}
 
 
 def sources():
