@@ -9,7 +9,7 @@ ARGS ?=
 # Test processes, each with servers of its own; 0: none but pytest's own, for --pdb and -s.
 WORKERS ?= 2
 
-.PHONY: run test test-slow test-faults test-browser bench lint check lock environment environment-dev
+.PHONY: run test test-slow test-faults test-browser bench lint check wheel lock environment environment-dev
 
 run: environment
 	@$(IN_VENV) manage.py run_stack $(ARGS)
@@ -40,6 +40,10 @@ lint: environment-dev
 		--settings config.settings_without_databases
 
 check: lint test
+
+# Two wheels in dist/: the product, and the client alone.
+wheel: environment-dev
+	$(IN_VENV) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./packaging/client
 
 lock: environment-dev
 	test -x "$(UV)" || $(IN_VENV) -m pip install --quiet uv

@@ -2,17 +2,13 @@
 
 import asyncio
 import json
-import os
-import re
 import secrets
 import sqlite3
-import subprocess
-import sys
 
 import psycopg
 import pytest
 
-from tests.stack import ROOT, Stack
+from tests.stack import Stack
 from tests.waiting import async_wait_until, wait_until
 from yapit.client import Client, NotAuthenticated, Refused, UsageLimit, speak
 
@@ -30,7 +26,6 @@ REVOKE = (
     "keys.revoke(ApiKey.objects.get(pk='{}'))"
 )
 COUNT = 12
-SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -268,22 +263,3 @@ def test_a_load_test_is_one_command(stack, key, speed):
     assert (figures["blocks"], figures["errors"]) == (27, {})
     assert figures["cached_ms_p50"] <= figures["cached_ms_p99"]
     assert ("first_byte_ms_p50" in figures) == (speed != "0")
-
-
-def test_the_program_in_the_readme_speaks(stack, key, tmp_path):
-    stack.start("worker-hibari", "run_worker", "--model", "hibari")
-    [program] = SNIPPET.findall((ROOT / "README.md").read_text())
-
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace("http://127.0.0.1:8000", stack.url)],
-        input=b"Good morning.\n\nThis is the second paragraph.",
-        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "YAPIT_KEY": key},
-        cwd=tmp_path,
-        capture_output=True,
-        timeout=60,
-    )
-
-    assert done.returncode == 0, done.stderr.decode()
-    files = sorted(tmp_path.glob("*.ogg"))
-    assert files
-    assert all(file.read_bytes().startswith(b"OggS") for file in files)
