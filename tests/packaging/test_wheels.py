@@ -143,7 +143,10 @@ def stack(product):
     with log.open("wb") as output:
         process = subprocess.Popen(
             [product.command("yapit"), "run", "--port", "0"],
-            **{"cwd": home, "env": variables, "stdout": output, "stderr": subprocess.STDOUT},
+            cwd=home,
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         wait_until(
