@@ -245,7 +245,7 @@ CREDIT_AT_ZERO_SECONDS = 60.0  # where there is nothing left, and before anybody
 
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 25.0)
 ABANDONED_SECONDS = 15.0  # a lost connection stops waiting after this, unless the same user asks again
-RESYNC_SECONDS = env.float("RESYNC_SECONDS", 2.0)  # while something is pending; bells may be lost
+RESYNC_SECONDS = env.float("RESYNC_SECONDS", 2.0)  # while something is pending; notifications may be lost
 SYNTHESIZE_TIMEOUT = env.float("SYNTHESIZE_TIMEOUT", 60.0)  # seconds that a request for one text waits
 IDENTITY_SECONDS = 30.0  # how long a key, session or account that ended may go unnoticed where no bell told
 TICKET_SECONDS = 30

@@ -42,7 +42,7 @@ def results_capacity(size: Size) -> Iterator[Figure]:
         from yapit.jobs.results import ResultHandler
 
         with redis.pubsub() as bells:
-            bells.subscribe("bell:web")
+            bells.subscribe("notify:web")
             drain(redis, ResultHandler(redis), count // 4)  # warms up
             taken = [drain(redis, ResultHandler(redis), count) for _ in range(rounds)]
             naive = [drain(redis, NaiveResults(redis), count // NAIVE_SHARE) for _ in range(rounds)]
@@ -131,7 +131,7 @@ def at_best(redis: "Redis", count: int) -> float:
             redis_command(b"RENAME", b"res:" + job, b"audio:%d" % number),
             redis_command(b"XADD", b"billing", b"*", b"entry", bytes(300)),
             redis_command(b"XADD", b"persist", b"*", b"entry", bytes(600)),
-            redis_command(b"PUBLISH", b"bell:web", bytes(150)),
+            redis_command(b"PUBLISH", b"notify:web", bytes(150)),
             redis_command(b"DEL", b"job:" + job),
             redis_command(b"XDEL", b"results", entry),
         ]

@@ -195,7 +195,7 @@ class Audience(threading.Thread):
         if self._bell is None:
             self._bell = self._bells.pubsub(ignore_subscribe_messages=True)
         try:
-            self._bell.connection or self._bell.subscribe(f"bell:{PROCESS}")
+            self._bell.connection or self._bell.subscribe(f"notify:{PROCESS}")
             while message := self._bell.get_message(timeout=0):
                 self._rung(message["data"])
         except OUTAGE:

@@ -69,7 +69,7 @@ class NaiveResults(ResultHandler):
 
     def _ring(self, hash_: str, members: set[bytes], status: str) -> None:
         for process in {member.rsplit(b":", 1)[1].split(b".")[0] for member in members}:
-            self.redis.publish(b"bell:" + process, hash_ + status)
+            self.redis.publish(b"notify:" + process, hash_ + status)
 
     def _owe(self, job: dict[str, bytes]) -> None:
         due = f"reserved:{job['user'].decode()}"

@@ -15,7 +15,7 @@ from yapit.api.http import error_body
 from yapit.api.http.errors import SPEECH_STATUS
 from yapit.documents import MAX_CONTENT
 from yapit.engines import MAX_CHARACTERS
-from yapit.sockets import synthesis_socket
+from yapit.sockets import outbox, synthesis_socket
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = PROJECT / "yapit"
@@ -94,7 +94,7 @@ LIMITS = (
     settings.CONNECTIONS_PER_USER,
     settings.DOCUMENTS_PER_USER,
     settings.WAITING_JOBS_LIMIT,
-    synthesis_socket.OUTBOX,
+    outbox.LIMIT,
     MAX_CONTENT,
     MAX_CHARACTERS,
 )

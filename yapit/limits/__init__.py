@@ -1,13 +1,21 @@
-"""What one account may do at once: token buckets, places for connections, and the log-in throttle."""
+"""Limits: token buckets and connection slots of one account, and the log-in throttle, in Redis."""
 
 from yapit.limits.account_limits import (
-    KEEP_SECONDS,
-    PLACE_SECONDS,
+    RENEW_SLOT_SECONDS,
+    SLOT_SECONDS,
     TAKE,
-    enter,
-    leave,
+    acquire_slot,
     message_bucket,
+    release_slot,
     take_message,
 )
 
-__all__ = ["KEEP_SECONDS", "PLACE_SECONDS", "TAKE", "enter", "leave", "message_bucket", "take_message"]
+__all__ = [
+    "RENEW_SLOT_SECONDS",
+    "SLOT_SECONDS",
+    "TAKE",
+    "acquire_slot",
+    "message_bucket",
+    "release_slot",
+    "take_message",
+]

@@ -1,8 +1,8 @@
-"""One text, spoken while its request waits: the same path, limits and allowance as a block on a socket."""
+"""One-shot synthesis: one text for one HTTP request, under the limits and credit of blocks on a socket."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from yapit.errors import NotAuthenticated, SpeechRefused
 from yapit.jobs import JobSpec, Priority
 from yapit.protocol import ProtocolError, Status
 from yapit.realtime.notifications import NotificationHub, hub
-from yapit.realtime.pending_blocks import PendingBlocks
+from yapit.realtime.session import SynthesisSession
 from yapit.synthesis import lookup
 
 logger = logging.getLogger(__name__)
 
-TIMES = 3  # that audio may be gone between its announcement and its reading
+READ_ATTEMPTS = 3  # of audio that is evicted between its announcement and its reading
 OWN_MESSAGES = {
     "timeout": "This takes longer than a request may. It goes on: ask again for the same, and join.",
     "too_many_connections": "Too many requests and connections of this account are open.",
@@ -45,22 +45,24 @@ class Audio:
     checksum: str
 
 
-async def speak(who: Identity, work: JobSpec, *, is_billable: bool = True) -> Spoken:
-    """Return when the audio is there. Raises SpeechRefused with the code of what was the matter.
+async def speak(identity: Identity, spec: JobSpec, *, is_billable: bool = True) -> Spoken:
+    """Return when the audio exists. Raises SpeechRefused with a stable code.
 
-    Who is cancelled stops waiting, and what nobody else waits for is dropped. After a timeout the work
-    goes on: whoever asks again joins it.
+    A cancelled request stops waiting, and a job that no other connection waits for is dropped. After a
+    timeout the job continues: a repeated request joins it.
     """
-    async with _waiter(who) as waiter:
-        return await waiter.speak(work, is_billable=is_billable)
+    async with _open(identity) as request:
+        return await request.synthesize(spec, is_billable=is_billable)
 
 
-async def synthesize_audio(who: Identity, work: JobSpec, *, is_billable: bool = True) -> tuple[Spoken, Audio]:
-    """The same, with the audio."""
-    async with _waiter(who) as waiter:
-        for _ in range(TIMES):
-            spoken = await waiter.speak(work, is_billable=is_billable)
-            audio = await lookup.audio_of(waiter.hub.link, work.hash)
+async def synthesize_audio(
+    identity: Identity, spec: JobSpec, *, is_billable: bool = True
+) -> tuple[Spoken, Audio]:
+    """Like `speak`, with the audio."""
+    async with _open(identity) as request:
+        for _ in range(READ_ATTEMPTS):
+            spoken = await request.synthesize(spec, is_billable=is_billable)
+            audio = await lookup.audio_of(request.hub.link, spec.hash)
             if audio is not None:
                 header, data = audio
                 return spoken, Audio(bytes(data), header.media_type, header.sha256.hex())
@@ -74,27 +76,27 @@ def refused(
     return SpeechRefused(code, message, retry_after=retry_after, usage=usage)
 
 
-class _Waiter:
-    """To the tower a socket among others, to its listening where the statuses go."""
+class _OneShotRequest:
+    """A connection of the hub that waits for one text at a time."""
 
-    def __init__(self, who: Identity) -> None:
-        self.who = who
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
         self.hub: NotificationHub = hub()
         self.connection = self.hub.new_connection()
-        self.listening = PendingBlocks(self.connection, who.user_id, self.hub, self._hear)
+        self.session = SynthesisSession(self.connection, identity.user_id, self.hub, self._on_message)
         self._was_cached = True
         self._ended: asyncio.Future[Status]
 
-    async def speak(self, work: JobSpec, *, is_billable: bool) -> Spoken:
+    async def synthesize(self, spec: JobSpec, *, is_billable: bool) -> Spoken:
         self._ended = asyncio.get_running_loop().create_future()
-        await self.listening.want(work, Priority.PLAYING, is_billable=is_billable)
+        await self.session.request_text(spec, Priority.PLAYING, is_billable=is_billable)
         status = await self._ended
         if status.status != "cached":
             retry_after = settings.RESYNC_SECONDS if status.recoverable else None
             raise refused(status.code or "engine_failed", retry_after=retry_after, usage=status.usage)
-        return Spoken(work.hash, status.duration_ms or 0, status.word_timestamps, self._was_cached)
+        return Spoken(spec.hash, status.duration_ms or 0, status.word_timestamps, self._was_cached)
 
-    def _hear(self, message: protocol.ServerMessage) -> None:
+    def _on_message(self, message: protocol.ServerMessage) -> None:
         match message:
             case Status(status="queued"):
                 self._was_cached = False
@@ -108,24 +110,17 @@ class _Waiter:
         if not self._ended.done():
             self._ended.set_exception(error)
 
-    # --- What the tower calls ---------------------------------------------------------------------------
+    # --- Called by the hub --------------------------------------------------------------------------------
 
     @property
     def is_waiting(self) -> bool:
-        return self.listening.is_waiting
+        return self.session.is_waiting
 
-    async def look_again(self) -> None:
-        await self.listening.look_again()
+    async def resync(self) -> None:
+        await self.session.resync()
 
-    @property
-    def billed_user_id(self) -> int | None:
-        return None  # a balance that changes is nothing that one answer could tell of
-
-    async def check_credit(self) -> None:
-        pass
-
-    async def keep_place(self) -> None:
-        await limits.enter(self.hub.link, self.who.user_id, self.connection)
+    async def renew_slot(self) -> None:
+        await limits.acquire_slot(self.hub.link, self.identity.user_id, self.connection)
 
     async def ask_to_reconnect(self) -> None:
         self._fail(refused("unavailable", retry_after=1))
@@ -135,33 +130,33 @@ class _Waiter:
 
 
 @asynccontextmanager
-async def _waiter(who: Identity) -> AsyncIterator[_Waiter]:
-    """One that has its place among the connections of the account, for as long as a request may take."""
-    waiter = _Waiter(who)
-    await _take_place(waiter)
+async def _open(identity: Identity) -> AsyncIterator[_OneShotRequest]:
+    """A request that holds a connection slot of its account, for at most SYNTHESIZE_TIMEOUT."""
+    request = _OneShotRequest(identity)
+    await _acquire_slot(request)
     try:
-        await waiter.hub.enter(waiter)
+        await request.hub.enter(request)
         async with asyncio.timeout(settings.SYNTHESIZE_TIMEOUT):
-            yield waiter
+            yield request
     except TimeoutError:
-        waiter.listening.abandon()  # here, not in Redis: what was begun is finished
+        request.session.close()  # without `jobs.cancel`: the job continues
         raise refused("timeout", retry_after=1) from None
     except ProtocolError as error:
         raise refused(error.code, retry_after=error.retry_after) from None
     finally:
-        waiter.hub.leave(waiter)
-        waiter.hub.spawn(_clean_up(waiter, waiter.listening.abandon()))
+        request.hub.leave(request)
+        request.hub.spawn(_clean_up(request, request.session.close()))
 
 
-async def _take_place(waiter: _Waiter) -> None:
-    if not await limits.enter(waiter.hub.link, waiter.who.user_id, waiter.connection):
-        raise refused("too_many_connections", retry_after=limits.KEEP_SECONDS)
+async def _acquire_slot(request: _OneShotRequest) -> None:
+    if not await limits.acquire_slot(request.hub.link, request.identity.user_id, request.connection):
+        raise refused("too_many_connections", retry_after=limits.RENEW_SLOT_SECONDS)
 
 
-async def _clean_up(waiter: _Waiter, waiting: list[tuple[str, str]]) -> None:
-    """Beside the request: who has gone does not wait for this."""
+async def _clean_up(request: _OneShotRequest, pending: Sequence[tuple[str, str]]) -> None:
+    """In the background: the response does not wait for it."""
     try:
-        await limits.leave(waiter.hub.link, waiter.who.user_id, waiter.connection)
-        await jobs.cancel(waiter.hub.link, waiting)
+        await limits.release_slot(request.hub.link, request.identity.user_id, request.connection)
+        await jobs.cancel(request.hub.link, pending)
     except redis_errors.RedisError as error:
-        logger.info("A request that ended is cleared away later: %s", type(error).__name__)
+        logger.info("The state of an ended request expires by itself: %s", type(error).__name__)

@@ -1,0 +1,3 @@
+"""Sockets: the WebSocket consumers of Channels."""
+
+__all__ = ["synthesis_socket"]

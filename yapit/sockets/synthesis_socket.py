@@ -1,10 +1,9 @@
-"""The WebSocket at /v1/ws/tts: passes requests on and statuses back; decides nothing."""
+"""WebSocket consumer at /v1/ws/tts: passes requests to its synthesis session, and messages to its client."""
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -24,7 +23,8 @@ from yapit.errors import (
 )
 from yapit.protocol import ProtocolError
 from yapit.realtime.notifications import hub
-from yapit.realtime.pending_blocks import PendingBlocks
+from yapit.realtime.session import SynthesisSession
+from yapit.sockets.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,6 @@ CANNOT_CHECK = 1013
 TOO_MANY = 4429
 TOO_SLOW = 1008
 DRAINING = 1012
-OUTBOX = 1000  # frames that a slow reader may leave unread
-BATCH = 64  # statuses in one frame
 
 REFUSED = {"missing_credentials": NO_CREDENTIALS, "key_in_address": KEY_IN_ADDRESS}
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -46,11 +44,12 @@ OUTAGES = (redis_errors.RedisError, OperationalError, InterfaceError)
 
 
 class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
-    """One connection. It gets its messages one at a time; answers leave through the outbox."""
+    """One connection. It receives its messages one at a time, and sends through its outbox."""
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Past the stock one. It makes tasks for each message, to hear a channel layer besides, and hops to a
-        shared thread, to close database connections that we do not hold."""
+        """Replaces the implementation of Channels, which creates tasks for each message to wait for a channel
+        layer as well, and hops to a shared thread to close database connections that this consumer does not
+        hold."""
         self.scope, self.base_send = scope, send
         try:
             while True:
@@ -66,77 +65,78 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     }
 
     async def connect(self) -> None:
-        self.outbox: deque[protocol.ServerMessage] = deque()
-        self.listening: PendingBlocks | None = None
-        self.is_closed = False
-        self.is_batched = False
-        self.is_flushing = False
-        self.is_flush_due = False
-        self.seq = 0
-        offered = self.scope.get("subprotocols", ())
-        # A refusal before this reaches a browser as a bare 403.
-        await self.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
-        heard = identity.changes_seen()
-        who = await self._identify()
-        if who is None:
-            return
         self.hub = hub()
-        self.connection = self.hub.new_connection()
-        self.who = who
-        if not await self._find_place():
+        self.session: SynthesisSession | None = None
+        self.outbox = Outbox(self.base_send, self.hub.spawn)
+        offered = self.scope.get("subprotocols", ())
+        # A browser sees a refusal before this only as a bare 403.
+        await self.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
+        changes = identity.changes_seen()
+        found = await self._identify()
+        if found is None:
             return
-        self.listening = PendingBlocks(self.connection, who.user_id, self.hub, self._put)
+        self.connection = self.hub.new_connection()
+        self.identity = found
+        if not await self._acquire_slot():
+            return
+        self.session = SynthesisSession(self.connection, found.user_id, self.hub, self._put)
         await self.hub.enter(self)
-        if identity.changes_seen() != heard:  # told before the tower knew this socket
-            await self.hub.check([self])
+        self.hub.credit.add(self)
+        if identity.changes_seen() != changes:  # before the hub knew this connection
+            await self.hub.access.check([self])
 
     async def disconnect(self, code: int) -> None:
-        self.is_closed = True
-        if self.listening is None:
+        self.outbox.is_closed = True
+        if self.session is None:
             return
         self.hub.leave(self)
-        self.hub.spawn(self._free_place())
-        waiting = self.listening.abandon()
-        if waiting:
-            self.hub.spawn(self._stop_waiting_later(waiting))
+        self.hub.credit.remove(self)
+        self.hub.spawn(self._release_slot())
+        pending = self.session.close()
+        if pending:
+            self.hub.spawn(self._cancel_later(pending))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if self.listening is None or self.is_closed:
+        if self.session is None or self.outbox.is_closed:
             return
         message: protocol.ClientMessage | None = None
         try:
-            message = await self._decode(text_data, self.listening)
-            await self._act_on(message, self.listening)
+            message = await self._decode(text_data, self.session)
+            await self._handle(message, self.session)
         except ProtocolError as error:
-            self._refuse(_naming(error, message))
+            self._send_error(_with_request(error, message))
         except (DocumentNotFound, UnknownModel, UnknownVoice) as error:
-            self._refuse(_naming(ProtocolError(error.code), message))
+            self._send_error(_with_request(ProtocolError(error.code), message))
         except OUTAGES as error:
             logger.warning("A request could not be served: %r", error.__cause__ or error)
-            later = ProtocolError("unavailable", retry_after=settings.RESYNC_SECONDS)
-            self._refuse(_naming(later, message))
-        await self._flush()
+            unavailable = ProtocolError("unavailable", retry_after=settings.RESYNC_SECONDS)
+            self._send_error(_with_request(unavailable, message))
+        await self.outbox.flush()
 
-    async def _decode(self, text: str | None, listening: PendingBlocks) -> protocol.ClientMessage:
-        """What is no message counts against the rate as well."""
+    async def _decode(self, text: str | None, session: SynthesisSession) -> protocol.ClientMessage:
+        """Invalid messages count against the rate as well."""
         try:
             return protocol.decode(text)
         except ProtocolError:
-            await listening.check_rate()
+            await session.check_rate()
             raise
 
-    async def _act_on(self, message: protocol.ClientMessage, listening: PendingBlocks) -> None:
+    async def _handle(self, message: protocol.ClientMessage, session: SynthesisSession) -> None:
         match message:
             case protocol.Synthesize():
-                await listening.request(message)  # which counts it with its first look
+                await session.request(message)  # counts the message in the same round trip
             case protocol.CursorMoved():
-                await listening.check_rate()
-                await listening.stop_waiting(message.document_id)
+                await session.check_rate()
+                await session.stop_waiting(message.document_id)
             case protocol.Options():
-                await listening.check_rate()
-                self.is_batched = message.batched
+                await session.check_rate()
+                self.outbox.is_batched = message.batched
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _put(self, message: protocol.ServerMessage) -> None:
+        if not self.outbox.put(message):
+            self.hub.spawn(self.ask_to_reconnect(TOO_SLOW))
+
+    def _send_error(self, error: ProtocolError) -> None:
         self._put(
             protocol.Error(
                 code=error.code,
@@ -147,79 +147,39 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             )
         )
 
-    # --- What the bell tower and the drain call --------------------------------------------------------
+    # --- Called by the hub and the drain --------------------------------------------------------
 
     @property
     def is_waiting(self) -> bool:
-        return self.listening is not None and self.listening.is_waiting
+        return self.session is not None and self.session.is_waiting
 
-    async def look_again(self) -> None:
-        if self.listening is not None:
-            await self.listening.look_again()
+    async def resync(self) -> None:
+        if self.session is not None:
+            await self.session.resync()
 
     async def reject(self) -> None:
         await self.ask_to_reconnect(NOT_AUTHENTICATED)
 
     @property
     def billed_user_id(self) -> int | None:
-        return self.who.user_id if self.listening is not None and self.listening.meter.is_used else None
+        return self.identity.user_id if self.session is not None and self.session.is_billed else None
 
     async def check_credit(self) -> None:
-        if self.listening is not None:
-            await self.listening.check_credit()
+        if self.session is not None:
+            await self.session.check_credit()
+
+    async def renew_slot(self) -> None:
+        await limits.acquire_slot(self.hub.link, self.identity.user_id, self.connection)
 
     async def ask_to_reconnect(self, code: int = DRAINING, reason: str | None = None) -> None:
-        if not self.is_closed:
-            self.is_closed = True
+        if not self.outbox.is_closed:
+            self.outbox.is_closed = True
             await self.close(code, reason)
 
-    # --- Frames --------------------------------------------------------
-
-    def _put(self, message: protocol.ServerMessage) -> None:
-        if self.is_closed:
-            return
-        if len(self.outbox) >= OUTBOX:
-            self.hub.spawn(self.ask_to_reconnect(TOO_SLOW))
-            return
-        self.outbox.append(message)
-        if not (self.is_flush_due or self.is_flushing):
-            # What is put within one turn of the loop leaves together.
-            self.is_flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush_beside)
-
-    def _flush_beside(self) -> None:
-        self.is_flush_due = False
-        if self.outbox and not self.is_flushing:
-            self.hub.spawn(self._flush())
-
-    async def _flush(self) -> None:
-        """Frames leave in the order in which they were put, numbered from 1: a gap shows a loss."""
-        if self.is_flushing:
-            return
-        self.is_flushing = True
-        try:
-            while self.outbox and not self.is_closed:
-                self.seq += 1
-                frame = protocol.encode(_numbered(self._next_frame(), self.seq))
-                await self.base_send({"type": "websocket.send", "text": frame})
-        except OSError:  # by the specification: the client is gone, and the server will say so
-            self.outbox.clear()
-        finally:
-            self.is_flushing = False
-
-    def _next_frame(self) -> protocol.ServerMessage:
-        """The oldest message, for who wants batches with all statuses that follow it so far."""
-        message = self.outbox.popleft()
-        if not (self.is_batched and isinstance(message, protocol.Status)):
-            return message
-        batch = [message]
-        while len(batch) < BATCH and self.outbox and isinstance(self.outbox[0], protocol.Status):
-            batch.append(cast(protocol.Status, self.outbox.popleft()))
-        return protocol.Statuses(statuses=batch)
-
-    # --- Coming and going --------------------------------------------------------
+    # --- Opening and closing --------------------------------------------------------
 
     async def _identify(self) -> identity.Identity | None:
+        """None: the connection was closed with a code that says why."""
         try:
             return await identity.identify_scope(self.scope)
         except NotAuthenticated as error:
@@ -231,44 +191,34 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await self.ask_to_reconnect(CANNOT_CHECK, AuthenticationUnavailable.code)
         return None
 
-    async def _find_place(self) -> bool:
+    async def _acquire_slot(self) -> bool:
+        """False: the connection was closed with a code that says why."""
         try:
-            if await limits.enter(self.hub.link, self.who.user_id, self.connection):
+            if await limits.acquire_slot(self.hub.link, self.identity.user_id, self.connection):
                 return True
-            await self.ask_to_reconnect(TOO_MANY, f"too_many_connections; retry_after={limits.PLACE_SECONDS}")
+            await self.ask_to_reconnect(TOO_MANY, f"too_many_connections; retry_after={limits.SLOT_SECONDS}")
         except redis_errors.RedisError as error:
             logger.warning("A connection could not be counted: %s", type(error).__name__)
             await self.ask_to_reconnect(CANNOT_CHECK, AuthenticationUnavailable.code)
         return False
 
-    async def keep_place(self) -> None:
-        await limits.enter(self.hub.link, self.who.user_id, self.connection)
-
-    async def _free_place(self) -> None:
+    async def _release_slot(self) -> None:
         try:
-            await limits.leave(self.hub.link, self.who.user_id, self.connection)
+            await limits.release_slot(self.hub.link, self.identity.user_id, self.connection)
         except redis_errors.RedisError as error:
-            logger.info("A connection's place frees itself later: %s", type(error).__name__)
+            logger.info("The slot of a closed connection expires by itself: %s", type(error).__name__)
 
-    async def _stop_waiting_later(self, waiting: list[tuple[str, str]]) -> None:
-        """A connection lost for a moment is no reason to drop work: its listener asks again, and joins."""
+    async def _cancel_later(self, pending: Sequence[tuple[str, str]]) -> None:
+        """After a grace period: a client that reconnects within it requests the same blocks, and joins."""
         await asyncio.sleep(settings.ABANDONED_SECONDS)
         try:
-            await jobs.cancel(self.hub.link, waiting)
+            await jobs.cancel(self.hub.link, pending)
         except redis_errors.RedisError as error:
-            logger.warning("Abandoned work was not dropped: %s", type(error).__name__)
+            logger.warning("Jobs of a closed connection were not cancelled: %s", type(error).__name__)
 
 
-def _numbered(message: protocol.ServerMessage, seq: int) -> protocol.ServerMessage:
-    message.seq = seq
-    if isinstance(message, protocol.Statuses):
-        for status in message.statuses:
-            status.seq = seq
-    return message
-
-
-def _naming(error: ProtocolError, message: protocol.ClientMessage | None) -> ProtocolError:
-    """The error, with the document and the blocks that were asked for."""
+def _with_request(error: ProtocolError, message: protocol.ClientMessage | None) -> ProtocolError:
+    """The error, with the document and the blocks of the request that caused it."""
     if error.document_id is None:
         error.document_id = getattr(message, "document_id", None)
     if error.block_indices is None and isinstance(message, protocol.Synthesize):

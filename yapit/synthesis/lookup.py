@@ -79,7 +79,7 @@ class KeptHeaders:
 _kept = PerLoop(KeptHeaders)
 
 
-async def kept_headers(link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
+async def stored_headers(link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
     return await _kept().of(link, variants)
 
 

@@ -117,7 +117,7 @@ async def test_a_deleted_account_loses_its_sockets(bells_only, user, made):
 async def test_what_is_revoked_while_its_socket_comes_in_does_not_stay(bells_only, made, monkeypatch):
     """After it was found to hold, and before anybody knows of the socket."""
     await caching.listen().subscribed()
-    enter = limits.enter
+    enter = limits.acquire_slot
 
     async def revoked_meanwhile(*args):
         heard = identity.changes_seen()
@@ -125,7 +125,7 @@ async def test_what_is_revoked_while_its_socket_comes_in_does_not_stay(bells_onl
         await async_wait_until(lambda: identity.changes_seen() > heard)
         return await enter(*args)
 
-    monkeypatch.setattr(limits, "enter", revoked_meanwhile)
+    monkeypatch.setattr(limits, "acquire_slot", revoked_meanwhile)
     one = Listener(headers=with_key(made))
     await one.connect()
 

@@ -32,7 +32,7 @@ WORK = make_work()
 
 def bells(redis, process="web"):
     pubsub = redis.pubsub(ignore_subscribe_messages=True)
-    pubsub.subscribe(f"bell:{process}")
+    pubsub.subscribe(f"notify:{process}")
     pubsub.get_message(timeout=1)
     return pubsub
 

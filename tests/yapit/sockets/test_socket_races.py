@@ -11,8 +11,9 @@ from yapit import jobs
 from yapit.accounts import identity, keys
 from yapit.catalog import resolution
 from yapit.models import Voice
-from yapit.realtime import notifications
-from yapit.realtime.pending_blocks import PendingBlocks
+from yapit.realtime import messages
+from yapit.realtime.answers import BlockAnswers
+from yapit.realtime.subscribers import Subscribers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NEVER = 3600
@@ -62,25 +63,25 @@ async def someone_else(text):
     return await sync_to_async(make)()
 
 
-# --- The bell --------------------------------------------------------------------------------------------
+# --- Notifications ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def spoken_before_queued(redis, monkeypatch):
-    """The block is ready, and its bell has rung, before the connection hears that it is queued."""
-    heard, enqueue, on_notification = [], jobs.enqueue, PendingBlocks.on_notification
+    """The block is spoken, and its notification received, before ENQUEUE is answered."""
+    received, enqueue, on_notification = [], jobs.enqueue, BlockAnswers.on_notification
 
-    def hear(self, *bell):
-        on_notification(self, *bell)
-        heard.append(bell)
+    def record(self, *notification):
+        on_notification(self, *notification)
+        received.append(notification)
 
     async def enqueue_and_speak(*args):
-        answer = await enqueue(*args)
+        enqueued = await enqueue(*args)
         await work_off(redis)
-        await async_wait_until(lambda: heard)
-        return answer
+        await async_wait_until(lambda: received)
+        return enqueued
 
-    monkeypatch.setattr(PendingBlocks, "on_notification", hear)
+    monkeypatch.setattr(BlockAnswers, "on_notification", record)
     monkeypatch.setattr(jobs, "enqueue", enqueue_and_speak)
 
 
@@ -92,39 +93,39 @@ async def test_queued_never_follows_cached(document, spoken_before_queued):
         assert await one.is_quiet()
 
 
-async def test_a_bell_that_is_passed_on_at_once_would_be_followed_by_queued(
+async def test_without_holding_back_an_early_notification_queued_follows_cached(
     document, monkeypatch, spoken_before_queued
 ):
-    """The control of the above."""
-    on_notification = PendingBlocks.on_notification
+    """The control of the test above."""
+    on_notification = BlockAnswers.on_notification
 
-    def pass_on(self, variant, *rest):
-        for wanted in self._wanted[variant].values():
-            wanted.is_told_queued = True
+    def deliver_at_once(self, variant, *rest):
+        for block in self.pending.of_hash(variant):
+            block.is_queued_sent = True
         on_notification(self, variant, *rest)
-        self._send_queued = lambda wanted: self.send(self._status(wanted, "queued"))
 
-    monkeypatch.setattr(PendingBlocks, "on_notification", pass_on)
+    monkeypatch.setattr(BlockAnswers, "on_notification", deliver_at_once)
+    monkeypatch.setattr(BlockAnswers, "send_queued", lambda self, block: self.send(messages.queued(block)))
     async with listener() as one:
         await one.ask(document, 0)
 
         assert [(await one.frame())["status"] for _ in range(2)] == ["cached", "queued"]
 
 
-@pytest.mark.parametrize(("seconds", "is_told"), [(0.1, True), (NEVER, False)])
-async def test_a_bell_that_is_missed_is_made_up_for_by_the_second_look_and_by_nothing_else(
-    document, redis, settings, seconds, is_told
+@pytest.mark.parametrize(("seconds", "is_answered"), [(0.1, True), (NEVER, False)])
+async def test_after_a_lost_notification_only_the_resync_answers(
+    document, redis, settings, monkeypatch, seconds, is_answered
 ):
-    """The second is the control: without looking again nobody would ever be told."""
+    """The second case is the control: without a resync the block stays pending."""
     settings.RESYNC_SECONDS = seconds
+    monkeypatch.setattr(Subscribers, "deliver", lambda *notification: None)
     async with listener() as one:
         await one.ask(document, 0)
         await one.frame()
-        notifications.hub()._by_hash.clear()
 
         await work_off(redis)
 
-        if is_told:
+        if is_answered:
             assert brief(await one.frame())[1:3] == (0, "cached")
         assert await one.is_quiet()
 

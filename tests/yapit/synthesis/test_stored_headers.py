@@ -30,7 +30,7 @@ def kept(tmp_path, monkeypatch):
 
 async def answers(variants):
     link = multiplexed.MultiplexedConnection(django_settings.REDIS_URL)
-    found = await asyncio.gather(*(lookup.kept_headers(link, [variant]) for variant in variants))
+    found = await asyncio.gather(*(lookup.stored_headers(link, [variant]) for variant in variants))
     await link.close()
     return found
 

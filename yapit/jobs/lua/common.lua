@@ -48,7 +48,7 @@ local function ring(hash, status, detail)
     local process = string.match(member, '.*:([^.]*)') -- what follows the last colon: process.connection
     if process and not rung[process] then
       rung[process] = true
-      redis.call('PUBLISH', 'bell:' .. process, hash .. status .. detail)
+      redis.call('PUBLISH', 'notify:' .. process, hash .. status .. detail)
     end
   end
 end

@@ -42,12 +42,12 @@ local function is_too_much(job)
   if not job.is_limited then return nil end
   local document = job.document
   if document ~= '' then
-    places[document] = places[document] or place_in(documents, document, all.documents, all.document_ms)
+    places[document] = places[document] or wait_for_slot(documents, document, all.documents, all.document_ms)
     if places[document] > 0 then return refused('too_many_documents', places[document]) end
   end
   if not tokens then
     local wait
-    wait, tokens = bucket_of(bucket, all.per_minute, all.per_minute / 60, 0)
+    wait, tokens = read_bucket(bucket, all.per_minute, all.per_minute / 60, 0)
   end
   if tokens - taken < 1 then
     return refused('rate_limited', math.ceil((1 - tokens + taken) * 60000 / all.per_minute))
@@ -143,7 +143,7 @@ for usage_type, available in pairs(left) do
 end
 answers[1] = below
 for document in pairs(kept) do
-  if document ~= '' then keep_place(documents, document, all.document_ms) end
+  if document ~= '' then write_slot(documents, document, all.document_ms) end
 end
-if taken > 0 then keep_bucket(bucket, all.per_minute, all.per_minute / 60, tokens - taken, at) end
+if taken > 0 then write_bucket(bucket, all.per_minute, all.per_minute / 60, tokens - taken, at) end
 return answers

@@ -1,4 +1,4 @@
-"""The Lua scripts of rate limits, and the clock and functions that other rooms' scripts share with them."""
+"""Lua scripts of rate limits, and the clock and functions that scripts of other rooms share with them."""
 
 from pathlib import Path
 
