@@ -1,4 +1,4 @@
-"""docs/operations.md names every command, option, setting and metric that there is, and no others."""
+"""docs/operations.md: every command, option, setting and metric that exists, and no others."""
 
 import ast
 import re
@@ -13,9 +13,8 @@ OPERATIONS = (PROJECT / "docs" / "operations.md").read_text()
 PAGES = OPERATIONS + (PROJECT / "README.md").read_text()
 ROOMS = ("config", "audiocache", "billing", "yapit")
 COMMANDS = sorted(name for name, app in get_commands().items() if app in ROOMS)
-# What is not one of ours, and may be named.
-OF_DJANGO = {"migrate", "clearsessions"}
-NOT_OF_SERVERS = {"DEBUG", "XDG_STATE_HOME", "YAPIT_KEY"}
+DJANGO_COMMANDS = {"migrate", "clearsessions"}
+UNDOCUMENTED = {"DEBUG", "XDG_STATE_HOME", "YAPIT_KEY"}  # for development, of the system, of clients
 
 
 def sources():
@@ -23,16 +22,16 @@ def sources():
 
 
 def calls_of(tree, owner, names):
-    """(name of the function, its arguments) wherever `owner.name(...)` is called."""
+    """(function name, arguments) of each call of `owner.name(...)`."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=found), attr=name), args=args):
-                if found == owner and name in names:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=value), attr=name), args=args):
+                if value == owner and name in names:
                     yield name, args
 
 
 def rows(title):
-    """The cells of the first table under that heading."""
+    """The cells of the first table under a heading."""
     section = OPERATIONS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
     assert table, title
@@ -44,8 +43,8 @@ def rows(title):
 
 def options_of(command):
     parser = load_command_class(get_commands()[command], command).create_parser("manage.py", command)
-    of_django = BaseCommand().create_parser("manage.py", "any")._option_string_actions
-    return {name for name in parser._option_string_actions if name not in of_django}
+    inherited = BaseCommand().create_parser("manage.py", "any")._option_string_actions
+    return {name for name in parser._option_string_actions if name not in inherited}
 
 
 def options():
@@ -65,7 +64,7 @@ def test_every_option_is_documented(command, option):
 def test_every_command_in_the_documents_exists():
     named = set(re.findall(r"manage\.py (\w+)", PAGES)) | set(re.findall(r"`(run_\w+)", PAGES))
 
-    assert named - OF_DJANGO <= set(COMMANDS)
+    assert named - DJANGO_COMMANDS <= set(COMMANDS)
 
 
 def test_every_option_in_the_documents_exists():
@@ -102,7 +101,7 @@ SETTINGS = settings_with_defaults()
 
 
 def documented_settings():
-    """Name and default; a row may have several of each."""
+    """(name, default) of each setting; a row may have several."""
     for names, defaults, *_ in rows("Settings"):
         named = re.findall(r"`([A-Z_]+)`", names)
         values = defaults.split(", ") if ", " in defaults else [defaults] * len(named)
@@ -112,12 +111,12 @@ def documented_settings():
 DOCUMENTED = dict(documented_settings())
 
 
-def test_every_setting_is_documented_and_no_other():
-    assert SETTINGS.keys() - NOT_OF_SERVERS == DOCUMENTED.keys()
+def test_exactly_the_settings_are_documented():
+    assert SETTINGS.keys() - UNDOCUMENTED == DOCUMENTED.keys()
 
 
-def test_settings_are_found_wherever_they_are_read():
-    """Shows that the test above has something to find: each of these is read in another way."""
+def test_settings_are_found_in_every_way_of_reading():
+    """The control: each of these settings is read in another way."""
     assert {"AUDIO_DIR", "DATABASE_URL", "LOG_FORMAT", "ENGINE_THREADS", "AUDIO_LIMIT_MB"} <= SETTINGS.keys()
 
 
@@ -125,7 +124,7 @@ NUMBERS = [name for name, value in SETTINGS.items() if isinstance(value, int | f
 
 
 @pytest.mark.parametrize("name", sorted(set(NUMBERS) & DOCUMENTED.keys()))
-def test_the_default_of_a_number_is_the_documented_one(name):
+def test_the_documented_default_of_a_number_is_right(name):
     documented = re.match(r"[\d.]+", DOCUMENTED[name])
 
     assert documented
@@ -145,5 +144,5 @@ def documented_metrics():
     return {name for first, *_ in rows("Monitoring") for name in re.findall(r"`([a-z_]+)[`{]", first)}
 
 
-def test_every_metric_is_documented_and_no_other():
+def test_exactly_the_metrics_are_documented():
     assert metrics() == documented_metrics()

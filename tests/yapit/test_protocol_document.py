@@ -1,4 +1,4 @@
-"""docs/protocol.md has every message, field, code, close code and limit in its place, and no other code."""
+"""docs/protocol.md: every message, field, code, close code and limit in its place, and no unknown codes."""
 
 import ast
 import inspect
@@ -24,7 +24,7 @@ FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def section(docs, title, level="##"):
-    """From that heading to the next of its level or above."""
+    """The text from a heading to the next one of the same or a higher level."""
     body = re.split(rf"^{level} {re.escape(title)}\n", docs, maxsplit=1, flags=re.MULTILINE)[1:]
     return re.split(rf"^#{{1,{len(level)}}} ", body[0], maxsplit=1, flags=re.MULTILINE)[0] if body else ""
 
@@ -37,16 +37,16 @@ def quoted(text):
     return set(re.findall(r"`([^`]+)`", FENCED.sub("", text)))
 
 
-# --- What there is -----------------------------------------------------------------------------------------
+# --- In the code -------------------------------------------------------------------------------------------
 
 MESSAGES = [*protocol.ClientMessage.__args__, *protocol.ServerMessage.__args__]
-# Where the code stands among the arguments of what raises or sends it.
-NAMED = {"ProtocolError": 0, "EngineError": 1, "_error": 1, "_unavailable": 1} | {
+# Position of the code among the arguments of the exception or function.
+POSITIONS = {"ProtocolError": 0, "EngineError": 1, "_error": 1, "_unavailable": 1} | {
     name: 0
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and "code" in inspect.signature(kind.__init__).parameters
 }
-OF_THE_CLIENT_ITSELF = SOURCES / "client"
+CLIENT = SOURCES / "client"
 
 
 def codes_of_http():
@@ -55,30 +55,30 @@ def codes_of_http():
 
 
 def codes_in_sources():
-    paths = [path for path in SOURCES.rglob("*.py") if OF_THE_CLIENT_ITSELF not in path.parents]
+    paths = [path for path in SOURCES.rglob("*.py") if CLIENT not in path.parents]
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
     return {code for node in nodes for code in codes_at(node)}
 
 
 def codes_at(node):
-    """Class attributes named `code`, arguments named so, and those that stand where a code stands."""
+    """Class attributes and keyword arguments named `code`, and positional arguments that are one."""
     match node:
         case ast.Assign(targets=[ast.Name(id="code")], value=ast.Constant(value=str(code))):
             yield code
         case ast.keyword(arg="code", value=ast.Constant(value=str(code))):
             yield code
-        case ast.Call(func=ast.Name(id=name), args=args) if len(args) > NAMED.get(name, 99):
-            if isinstance(args[NAMED[name]], ast.Constant):
-                yield args[NAMED[name]].value
+        case ast.Call(func=ast.Name(id=name), args=args) if len(args) > POSITIONS.get(name, 99):
+            if isinstance(args[POSITIONS[name]], ast.Constant):
+                yield args[POSITIONS[name]].value
 
 
 def codes_in_scripts():
     scripts = "".join(path.read_text() for path in SOURCES.rglob("*.lua"))
-    return set(re.findall(r"refused\('(\w+)'", scripts)) - {"unread"}  # which is for ourselves
+    return set(re.findall(r"refused\('(\w+)'", scripts)) - {"unread"}  # internal: answered by another reading
 
 
-OF_THE_BASE_CLASS = {"error"}  # which nobody raises
-CODES = {*codes_of_http(), *codes_in_sources(), *codes_in_scripts()} - OF_THE_BASE_CLASS
+BASE_CLASS = {"error"}  # never raised itself
+CODES = {*codes_of_http(), *codes_in_sources(), *codes_in_scripts()} - BASE_CLASS
 CLOSE_CODES = {
     value
     for module in (synthesis_socket, asgi)
@@ -100,21 +100,21 @@ LIMITS = (
 )
 
 
-# --- What is missing ---------------------------------------------------------------------------------------
+# --- In the document ---------------------------------------------------------------------------------------
 
 
 def missing_fields(docs, message):
     tag = message.__struct_config__.tag
-    about = section(docs, f"`{tag}`", "###")
-    documented = quoted(about) | set(re.findall(r'"(\w+)":', about))  # the latter in an example
+    text = section(docs, f"`{tag}`", "###")
+    documented = quoted(text) | set(re.findall(r'"(\w+)":', text))  # the latter in an example
     return {f"{tag}.{field.name}" for field in msgspec.structs.fields(message)} - {
         f"{tag}.{name}" for name in documented | quoted(intro(docs))
     }
 
 
 def intro(docs):
-    """What all frames of the server have in common."""
-    return section(docs, "What the server sends").partition("\n### ")[0]
+    """The fields that all frames of the server have."""
+    return section(docs, "Server messages").partition("\n### ")[0]
 
 
 def codes_of_socket(docs):
@@ -124,35 +124,35 @@ def codes_of_socket(docs):
 
 
 def codes_anywhere(docs):
-    tables = section(docs, "Codes") + section(docs, "One text in one request")
+    tables = section(docs, "Codes") + section(docs, "Synthesis in one request")
     return {code for line in tables.splitlines() if line.startswith("| ") for code in quoted(line)}
 
 
 def missing(docs):
     usage = {field.name for field in msgspec.structs.fields(protocol.Usage)}
-    shape = re.search(r'"error": \{([^}]*)\}', section(docs, "Codes of HTTP", "###"))
+    shape = re.search(r'"error": \{([^}]*)\}', section(docs, "HTTP error codes", "###"))
     return (
         {name for message in MESSAGES for name in missing_fields(docs, message)}
         | protocol.CODES.keys() - codes_of_socket(docs)
         | CODES - codes_anywhere(docs)
         | {str(code) for code in CLOSE_CODES} - set(first_cells(section(docs, "Connecting")))
-        | set(error_body.TYPES.values()) - quoted(section(docs, "Codes of HTTP", "###"))
+        | set(error_body.TYPES.values()) - quoted(section(docs, "HTTP error codes", "###"))
         | usage - quoted(section(docs, "`status`", "###"))
         | error_body.body(400, "")["error"].keys() - set(re.findall(r'"(\w+)"', shape[1] if shape else ""))
         | {f"{n:,.0f}" for n in LIMITS} - set(re.findall(r"\b[\d,]*\d\b", section(docs, "Limits")))
     )
 
 
-def test_nothing_is_missing():
+def test_the_document_is_complete():
     assert missing(DOCS) == set()
 
 
-def test_no_code_is_documented_that_there_is_not():
+def test_every_documented_code_exists():
     assert codes_of_socket(DOCS) <= protocol.CODES.keys()
 
 
 @pytest.mark.parametrize(
-    ("forgotten", "found"),
+    ("removed", "name"),
     [
         ("`retry_after` in seconds", "error.retry_after"),
         ("`code`, `error` (a sentence)", "error.code"),
@@ -167,36 +167,36 @@ def test_no_code_is_documented_that_there_is_not():
         ("and `seq`", "status.seq"),
     ],
 )
-def test_what_is_left_out_is_found_missing(forgotten, found):
-    """The control: each of these is missed as soon as it is left out in its place, whatever else names it."""
-    assert forgotten in DOCS
+def test_a_removed_part_is_reported_missing(removed, name):
+    """The control: each part is reported when it is removed from its place, even if it is named elsewhere."""
+    assert removed in DOCS
 
-    assert found in missing(DOCS.replace(forgotten, ""))
+    assert name in missing(DOCS.replace(removed, ""))
 
 
 @pytest.mark.parametrize(
     "code", ["audio_gone", "invalid_ticket", "encoding_failed", "busy", "login_needed", "local_account"]
 )
-def test_codes_are_found_wherever_they_are_named(code):
-    """Shows that there is something to find: each of these stands in another kind of place."""
+def test_codes_are_found_in_every_kind_of_place(code):
+    """The control: each of these codes is defined in another way."""
     assert code in CODES
 
 
-def test_what_engines_and_scripts_refuse_has_a_sentence_for_listeners():
-    of_engines = {
+def test_codes_of_engines_and_scripts_have_a_sentence_for_listeners():
+    codes_of_engines = {
         code
         for path in (SOURCES / "engines").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         for code in codes_at(node)
     }
 
-    assert of_engines | codes_in_scripts() <= protocol.CODES.keys()
+    assert codes_of_engines | codes_in_scripts() <= protocol.CODES.keys()
 
 
-@pytest.mark.parametrize("what", ["A request", "Seeking", "Reconnecting", "Refusals"])
-def test_each_of_these_is_shown_as_a_sequence(what):
-    shown = section(DOCS, "How it goes")
+@pytest.mark.parametrize("title", ["A request", "Seeking", "Reconnecting", "Refusals"])
+def test_each_example_is_a_sequence_diagram(title):
+    examples = section(DOCS, "Examples")
 
-    after = shown.partition(f"\n{what}")[2]
+    after = examples.partition(f"\n{title}")[2]
 
     assert re.match(r"[^`]*```mermaid\nsequenceDiagram\n(    .+\n)+```", after)
