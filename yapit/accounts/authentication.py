@@ -1,6 +1,6 @@
-"""Whether what somebody shows holds: keys, sessions and the local account, as the database knows them now.
+"""Authentication: checks API keys, sessions and the local account against the database.
 
-Everything here blocks. `yapit.accounts.identity` asks it from a thread, and remembers what it said.
+Every function blocks. `yapit.accounts.identity` calls them in threads and caches the results.
 """
 
 from collections.abc import Collection
@@ -31,14 +31,15 @@ FROM {ApiKey._meta.db_table} k JOIN {User._meta.db_table} u ON u.id = k.user_id
 WHERE k.id = %(key_id)s AND k.revoked_at IS NULL AND u.is_active
     AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
 """  # noqa: S608  # our own names
-NOTE_USED = """
+# Conditional: of several processes that see the key within a minute, one writes.
+UPDATE_LAST_USED = """
 UPDATE yapit_apikey SET last_used = %s WHERE id = %s AND (last_used IS NULL OR last_used < %s)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An account that existed and was active when it was looked up, and what it came in with."""
+    """An active account and the credential of the connection, as of the look-up."""
 
     user_id: int
     username: str
@@ -47,7 +48,7 @@ class Identity:
     session_key: str | None = field(default=None, repr=False)
 
     def is_affected_by(self, event: str) -> bool:
-        """Whether `yapit.invalidation` told something that may end this."""
+        """Whether an event of `yapit.invalidation` may make this identity invalid."""
         if event.startswith(invalidation.SESSION):
             return self.session_key is not None and invalidation.is_about_session(event, self.session_key)
         return event in (f"{invalidation.ACCOUNT}{self.user_id}", f"{invalidation.KEY}{self.api_key_id}")
@@ -55,7 +56,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ValidKey:
-    """One that held when it was looked up."""
+    """An API key that was valid at the look-up: not expired or revoked, and its account active."""
 
     id: str
     user_id: int
@@ -66,11 +67,11 @@ class ValidKey:
 
 
 def find_key(token: str) -> ValidKey | None:
-    """None: it does not hold."""
+    """The key of a token, or None if the token is not valid."""
     key_id = keys.public_id(token)
     rows = fetch_rows(SELECT_VALID_KEY, {"key_id": key_id, "now": timezone.now()}) if key_id else []
-    found = ValidKey(*rows[0]) if rows else None
-    return found if found and keys.matches(found.digest, token) else None
+    key = ValidKey(*rows[0]) if rows else None
+    return key if key and keys.matches(key.digest, token) else None
 
 
 def identity_of(key: ValidKey) -> Identity:
@@ -80,7 +81,7 @@ def identity_of(key: ValidKey) -> Identity:
 def identify_session(session_key: str) -> Identity | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(request)  # also checks that the password is still the one it was begun with
+    user = get_user(request)  # also checks that the password has not changed since the log-in
     if not user.is_authenticated or user.pk is None:
         return None
     return Identity(user.pk, user.get_username(), None, "session", session_key)
@@ -92,33 +93,33 @@ def identify_local() -> Identity | None:
 
 
 def find_invalid(identities: Collection[Identity]) -> frozenset[Identity]:
-    """Those that hold no longer. All keys are read at once."""
-    asked = {identity.api_key_id for identity in identities if identity.api_key_id}
-    held = set(_holding_keys().filter(pk__in=asked).values_list("pk", flat=True)) if asked else set()
-    return frozenset(identity for identity in identities if not _holds(identity, held))
+    """Those that are no longer valid. One query for all keys, and one or two for each other identity."""
+    key_ids = {identity.api_key_id for identity in identities if identity.api_key_id}
+    valid = set(_valid_keys().filter(pk__in=key_ids).values_list("pk", flat=True)) if key_ids else set()
+    return frozenset(identity for identity in identities if not _is_valid(identity, valid))
 
 
-def note_used(key_id: str) -> None:
-    """At most once in a minute, however many processes see the key."""
+def record_use(key_id: str) -> None:
+    """Set the time of the key's last use, at most once a minute over all processes."""
     now = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(NOTE_USED, [now, key_id, now - timedelta(seconds=LAST_USED_SECONDS)])
+        cursor.execute(UPDATE_LAST_USED, [now, key_id, now - timedelta(seconds=LAST_USED_SECONDS)])
 
 
 def is_use_recorded(key: ValidKey) -> bool:
     return key.last_used is not None and timezone.now() - key.last_used < timedelta(seconds=LAST_USED_SECONDS)
 
 
-def _holding_keys() -> QuerySet[ApiKey]:
+def _valid_keys() -> QuerySet[ApiKey]:
     unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
     return ApiKey.objects.filter(unexpired, revoked_at=None, user__is_active=True)
 
 
-def _holds(identity: Identity, held_keys: set[str]) -> bool:
+def _is_valid(identity: Identity, valid_key_ids: set[str]) -> bool:
     if identity.via == "key":
-        return identity.api_key_id in held_keys
-    # What there is no log-in for, and what needs one, each belongs to its own mode.
+        return identity.api_key_id in valid_key_ids
+    # Sessions count in multi-user mode only, the local account in single-user mode only.
     if (identity.via == "session") != settings.MULTI_USER:
         return False
-    found = identify_session(identity.session_key or "") if settings.MULTI_USER else identify_local()
-    return found is not None and found.user_id == identity.user_id
+    current = identify_session(identity.session_key or "") if settings.MULTI_USER else identify_local()
+    return current is not None and current.user_id == identity.user_id

@@ -1,4 +1,4 @@
-"""Log-in and password forms: Django's own, with the guesses counted."""
+"""Log-in and password forms: Django's, with a limit on attempts."""
 
 import math
 from typing import Any
@@ -13,12 +13,12 @@ from redis.exceptions import RedisError
 from yapit.limits import login_throttle
 
 
-class Counted(forms.Form):
-    """`retry_after` says that there were too many guesses."""
+class ThrottledForm(forms.Form):
+    """A form that counts attempts. `retry_after` is set, in seconds, after too many of them."""
 
     retry_after: int | None = None
 
-    def count(self, username: str, address: str) -> None:
+    def throttle(self, username: str, address: str) -> None:
         try:
             wait = login_throttle.take(username, address)
         except RedisError as exc:
@@ -32,13 +32,13 @@ class Counted(forms.Form):
             )
 
 
-class LogInForm(Counted, AuthenticationForm):
+class LogInForm(ThrottledForm, AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         username, password = (self.cleaned_data.get(name) for name in ("username", "password"))
         if not (username and password):
             return super().clean()
         address = address_of(self.request)
-        self.count(username, address)
+        self.throttle(username, address)
         cleaned = super().clean()
         login_throttle.give_back(username, address)
         return cleaned
@@ -48,12 +48,12 @@ class AdminLogInForm(LogInForm, AdminAuthenticationForm):
     pass
 
 
-class NewPasswordForm(Counted, PasswordChangeForm):
-    """For whoever is logged in; whoever found the browser open still has to guess."""
+class NewPasswordForm(ThrottledForm, PasswordChangeForm):
+    """Change of the own password. Limited too, since an unattended browser must not allow guessing it."""
 
     def clean_old_password(self) -> str:
         username = self.user.get_username()
-        self.count(username, "")
+        self.throttle(username, "")
         password: str = super().clean_old_password()
         login_throttle.give_back(username, "")
         return password

@@ -1,8 +1,8 @@
-"""Who is asking: one answer for HTTP and WebSocket, for keys, tickets, sessions and nobody at all.
+"""Identity of a request: the account behind an HTTP or WebSocket connection, cached for seconds.
 
-A key always decides when there is one, then a ticket. In multi-user mode the session cookie is next. In
-single-user mode there are no log-ins to look at: whoever reaches this machine is the account `local` (the
-administrator's session belongs to /admin/ and does not change whose documents the reader shows).
+Credentials are tried in this order: API key, ticket and, in multi-user mode, the session cookie. In
+single-user mode every connection without a key or ticket belongs to the account `local`; the administrator's
+session counts for /admin/ only.
 """
 
 import asyncio
@@ -39,65 +39,73 @@ __all__ = [
     "identify_key",
     "identify_request",
     "identify_scope",
+    "key_uses_recorded",
 ]
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_BYTES = 8 * 1024 * 1024  # in each process: some ten thousand identities
-REFUSED_SECONDS = 5.0  # how long a key that does not hold is not looked up again
+CACHED_BYTES = 8 * 1024 * 1024  # per process: about ten thousand identities
+INVALID_KEY_SECONDS = 5.0  # how long an invalid key is refused without a query
 UNAVAILABLE = (OperationalError, InterfaceError, RedisError, InvalidCacheBackendError)
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _CachedIdentity:
     identity: Identity
-    seconds: float  # how long it may be remembered
+    seconds: float  # how long it may be cached
 
 
-_known: caching.RowCache[bytes, _Held] = caching.RowCache(
+_identities: caching.RowCache[bytes, _CachedIdentity] = caching.RowCache(
     "identities",
-    max_bytes=REMEMBERED_BYTES,
+    max_bytes=CACHED_BYTES,
     seconds=settings.IDENTITY_SECONDS,
-    lifetime=lambda held: held.seconds,
+    lifetime=lambda cached: cached.seconds,
 )
-# A cache of its own, for nothing but refusals: whoever tries keys would fill the other.
-_refused: caching.RowCache[bytes, authentication.ValidKey | None] = caching.RowCache(
+# Separate, so that a client that tries many keys evicts no identities. Holds invalid keys only.
+_invalid_keys: caching.RowCache[bytes, authentication.ValidKey | None] = caching.RowCache(
     "refused keys",
-    max_bytes=REMEMBERED_BYTES // 2,
-    seconds=REFUSED_SECONDS,
-    lifetime=lambda found: 0.0 if found else REFUSED_SECONDS,
+    max_bytes=CACHED_BYTES // 2,
+    seconds=INVALID_KEY_SECONDS,
+    lifetime=lambda key: 0.0 if key else INVALID_KEY_SECONDS,
 )
-_background: set[asyncio.Task[None]] = set()
-_heard = 0
+_key_uses: set[asyncio.Task[None]] = set()
+_changes_seen = 0
 
 
 def forget() -> None:
-    """Forget everyone, in this process."""
+    """Clear the caches of this process."""
     _count_change()
-    _known.flush()
-    _refused.flush()
+    _identities.flush()
+    _invalid_keys.flush()
 
 
 def changes_seen() -> int:
-    """How often somebody had to be forgotten: who looked before the last time looks again."""
-    return _heard
+    """Number of invalidations so far. If it has grown, an identity obtained before may be out of date."""
+    return _changes_seen
+
+
+async def key_uses_recorded() -> None:
+    """Wait until the last use of every key seen so far is recorded."""
+    await asyncio.gather(*_key_uses)
 
 
 def _count_change() -> None:
-    global _heard
-    _heard += 1
+    global _changes_seen
+    _changes_seen += 1
 
 
 _EVENTS = (f"{invalidation.ACCOUNT}*", f"{invalidation.KEY}*", f"{invalidation.SESSION}*")
-_known.invalidate_if_on(*_EVENTS, is_stale=lambda event, _, held: held.identity.is_affected_by(event))
-_refused.flush_on(*_EVENTS)
+_identities.invalidate_if_on(
+    *_EVENTS, is_stale=lambda event, _, cached: cached.identity.is_affected_by(event)
+)
+_invalid_keys.flush_on(*_EVENTS)
 caching.subscribe(f"{invalidation.ACCOUNT}*", lambda _: _count_change(), missed=_count_change)
 caching.subscribe(f"{invalidation.KEY}*", lambda _: _count_change())
 caching.subscribe(f"{invalidation.SESSION}*", lambda _: _count_change())
 
 
 async def identify_scope(scope: Scope) -> Identity:
-    """Who is behind an ASGI connection (http or websocket). A ticket in its address is used up by this.
+    """The account behind an ASGI connection (http or websocket). Consumes the ticket in its address, if any.
 
     Raises NotAuthenticated, OriginRefused, or AuthenticationUnavailable when a database does not answer.
     """
@@ -111,41 +119,41 @@ async def identify_scope(scope: Scope) -> Identity:
         return await _identify_ticket(ticket, scope, headers)
     _check_page(scope, headers)
     if not settings.MULTI_USER:
-        return await _remembered(b"local", authentication.identify_local)
+        return await _identify_cached(b"local", authentication.identify_local)
     session_key = request_credentials.session_key_of(headers)
     if session_key is None:
         raise NotAuthenticated(
             "missing_credentials", "Log in, or send an API key: Authorization: Bearer yk_..."
         )
     name = b"session " + _fingerprint(session_key)
-    return await _remembered(name, authentication.identify_session, session_key)
+    return await _identify_cached(name, authentication.identify_session, session_key)
 
 
 async def identify_request(request: HttpRequest) -> Identity:
-    """`identify_scope` for a Django request, whichever handler made it."""
+    """`identify_scope` for a Django request, from any handler."""
     return await identify_scope(getattr(request, "scope", None) or _scope_of(request))
 
 
 def identify_key(token: str) -> Identity | None:
-    """Whose key this is: None unless it holds now. One read, nothing remembered."""
-    found = authentication.find_key(token)
-    return authentication.identity_of(found) if found else None
+    """The owner of an API key, or None if the key is not valid. One query, never cached."""
+    key = authentication.find_key(token)
+    return authentication.identity_of(key) if key else None
 
 
 async def find_invalid(identities: Collection[Identity]) -> frozenset[Identity]:
-    """Those whose key, session or account is no longer valid, read from the database and never from a cache.
+    """Those whose key, session or account is no longer valid. Queries the database, never a cache.
 
     Raises AuthenticationUnavailable.
     """
-    found: frozenset[Identity] = await _ask(authentication.find_invalid, identities)
-    return found
+    invalid: frozenset[Identity] = await _query(authentication.find_invalid, identities)
+    return invalid
 
 
 def _check_page(scope: Scope, headers: Headers) -> None:
     is_socket = scope["type"] == "websocket"
     is_safe = not is_socket and scope["method"] in origins.SAFE_METHODS
     origins.check_host(headers)
-    origins.check_origin(headers, scope.get("scheme", "ws" if is_socket else "http"), demanded=not is_safe)
+    origins.check_origin(headers, scope.get("scheme", "ws" if is_socket else "http"), required=not is_safe)
     if not settings.MULTI_USER:
         origins.check_not_cross_site(headers)
 
@@ -166,49 +174,49 @@ def _fingerprint(secret: str) -> bytes:
 
 async def _identify_ticket(ticket: str, scope: Scope, headers: Headers) -> Identity:
     try:
-        found = await tickets.redeem(redis_clients.hot(), ticket)
+        identity = await tickets.redeem(redis_clients.hot(), ticket)
     except RedisError as exc:
         raise AuthenticationUnavailable("This ticket cannot be checked right now. Ask for another.") from exc
-    if found is not None and found.via != "key":
-        # It grants no more than what it was bought with, and that is used from our own pages only.
+    if identity is not None and identity.via != "key":
+        # A ticket is restricted like the credential it was issued for: sessions work from our own pages only.
         _check_page(scope, headers)
-    if found is None or await find_invalid({found}):
+    if identity is None or await find_invalid({identity}):
         raise NotAuthenticated("invalid_ticket", "This ticket was used or is too old. Ask for another.")
-    return found
+    return identity
 
 
-# --- Remembering ----------------------------------------------------------------------------------------
+# --- Cached look-ups ------------------------------------------------------------------------------------
 
 
 async def _identify_key_cached(token: str) -> Identity:
     if keys.public_id(token) is None:
         raise _bad_key()
     name = b"key " + _fingerprint(token)
-    return (await _known.aget_or_fetch(name, partial(_look_up_key, name, token))).identity
+    return (await _identities.aget_or_fetch(name, partial(_look_up_key, name, token))).identity
 
 
-async def _look_up_key(name: bytes, token: str) -> _Held:
-    found = await _refused.aget_or_fetch(name, partial(_ask, authentication.find_key, token))
-    if found is None:
+async def _look_up_key(name: bytes, token: str) -> _CachedIdentity:
+    key = await _invalid_keys.aget_or_fetch(name, partial(_query, authentication.find_key, token))
+    if key is None:
         raise _bad_key()
-    _note_used_later(found)
-    return _Held(authentication.identity_of(found), _seconds_left(found.expires_at))
+    _record_use_later(key)
+    return _CachedIdentity(authentication.identity_of(key), _seconds_left(key.expires_at))
 
 
-async def _remembered(name: bytes, find: Any, *args: str) -> Identity:
-    return (await _known.aget_or_fetch(name, partial(_look_up, find, *args))).identity
+async def _identify_cached(name: bytes, identify: Any, *args: str) -> Identity:
+    return (await _identities.aget_or_fetch(name, partial(_look_up, identify, *args))).identity
 
 
-async def _look_up(find: Any, *args: str) -> _Held:
-    found = await _ask(find, *args)
-    if found is None:
+async def _look_up(identify: Any, *args: str) -> _CachedIdentity:
+    identity = await _query(identify, *args)
+    if identity is None:
         raise NotAuthenticated("not_authenticated", "Nobody is logged in here.")
-    return _Held(found, settings.IDENTITY_SECONDS)
+    return _CachedIdentity(identity, settings.IDENTITY_SECONDS)
 
 
-async def _ask(find: Any, *args: Any) -> Any:
+async def _query(query: Any, *args: Any) -> Any:
     try:
-        return await offload(find, *args)
+        return await offload(query, *args)
     except UNAVAILABLE as exc:
         raise AuthenticationUnavailable("Who you are cannot be checked right now. Try again.") from exc
 
@@ -224,17 +232,17 @@ def _seconds_left(expires_at: datetime | None) -> float:
 # --- Last used ------------------------------------------------------------------------------------------
 
 
-def _note_used_later(key: authentication.ValidKey) -> None:
-    """Beside the request, which does not wait for it."""
+def _record_use_later(key: authentication.ValidKey) -> None:
+    """In a task, so that the request does not wait for the write."""
     if authentication.is_use_recorded(key):
         return
-    task = asyncio.create_task(_note_used(key.id))
-    _background.add(task)  # or it could be collected before it ran
-    task.add_done_callback(_background.discard)
+    task = asyncio.create_task(_record_use(key.id))
+    _key_uses.add(task)  # without a reference it could be garbage-collected
+    task.add_done_callback(_key_uses.discard)
 
 
-async def _note_used(key_id: str) -> None:
+async def _record_use(key_id: str) -> None:
     try:
-        await offload(authentication.note_used, key_id)
+        await offload(authentication.record_use, key_id)
     except DatabaseError as exc:
-        logger.warning("last use of key %s not noted: %s", key_id, type(exc).__name__)
+        logger.warning("last use of key %s not recorded: %s", key_id, type(exc).__name__)

@@ -1,8 +1,7 @@
-"""Which host names are ours and which pages may use a browser's own credentials. Pure but for the settings.
+"""Host and Origin checks for connections without an API key. Pure except for the settings.
 
-Without a key, the browser itself is the credential: any page that somebody has open could use it. So a
-connection without a key must ask for a name of ours (or DNS could be rebound to us) and come from a page
-of ours.
+Browsers send cookies, and connect to local servers, on behalf of any page. So a connection without a key must
+name an allowed host (against DNS rebinding) and come from a page of this site or of a trusted origin.
 """
 
 from collections.abc import Mapping
@@ -19,15 +18,16 @@ HTTP = {"ws": "http", "wss": "https"}
 
 
 def check_host(headers: Mapping[bytes, bytes]) -> None:
+    """Raises OriginRefused unless the Host header matches ALLOWED_HOSTS."""
     domain, _ = split_domain_port(_text(headers, b"host"))
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         raise OriginRefused("This host name is not served here; the operator can add it to ALLOWED_HOSTS.")
 
 
-def check_origin(headers: Mapping[bytes, bytes], scheme: str, *, demanded: bool) -> None:
-    """Refuse a page that is not ours. Where none is named, `demanded` decides."""
+def check_origin(headers: Mapping[bytes, bytes], scheme: str, *, required: bool) -> None:
+    """Raises OriginRefused for a foreign Origin header, and for a missing one if it is `required`."""
     origin = _text(headers, b"origin")
-    if not origin and not demanded:
+    if not origin and not required:
         return
     own = f"{HTTP.get(scheme, scheme)}://{_text(headers, b'host')}"
     if not (_is_same(origin, own) or _is_trusted(origin)):
@@ -39,6 +39,7 @@ def check_origin(headers: Mapping[bytes, bytes], scheme: str, *, demanded: bool)
 
 
 def check_not_cross_site(headers: Mapping[bytes, bytes]) -> None:
+    """Raises OriginRefused if the browser marks the request as cross-site."""
     if _text(headers, b"sec-fetch-site") == "cross-site":
         raise OriginRefused("Pages of other sites may not use this without an API key.")
 
@@ -59,16 +60,16 @@ def _is_trusted(origin: str) -> bool:
     return any(_covers(_parts(trusted.lower()), parts) for trusted in settings.CSRF_TRUSTED_ORIGINS)
 
 
-def _covers(trusted: tuple[str, str, int] | None, asked: tuple[str, str, int]) -> bool:
-    if trusted is None or (trusted[0], trusted[2]) != (asked[0], asked[2]):
+def _covers(trusted: tuple[str, str, int] | None, origin: tuple[str, str, int]) -> bool:
+    if trusted is None or (trusted[0], trusted[2]) != (origin[0], origin[2]):
         return False
     if trusted[1].startswith("*."):
-        return asked[1].endswith(trusted[1][1:])
-    return trusted[1] == asked[1]
+        return origin[1].endswith(trusted[1][1:])
+    return trusted[1] == origin[1]
 
 
 def _parts(origin: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port; None for what is no origin (`null`, a path behind it, nonsense)."""
+    """Scheme, host and port; None if the text is not an origin (`null`, a URL with a path, malformed)."""
     try:
         url = urlsplit(origin)
         port = url.port

@@ -1,4 +1,4 @@
-"""What accounts chose for themselves: kept in memory, changed here alone."""
+"""Preferences of accounts: cached look-up, and the only function that changes them."""
 
 import json
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SELECT {", ".join(COLUMNS)} FROM {Preferences._meta.db_table} WHERE user_id = %(
 
 @dataclass(frozen=True, slots=True)
 class AccountPreferences:
-    """As it was when it was read; nobody can change it for others."""
+    """An immutable copy of a row."""
 
     pinned_voices: tuple[str, ...]
     default_voice: str
@@ -31,10 +31,10 @@ class AccountPreferences:
     usage_threshold: int | None
 
 
-_chosen: caching.RowCache[int, AccountPreferences] = caching.RowCache(
+_preferences: caching.RowCache[int, AccountPreferences] = caching.RowCache(
     "preferences", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
-_chosen.invalidate_on(
+_preferences.invalidate_on(
     f"{invalidation.PREFERENCES}*",
     f"{invalidation.ACCOUNT}*",
     keys=lambda event: [invalidation.account_of(event)],
@@ -42,25 +42,25 @@ _chosen.invalidate_on(
 
 
 def of(user_id: int) -> AccountPreferences:
-    return _chosen.read(user_id, _read)
+    return _preferences.read(user_id, _read)
 
 
 async def aof(user_id: int) -> AccountPreferences:
-    return await _chosen.aread(user_id, _read)
+    return await _preferences.aread(user_id, _read)
 
 
 def forget() -> None:
-    """Forget everyone's, in this process."""
-    _chosen.flush()
+    """Clear the cache of this process."""
+    _preferences.flush()
 
 
 @transaction.atomic
 def change(user_id: int, fields: dict[str, Any]) -> AccountPreferences:
-    """Fields that are left out stay as they are."""
+    """Set the given fields, in one transaction."""
     row, _ = Preferences.objects.update_or_create(user_id=user_id, defaults=fields)
     invalidation.preferences_changed(user_id)
-    # Whoever asks this process again must not get the old ones for as long as the event takes.
-    transaction.on_commit(partial(_chosen.invalidate, user_id))
+    # This process must not serve the old values until the event arrives.
+    transaction.on_commit(partial(_preferences.invalidate, user_id))
     return _of_row([getattr(row, column) for column in COLUMNS])
 
 

@@ -1,6 +1,4 @@
-"""What somebody shows at the door: a key, a ticket, a session's cookie, or nothing. Reads headers and address
-of an ASGI scope; whether any of it holds is not found out here.
-"""
+"""Request credentials: the API key, ticket or session cookie of an ASGI scope, not yet checked."""
 
 import re
 from collections.abc import Mapping
@@ -21,11 +19,11 @@ Headers = Mapping[bytes, bytes]
 
 
 def check_address(scope: Scope) -> None:
-    """Refuse a key in an address, wherever it stands: proxies and browsers write addresses down."""
+    """Refuse an API key anywhere in the address, since proxies and browsers store addresses."""
     query = _query(scope)
-    is_there = query and KEY_ANYWHERE.search(unquote_to_bytes(query) if b"%" in query else query)
+    is_in_query = query and KEY_ANYWHERE.search(unquote_to_bytes(query) if b"%" in query else query)
     path = scope.get("path", "")
-    if is_there or ("yk_" in path and KEY_ANYWHERE.search(path.encode())):
+    if is_in_query or ("yk_" in path and KEY_ANYWHERE.search(path.encode())):
         raise NotAuthenticated(
             "key_in_address",
             "A key in an address is written into logs: revoke it, and send keys in a header.",
@@ -34,10 +32,11 @@ def check_address(scope: Scope) -> None:
 
 def _query(scope: Scope) -> bytes:
     query: bytes | str = scope.get("query_string", b"")
-    return query.encode() if isinstance(query, str) else query  # of Django's test client
+    return query.encode() if isinstance(query, str) else query  # Django's test client sends str
 
 
 def headers_of(scope: Scope) -> Headers:
+    """Headers by lower-case name. Raises NotAuthenticated for contradictory ones."""
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         name = name.lower()
@@ -49,10 +48,10 @@ def headers_of(scope: Scope) -> Headers:
 
 
 def key_of(scope: Scope, headers: Headers) -> str | None:
-    """The API key of a connection, well-formed or not; None: there is none."""
+    """The API key in a header or subprotocol, possibly malformed; None if there is none."""
     authorization = headers.get(b"authorization", b"").decode("latin-1").strip()
     scheme, _, token = authorization.partition(" ")
-    if scheme and scheme.lower() != "basic":  # a password in front of this site is not ours to judge
+    if scheme and scheme.lower() != "basic":  # Basic is for a proxy in front
         return token.strip() if scheme.lower() == "bearer" else authorization
     for offered in scope.get("subprotocols", ()):
         if offered.startswith(KEY_SUBPROTOCOL):
@@ -61,15 +60,15 @@ def key_of(scope: Scope, headers: Headers) -> str | None:
 
 
 def ticket_of(scope: Scope) -> str | None:
-    """The ticket in the address of a socket, well-formed or not; None: there is none."""
+    """The ticket in the address of a WebSocket, possibly malformed; None if there is none."""
     query = _query(scope)
     if scope["type"] != "websocket" or b"ticket=" not in query:
         return None
     try:
-        given = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
     except ValueError:
         return ""
-    tickets = given.get("ticket")
+    tickets = parameters.get("ticket")
     if tickets is None:
         return None
     return tickets[0] if len(tickets) == 1 else ""

@@ -1,4 +1,4 @@
-"""What an account may do beyond listening, kept in memory; and the only functions that change it."""
+"""Roles of accounts (tester, reviewer): cached look-up, and the functions that change them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ _roles.flush_on(invalidation.CATALOG)
 
 
 def of(user_id: int) -> Roles:
+    """Blocks unless the roles are cached."""
     return _roles.read(user_id, _read)
 
 
@@ -47,7 +48,7 @@ def cached(user_id: int) -> Roles | None:
 
 
 def forget() -> None:
-    """Forget everyone's, in this process."""
+    """Clear the cache of this process."""
     _roles.flush()
 
 
@@ -56,7 +57,7 @@ def add_testers(user_ids: Iterable[int]) -> None:
 
 
 def remove_testers(user_ids: Iterable[int]) -> None:
-    """What is shared with them stays so, and comes back with the role."""
+    """Voices shared with the accounts stay shared, and become usable again with the role."""
     _set_testers(list(user_ids), is_tester=False)
 
 

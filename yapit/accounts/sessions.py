@@ -1,4 +1,4 @@
-"""Django's sessions, in PostgreSQL and Redis; a log-in that ends says so, through whichever door."""
+"""Session engine: Django's cached_db sessions, which publish an event when a log-in ends or is renewed."""
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends import cached_db
@@ -8,17 +8,17 @@ from yapit import invalidation
 
 class SessionStore(cached_db.SessionStore):
     def flush(self) -> None:
-        ended = self._log_in()
+        ended = self._logged_in_key()
         super().flush()
         if ended:
             invalidation.session_ended(ended)
 
     def cycle_key(self) -> None:
-        """The same log-in under another key: its open sockets are told to come back with that."""
-        renewed = self._log_in()
+        """The log-in continues under another key, so its open sockets are asked to reconnect."""
+        renewed = self._logged_in_key()
         super().cycle_key()
         if renewed:
             invalidation.session_renewed(renewed)
 
-    def _log_in(self) -> str | None:
+    def _logged_in_key(self) -> str | None:
         return self.session_key if SESSION_KEY in self else None

@@ -1,6 +1,6 @@
-"""One-time tickets: open one WebSocket, from where no header can be set. Known to Redis only, by their hash.
+"""One-time tickets: each opens one WebSocket for a client that cannot set headers. Stored in Redis by hash.
 
-A ticket stands for what it was bought with, so whatever ends that ends the socket as well.
+A ticket carries the identity it was issued for, so revoking that credential also closes the socket.
 """
 
 import hashlib
@@ -16,30 +16,31 @@ from yapit.accounts.authentication import Identity
 from yapit.limits import TAKE
 
 TICKET = re.compile(r"yt_[0-9a-f]{48}")
-BURST, PER_SECOND = 30, 1.0  # of one account
+BURST, PER_SECOND = 30, 1.0  # per account
 
 _decoder = msgspec.json.Decoder(Identity)
 
 
 async def throttle(redis: Redis, user_id: int) -> float:
-    """Seconds that this account has to wait for its next ticket; 0: none."""
+    """Count a ticket; return the seconds until the account may have it, 0 if it may now."""
     call = TAKE.call(BURST, PER_SECOND, 1, keys=[f"limit:tickets:{user_id}"])
     return int(await arun(redis, call)) / 1000
 
 
 async def issue(redis: Redis, identity: Identity) -> str:
+    """A ticket that is valid for TICKET_SECONDS."""
     ticket = f"yt_{secrets.token_hex(24)}"
-    await redis.set(_name(ticket), msgspec.json.encode(identity), ex=settings.TICKET_SECONDS)
+    await redis.set(_key(ticket), msgspec.json.encode(identity), ex=settings.TICKET_SECONDS)
     return ticket
 
 
 async def redeem(redis: Redis, ticket: str) -> Identity | None:
-    """Whose it was; from now on it is nobody's. None: it was used, it is too old, or it never was one."""
+    """Consume the ticket and return its identity; None if it is used, expired or unknown."""
     if not TICKET.fullmatch(ticket):
         return None
-    found = await redis.getdel(_name(ticket))
-    return _decoder.decode(found) if found else None
+    stored = await redis.getdel(_key(ticket))
+    return _decoder.decode(stored) if stored else None
 
 
-def _name(ticket: str) -> str:
+def _key(ticket: str) -> str:
     return f"ticket:{hashlib.sha256(ticket.encode()).hexdigest()}"

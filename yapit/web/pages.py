@@ -19,7 +19,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from yapit import invalidation
-from yapit.accounts.forms import Counted, LogInForm, NewPasswordForm
+from yapit.accounts.forms import LogInForm, NewPasswordForm, ThrottledForm
 from yapit.web import usage_page
 
 # Audio is played from blob: addresses. Pictures of a document may come from anywhere, as in every
@@ -76,7 +76,7 @@ def keys(request: HttpRequest) -> HttpResponse:
     return render(request, "yapit/keys.html", {"multi_user": settings.MULTI_USER, "here": "keys"})
 
 
-def named_wait(form: Counted, page: HttpResponse) -> HttpResponse:
+def named_wait(form: ThrottledForm, page: HttpResponse) -> HttpResponse:
     """The page with the form's faults; where those are too many guesses, as a refusal that names the wait."""
     if form.retry_after is not None:
         page.status_code = HTTPStatus.TOO_MANY_REQUESTS

@@ -1,4 +1,4 @@
-"""What ends somebody's access ends their open sockets: at once when it is told, and soon when it is not."""
+"""Open sockets close when their key, session or account ends: at once by an event, soon without one."""
 
 from datetime import timedelta
 
@@ -20,22 +20,23 @@ from yapit.realtime import notifications
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-GREETING = {"type": "hello"}  # which every open socket answers
+GREETING = {"type": "hello"}  # every open socket replies with an error
 
 
 @pytest.fixture(autouse=True)
-async def _nobody_remembered(async_redis):
+async def _empty_caches(async_redis):
     identity.forget()
 
 
 @pytest.fixture
-def bells_only(settings):
+def events_only(settings):
+    """Regular checks are too rare to close a socket during a test."""
     settings.IDENTITY_SECONDS = 3600
 
 
 @pytest.fixture
-def no_bells(settings):
-    """The changes in these tests tell nobody."""
+def frequent_checks(settings):
+    """For changes in the database that publish no event."""
     settings.IDENTITY_SECONDS = settings.RESYNC_SECONDS = 0.1
 
 
@@ -59,7 +60,7 @@ def with_session(browser):
 
 @pytest.fixture
 async def log_in(user, settings):
-    """Returns a browser that is logged in."""
+    """Returns a function that makes a logged-in browser."""
     settings.MULTI_USER = True
 
     def begin():
@@ -71,29 +72,29 @@ async def log_in(user, settings):
 
 
 async def opened(headers):
-    """A socket that was let in."""
-    one = Listener(headers=headers)
-    await one.connect()
-    assert await is_open(one)
+    """An accepted socket."""
+    socket = Listener(headers=headers)
+    await socket.connect()
+    assert await is_open(socket)
     await caching.listen().subscribed()
-    return one
+    return socket
 
 
-async def is_open(one):
-    await one.send(**GREETING)
-    return (await one.frame())["code"] == "unknown_type"
+async def is_open(socket):
+    await socket.send(**GREETING)
+    return (await socket.frame())["code"] == "unknown_type"
 
 
 @pytest.fixture(autouse=True)
-async def _tower(_nobody_remembered):
+async def _close_hub(_empty_caches):
     yield
     await notifications.hub().close()
 
 
-# --- Told -------------------------------------------------------------------------------------------------
+# --- By an event ------------------------------------------------------------------------------------------
 
 
-async def test_logging_out_closes_the_sockets_of_that_session_alone(bells_only, log_in):
+async def test_logging_out_closes_only_the_sockets_of_that_session(events_only, log_in):
     here, there = await log_in(), await log_in()
     one, other = await opened(with_session(here)), await opened(with_session(there))
 
@@ -104,7 +105,7 @@ async def test_logging_out_closes_the_sockets_of_that_session_alone(bells_only, 
     await other.close()
 
 
-async def test_a_deleted_account_loses_its_sockets(bells_only, user, made):
+async def test_deleting_an_account_closes_its_sockets(events_only, user, made):
     operator = Client()
     await sync_to_async(lambda: operator.force_login(User.objects.create_superuser("operator")))()
     one = await opened(with_key(made))
@@ -114,15 +115,15 @@ async def test_a_deleted_account_loses_its_sockets(bells_only, user, made):
     assert await one.close_code() == 4401
 
 
-async def test_what_is_revoked_while_its_socket_comes_in_does_not_stay(bells_only, made, monkeypatch):
-    """After it was found to hold, and before anybody knows of the socket."""
+async def test_a_key_revoked_while_its_socket_connects_closes_the_socket(events_only, made, monkeypatch):
+    """The revocation comes after authentication and before the hub knows the socket."""
     await caching.listen().subscribed()
     enter = limits.acquire_slot
 
     async def revoked_meanwhile(*args):
-        heard = identity.changes_seen()
+        before = identity.changes_seen()
         await offload(keys.revoke, made.key)
-        await async_wait_until(lambda: identity.changes_seen() > heard)
+        await async_wait_until(lambda: identity.changes_seen() > before)
         return await enter(*args)
 
     monkeypatch.setattr(limits, "acquire_slot", revoked_meanwhile)
@@ -132,7 +133,7 @@ async def test_what_is_revoked_while_its_socket_comes_in_does_not_stay(bells_onl
     assert await one.close_code() == 4401
 
 
-# --- Not told ---------------------------------------------------------------------------------------------
+# --- Without an event -------------------------------------------------------------------------------------
 
 
 def revoke(made):
@@ -148,7 +149,7 @@ def delete(made):
 
 
 @pytest.mark.parametrize("end", [revoke, expire, delete])
-async def test_a_key_that_ends_unheard_loses_its_sockets_all_the_same(no_bells, made, end):
+async def test_without_an_event_the_sockets_of_an_invalid_key_close_too(frequent_checks, made, end):
     one = await opened(with_key(made))
 
     await offload(end, made)
@@ -156,7 +157,7 @@ async def test_a_key_that_ends_unheard_loses_its_sockets_all_the_same(no_bells, 
     assert await one.close_code() == 4401
 
 
-async def test_a_session_that_expires_loses_its_sockets(no_bells, log_in):
+async def test_the_sockets_of_an_expired_session_close(frequent_checks, log_in):
     browser = await log_in()
 
     @sync_to_async
@@ -171,8 +172,8 @@ async def test_a_session_that_expires_loses_its_sockets(no_bells, log_in):
     assert await one.close_code() == 4401
 
 
-async def test_without_a_second_look_a_lost_bell_would_leave_the_socket_open(bells_only, made):
-    """The control of the above."""
+async def test_without_regular_checks_a_lost_event_would_leave_the_socket_open(events_only, made):
+    """The control of the test above."""
     one = await opened(with_key(made))
 
     await offload(revoke, made)

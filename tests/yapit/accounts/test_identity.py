@@ -1,4 +1,4 @@
-"""Who is asking: keys, sessions, and the one account of single-user mode; whose page it is."""
+"""Identity of a request: keys, sessions, the local account of single-user mode, and origin checks."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -24,10 +24,10 @@ OWN = "http://localhost:8000"
 
 
 @pytest.fixture(autouse=True)
-async def _nobody_remembered():
+async def _empty_caches():
     identity.forget()
     yield
-    await async_wait_until(lambda: not identity._background)
+    await identity.key_uses_recorded()
 
 
 @pytest.fixture
@@ -64,9 +64,10 @@ def bearer(token):
     return {"authorization": f"Bearer {token}"}
 
 
-async def refusal(error, asked):
+async def refusal(error, scope):
+    """The code of the error with which a connection is refused."""
     with pytest.raises(error) as caught:
-        await identify_scope(asked)
+        await identify_scope(scope)
     return caught.value.code
 
 
@@ -82,11 +83,11 @@ def log_in(user):
 # --- Keys -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ask", [http, socket])
-async def test_a_key_says_whose_it_is(made, ask):
-    found = await identify_scope(ask(**bearer(made.token)))
+@pytest.mark.parametrize("connection", [http, socket])
+async def test_a_key_identifies_its_account(made, connection):
+    owner = await identify_scope(connection(**bearer(made.token)))
 
-    assert (found.user_id, found.api_key_id, found.via) == (made.key.user_id, made.key.pk, "key")
+    assert (owner.user_id, owner.api_key_id, owner.via) == (made.key.user_id, made.key.pk, "key")
 
 
 async def test_a_socket_may_offer_the_key_as_a_subprotocol(made):
@@ -95,44 +96,44 @@ async def test_a_socket_may_offer_the_key_as_a_subprotocol(made):
     assert (await identify_scope(socket(subprotocols=offered))).api_key_id == made.key.pk
 
 
-async def test_a_key_needs_no_host_and_no_origin_of_ours(made):
-    strange = {"host": "evil.example", "origin": "https://evil.example"}
+async def test_a_key_needs_no_allowed_host_and_no_own_origin(made):
+    foreign = {"host": "evil.example", "origin": "https://evil.example"}
 
-    assert (await identify_scope(http("POST", **bearer(made.token), **strange))).via == "key"
+    assert (await identify_scope(http("POST", **bearer(made.token), **foreign))).via == "key"
 
 
 @pytest.mark.parametrize(
-    "given", ["Bearer", "Bearer ", "Bearer nope", "Bearer yk_a1b2c3d4e5f6_" + "0" * 48, "yk_x"]
+    "header", ["Bearer", "Bearer ", "Bearer nope", "Bearer yk_a1b2c3d4e5f6_" + "0" * 48, "yk_x"]
 )
-async def test_a_bad_key_is_refused_even_beside_a_session(multi_user, given):
+async def test_an_invalid_key_is_refused_even_with_a_valid_session(multi_user, header):
     cookie = await offload(lambda: log_in(make_user()))
 
-    assert await refusal(NotAuthenticated, http(authorization=given, **cookie)) == "invalid_api_key"
+    assert await refusal(NotAuthenticated, http(authorization=header, **cookie)) == "invalid_api_key"
 
 
-async def test_a_bad_key_is_refused_in_single_user_mode(local):
+async def test_an_invalid_key_is_refused_in_single_user_mode(local):
     assert await refusal(NotAuthenticated, http(**bearer("nope"))) == "invalid_api_key"
 
 
 async def test_two_different_keys_at_once_are_refused(made):
-    asked = http(**bearer(made.token))
-    asked["headers"].append((b"Authorization", b"Bearer other"))
+    request = http(**bearer(made.token))
+    request["headers"].append((b"Authorization", b"Bearer other"))
 
-    assert await refusal(NotAuthenticated, asked) == "conflicting_headers"
+    assert await refusal(NotAuthenticated, request) == "conflicting_headers"
 
 
-async def test_a_password_of_a_server_in_front_is_no_key(local):
+async def test_basic_authentication_of_a_proxy_is_ignored(local):
     assert (await identify_scope(http(authorization="Basic dTpw"))).via == "local"
 
 
-async def test_the_answer_is_remembered(made, monkeypatch):
+async def test_an_identity_is_cached(made, monkeypatch):
     first = await identify_scope(http(**bearer(made.token)))
     monkeypatch.setattr(authentication, "find_key", None)
 
     assert await identify_scope(http(**bearer(made.token))) is first
 
 
-async def test_a_refusal_is_remembered_too(made, monkeypatch):
+async def test_a_refusal_is_cached(made, monkeypatch):
     wrong = f"yk_{made.key.pk}_{'0' * 48}"
     await refusal(NotAuthenticated, http(**bearer(wrong)))
     monkeypatch.setattr(authentication, "find_key", None)
@@ -140,7 +141,7 @@ async def test_a_refusal_is_remembered_too(made, monkeypatch):
     await refusal(NotAuthenticated, http(**bearer(wrong)))
 
 
-async def test_a_revoked_key_is_refused_once_the_answer_is_forgotten(made):
+async def test_a_revoked_key_is_refused_once_the_caches_are_cleared(made):
     await identify_scope(http(**bearer(made.token)))
     await offload(keys.revoke, made.key)
 
@@ -149,35 +150,41 @@ async def test_a_revoked_key_is_refused_once_the_answer_is_forgotten(made):
     await refusal(NotAuthenticated, http(**bearer(made.token)))
 
 
-async def test_a_key_is_not_remembered_past_its_end(monkeypatch):
-    soon = timezone.now() + timedelta(seconds=20)
+async def test_a_key_is_not_cached_past_its_expiry(settings):
+    soon = timezone.now() + timedelta(seconds=2)
     made = await offload(lambda: keys.create_key(make_user(), "x", expires_at=soon))
     await identify_scope(http(**bearer(made.token)))
 
-    later = identity._known._memory.clock() + 21
-    monkeypatch.setattr(identity._known._memory, "clock", lambda: later)
-    monkeypatch.setattr(authentication.timezone, "now", lambda: soon + timedelta(seconds=1))
+    async def is_refused():
+        try:
+            await identify_scope(http(**bearer(made.token)))
+        except NotAuthenticated:
+            return True
+        return False
 
-    await refusal(NotAuthenticated, http(**bearer(made.token)))
+    await async_wait_until(is_refused, timeout=settings.IDENTITY_SECONDS / 2)
+    assert timezone.now() >= soon
 
 
-async def test_the_last_use_is_noted_and_not_more_than_once_a_minute(made):
+async def test_the_last_use_is_recorded_at_most_once_a_minute(made, monkeypatch):
     await identify_scope(http(**bearer(made.token)))
-    await async_wait_until(lambda: not identity._background)
+    await identity.key_uses_recorded()
     first = await offload(lambda: ApiKey.objects.get().last_used)
+    monkeypatch.setattr(authentication, "record_use", None)
 
     identity.forget()
     await identify_scope(http(**bearer(made.token)))
+    await identity.key_uses_recorded()
 
-    assert not identity._background
+    assert first is not None
     assert first == await offload(lambda: ApiKey.objects.get().last_used)
 
 
-async def test_while_the_database_is_away_nothing_can_be_checked(made, monkeypatch):
-    def away(token):
+async def test_without_the_database_no_credentials_can_be_checked(made, monkeypatch):
+    def fail(token):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(authentication, "find_key", away)
+    monkeypatch.setattr(authentication, "find_key", fail)
 
     assert await refusal(AuthenticationUnavailable, http(**bearer(made.token))) == "cannot_check"
 
@@ -185,20 +192,20 @@ async def test_while_the_database_is_away_nothing_can_be_checked(made, monkeypat
 # --- Sessions ---------------------------------------------------------------------------------------------
 
 
-async def test_a_session_says_who_logged_in(multi_user):
+async def test_a_session_identifies_its_account(multi_user):
     user = await offload(make_user)
 
-    found = await identify_scope(http(**await offload(log_in, user)))
+    owner = await identify_scope(http(**await offload(log_in, user)))
 
-    assert (found.user_id, found.api_key_id, found.via) == (user.pk, None, "session")
+    assert (owner.user_id, owner.api_key_id, owner.via) == (user.pk, None, "session")
 
 
 @pytest.mark.parametrize("cookie", ["", "sessionid=", "sessionid=nope", "sessionid=\0", ";;;=,"])
-async def test_without_a_session_nobody_is_there(multi_user, cookie):
+async def test_without_a_valid_session_a_request_is_refused(multi_user, cookie):
     await refusal(NotAuthenticated, http(cookie=cookie))
 
 
-async def test_a_session_ends_with_the_password_it_was_begun_with(multi_user):
+async def test_changing_the_password_ends_a_session(multi_user):
     user = await offload(make_user)
     cookie = await offload(log_in, user)
 
@@ -214,7 +221,7 @@ async def test_an_inactive_account_has_no_session(multi_user):
     await refusal(NotAuthenticated, http(**cookie))
 
 
-async def test_a_session_reaches_a_socket_from_our_pages_only(multi_user):
+async def test_a_session_opens_sockets_from_our_own_pages_only(multi_user):
     cookie = await offload(lambda: log_in(make_user()))
 
     assert (await identify_scope(socket(origin=OWN, **cookie))).via == "session"
@@ -225,43 +232,43 @@ async def test_a_session_reaches_a_socket_from_our_pages_only(multi_user):
 # --- The local account ------------------------------------------------------------------------------------
 
 
-async def test_in_single_user_mode_nobody_logs_in(local):
+async def test_in_single_user_mode_every_request_is_the_local_account(local):
     assert await identify_scope(http()) == identity.Identity(local.pk, "local", None, "local")
 
 
-async def test_the_administrators_session_does_not_change_whose_documents_are_shown(local):
+async def test_in_single_user_mode_the_administrators_session_is_ignored(local):
     cookie = await offload(lambda: log_in(make_user("admin")))
 
     assert (await identify_scope(http(**cookie))).username == "local"
 
 
-async def test_without_the_local_account_nobody_is_let_in():
+async def test_in_single_user_mode_the_local_account_must_exist():
     await refusal(NotAuthenticated, http())
 
 
-async def test_in_multi_user_mode_the_local_account_is_nobodys(local, multi_user):
+async def test_in_multi_user_mode_the_local_account_is_not_used(local, multi_user):
     assert await refusal(NotAuthenticated, http()) == "missing_credentials"
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "", "local host", "a\0", "127.0.0.1@x"]
 )
-async def test_a_name_that_is_not_ours_is_refused(local, host):
+async def test_an_unknown_host_is_refused(local, host):
     assert await refusal(OriginRefused, http(host=host)) == "origin_refused"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:1"])
-async def test_our_names_are_served_on_any_port(local, host):
+async def test_allowed_hosts_are_served_on_any_port(local, host):
     assert (await identify_scope(http(host=host))).via == "local"
 
 
-async def test_a_page_of_another_site_cannot_even_read(local):
+async def test_a_page_of_another_site_cannot_read(local):
     await refusal(OriginRefused, http(sec_fetch_site="cross-site"))
     await refusal(OriginRefused, http(origin="https://evil.example"))
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "PUT"])
-async def test_changing_something_needs_a_page_of_ours(local, method):
+async def test_unsafe_methods_require_our_own_origin(local, method):
     assert (await identify_scope(http(method, origin=OWN))).via == "local"
     await refusal(OriginRefused, http(method))
 
@@ -282,12 +289,12 @@ async def test_changing_something_needs_a_page_of_ours(local, method):
         "http://[",
     ],
 )
-async def test_an_origin_is_ours_by_scheme_host_and_port(local, origin):
+async def test_origins_are_compared_by_scheme_host_and_port(local, origin):
     await refusal(OriginRefused, http("POST", origin=origin))
     await refusal(OriginRefused, socket(origin=origin))
 
 
-async def test_a_port_that_goes_without_saying_may_be_said(local):
+async def test_default_ports_may_be_explicit(local):
     assert await identify_scope(http("POST", host="localhost:80", origin="http://localhost"))
     assert await identify_scope(socket("wss", host="localhost", origin="https://localhost:443"))
 
@@ -301,10 +308,10 @@ async def test_the_operator_may_trust_more_origins(local, settings):
     await refusal(OriginRefused, http("POST", origin="http://read.example"))
 
 
-# --- Requests of Django -----------------------------------------------------------------------------------
+# --- Django requests --------------------------------------------------------------------------------------
 
 
-async def test_a_django_request_is_asked_in_the_same_way(made, local):
+async def test_a_django_request_is_identified_in_the_same_way(made, local):
     request = RequestFactory(headers=bearer(made.token)).get("/v1/me")
     assert (await identify_request(request)).via == "key"
 

@@ -1,4 +1,4 @@
-"""One-time tickets: they open one socket, for as long as what they were bought with holds."""
+"""One-time tickets: each opens one socket while the credential it was issued for is valid."""
 
 import asyncio
 import json
@@ -10,7 +10,6 @@ from asgiref.sync import sync_to_async
 from config import caching
 from config.database.offload import offload
 from config.redis import clients as redis_clients
-from tests.waiting import async_wait_until
 from tests.yapit.accounts.test_identity import http, log_in, refusal, socket
 from tests.yapit.factories import make_user
 from tests.yapit.sockets.socket_client import Listener, listener
@@ -23,14 +22,14 @@ from yapit.realtime import notifications
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OWN = "http://localhost:8000"
-STRANGE = {"host": "evil.example", "origin": "https://evil.example"}
+FOREIGN = {"host": "evil.example", "origin": "https://evil.example"}
 
 
 @pytest.fixture(autouse=True)
-async def _nobody_remembered(async_redis):
+async def _empty_caches(async_redis):
     identity.forget()
     yield
-    await async_wait_until(lambda: not identity._background)
+    await identity.key_uses_recorded()
 
 
 @pytest.fixture
@@ -49,9 +48,9 @@ def with_ticket(ticket, **headers):
     return socket(**headers) | {"query_string": f"a=b&ticket={ticket}".encode()}
 
 
-async def spend(ticket):
+async def redeem(ticket):
     try:
-        return await identify_scope(with_ticket(ticket, **STRANGE))
+        return await identify_scope(with_ticket(ticket, **FOREIGN))
     except NotAuthenticated:
         return None
 
@@ -59,41 +58,41 @@ async def spend(ticket):
 # --- Once -------------------------------------------------------------------------------------------------
 
 
-async def test_a_ticket_stands_for_the_key_it_was_bought_with(made, ticket):
-    found = await spend(ticket)
+async def test_a_ticket_has_the_identity_of_its_key(made, ticket):
+    owner = await redeem(ticket)
 
-    assert (found.user_id, found.api_key_id, found.via) == (made.key.user_id, made.key.pk, "key")
-
-
-async def test_of_20_connections_with_one_ticket_one_is_let_in(ticket):
-    found = await asyncio.gather(*(spend(ticket) for _ in range(20)))
-
-    assert sum(one is not None for one in found) == 1
+    assert (owner.user_id, owner.api_key_id, owner.via) == (made.key.user_id, made.key.pk, "key")
 
 
-async def test_without_the_atomic_taking_several_would_be_let_in(ticket, monkeypatch):
-    """The control of the above."""
-    together = asyncio.Barrier(20)
+async def test_of_20_connections_with_one_ticket_one_is_accepted(ticket):
+    owners = await asyncio.gather(*(redeem(ticket) for _ in range(20)))
 
-    async def look_then_delete(name):
-        found = await redis_clients.hot().get(name)
-        await together.wait()
+    assert sum(owner is not None for owner in owners) == 1
+
+
+async def test_without_an_atomic_getdel_several_would_be_accepted(ticket, monkeypatch):
+    """The control of the test above."""
+    barrier = asyncio.Barrier(20)
+
+    async def get_then_delete(name):
+        value = await redis_clients.hot().get(name)
+        await barrier.wait()
         await redis_clients.hot().delete(name)
-        return found
+        return value
 
-    monkeypatch.setattr(redis_clients.hot(), "getdel", look_then_delete)
+    monkeypatch.setattr(redis_clients.hot(), "getdel", get_then_delete)
 
-    found = await asyncio.gather(*(spend(ticket) for _ in range(20)))
+    owners = await asyncio.gather(*(redeem(ticket) for _ in range(20)))
 
-    assert sum(one is not None for one in found) > 1
+    assert sum(owner is not None for owner in owners) > 1
 
 
-async def test_what_redis_keeps_of_a_ticket_opens_nothing_and_ends_by_itself(ticket, async_redis):
+async def test_redis_stores_a_hash_of_the_ticket_and_expires_it(ticket, async_redis):
     [name] = await async_redis.keys("ticket:*")
 
     assert ticket.encode() not in name + await async_redis.get(name)
     assert 0 < await async_redis.ttl(name) <= 30
-    assert await spend(name.decode().removeprefix("ticket:")) is None
+    assert await redeem(name.decode().removeprefix("ticket:")) is None
 
 
 @pytest.mark.parametrize(
@@ -107,28 +106,28 @@ async def test_what_redis_keeps_of_a_ticket_opens_nothing_and_ends_by_itself(tic
         "&" * 50 + "ticket=a",
     ],
 )
-async def test_what_is_no_ticket_is_refused_even_beside_a_session(query, settings):
+async def test_an_invalid_ticket_is_refused_even_with_a_valid_session(query, settings):
     settings.MULTI_USER = True
     cookie = await offload(lambda: log_in(make_user()))
-    asked = socket(origin=OWN, **cookie) | {"query_string": query.encode()}
+    connection = socket(origin=OWN, **cookie) | {"query_string": query.encode()}
 
-    assert await refusal(NotAuthenticated, asked) == "invalid_ticket"
-
-
-async def test_a_ticket_opens_sockets_and_nothing_else(ticket):
-    asked = http() | {"query_string": f"ticket={ticket}".encode()}
-
-    assert await refusal(NotAuthenticated, asked) == "not_authenticated"
+    assert await refusal(NotAuthenticated, connection) == "invalid_ticket"
 
 
-async def test_a_ticket_is_not_kept_anywhere_on_its_way(made):
+async def test_a_ticket_is_not_valid_for_http(ticket):
+    request = http() | {"query_string": f"ticket={ticket}".encode()}
+
+    assert await refusal(NotAuthenticated, request) == "not_authenticated"
+
+
+async def test_the_response_with_a_ticket_is_not_cached(made):
     answer = await with_key(made.token).send("POST", "/v1/ws/ticket")
 
     assert answer["Cache-Control"] == "no-store"
     assert set(answer.json()) == {"object", "ticket", "expires_in"}
 
 
-async def test_tickets_are_bounded_and_the_refusal_names_the_wait(made, monkeypatch, async_redis):
+async def test_tickets_are_limited_and_the_refusal_has_a_retry_after(made, monkeypatch, async_redis):
     monkeypatch.setattr(tickets, "BURST", 2)
     client = with_key(made.token)
 
@@ -140,7 +139,7 @@ async def test_tickets_are_bounded_and_the_refusal_names_the_wait(made, monkeypa
     assert all([await async_redis.ttl(name) > 0 for name in await async_redis.keys("*")])
 
 
-# --- No more than what it was bought with ------------------------------------------------------------------
+# --- Restrictions of the credential ------------------------------------------------------------------------
 
 
 async def test_a_ticket_of_a_log_in_opens_sockets_from_our_pages_only(settings):
@@ -148,14 +147,14 @@ async def test_a_ticket_of_a_log_in_opens_sockets_from_our_pages_only(settings):
     user = await offload(make_user)
     page = own_page(**await offload(log_in, user))
 
-    bought = [(await page.send("POST", "/v1/ws/ticket")).json()["ticket"] for _ in range(3)]
+    issued = [(await page.send("POST", "/v1/ws/ticket")).json()["ticket"] for _ in range(3)]
 
-    assert (await identify_scope(with_ticket(bought[0], origin=OWN))).user_id == user.pk
-    await refusal(OriginRefused, with_ticket(bought[1], **STRANGE))
-    await refusal(OriginRefused, with_ticket(bought[2]))
+    assert (await identify_scope(with_ticket(issued[0], origin=OWN))).user_id == user.pk
+    await refusal(OriginRefused, with_ticket(issued[1], **FOREIGN))
+    await refusal(OriginRefused, with_ticket(issued[2]))
 
 
-async def test_another_site_cannot_buy_one(settings):
+async def test_another_site_cannot_get_a_ticket(settings):
     settings.MULTI_USER = True
     cookie = await offload(lambda: log_in(make_user()))
 
@@ -170,20 +169,20 @@ async def test_a_ticket_ends_with_its_key_and_its_account(made, ticket, end):
     else:
         await offload(lambda: made.key.user.delete())
 
-    assert await spend(ticket) is None
+    assert await redeem(ticket) is None
 
 
-async def test_a_ticket_of_the_local_account_is_nothing_where_people_log_in(settings):
+async def test_a_ticket_of_the_local_account_is_invalid_in_multi_user_mode(settings):
     await offload(make_user, "local")
-    bought = await own_page().send("POST", "/v1/ws/ticket")
+    issued = await own_page().send("POST", "/v1/ws/ticket")
 
     settings.MULTI_USER = True
 
-    await refusal(NotAuthenticated, with_ticket(bought.json()["ticket"], origin=OWN))
+    await refusal(NotAuthenticated, with_ticket(issued.json()["ticket"], origin=OWN))
 
 
 async def test_a_socket_that_a_ticket_opened_closes_with_the_key(made, ticket, settings):
-    settings.IDENTITY_SECONDS = 3600  # nothing but the revocation itself is quick
+    settings.IDENTITY_SECONDS = 3600  # only the event can close the socket in time
     async with listener(query=f"ticket={ticket}", headers=[]) as one:
         await caching.listen().subscribed()
         await one.send(type="hello")
@@ -198,7 +197,7 @@ async def test_a_socket_that_a_ticket_opened_closes_with_the_key(made, ticket, s
 
 
 @pytest.mark.parametrize("query", ["token={}", "ticket={}", "{}", "a=b&api_key=%79{}"])
-async def test_a_key_in_an_address_is_refused_by_a_code_of_its_own_and_not_logged(made, query, caplog):
+async def test_a_key_in_an_address_is_refused_with_its_own_code_and_not_logged(made, query, caplog):
     caplog.set_level(logging.DEBUG)
     written = made.token.removeprefix("y") if "%79" in query else made.token
     one = Listener(query=query.format(written), headers=[(b"authorization", f"Bearer {made.token}".encode())])
@@ -218,7 +217,7 @@ async def test_a_key_in_an_address_is_refused_over_http_too(made):
     assert answer.json()["error"]["code"] == "key_in_address"
 
 
-async def test_missing_and_wrong_credentials_are_told_apart(settings):
+async def test_missing_and_wrong_credentials_have_different_close_codes(settings):
     settings.MULTI_USER = True
     codes = {}
     for name, cookie in {"missing": "", "wrong": "sessionid=gone"}.items():
@@ -230,12 +229,12 @@ async def test_missing_and_wrong_credentials_are_told_apart(settings):
     assert codes == {"missing": 4407, "wrong": 4401}
 
 
-async def test_while_redis_is_away_a_ticket_cannot_be_checked(ticket, monkeypatch):
+async def test_without_redis_a_ticket_cannot_be_checked(ticket, monkeypatch):
     @sync_to_async
-    def away(name):
+    def fail(name):
         raise redis_clients.redis.ConnectionError
 
-    monkeypatch.setattr(redis_clients.hot(), "getdel", away)
+    monkeypatch.setattr(redis_clients.hot(), "getdel", fail)
     one = Listener(query=f"ticket={ticket}", headers=[])
     await one.connect()
 
