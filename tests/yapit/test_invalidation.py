@@ -150,7 +150,7 @@ async def test_500_choices_of_one_voice_look_it_up_once(monkeypatch):
     chosen = await asyncio.gather(*(resolution.aresolve(None, "aria", user.pk) for _ in range(500)))
 
     assert {spoken.voice_slug for spoken in chosen} == {"aria"}
-    assert asked == [voices.EVERYONES, (user.pk, False, False)]
+    assert asked == [voices.PUBLIC, (user.pk, False, False)]
 
 
 # --- Doors ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a voice says to somebody who wants to hear it before choosing it, by language. Pure."""
+"""Preview sentences: a short introduction of a voice by language. Pure."""
 
 SENTENCES = {
     "de": "Guten Tag! So klinge ich, wenn ich Ihnen etwas vorlese.",

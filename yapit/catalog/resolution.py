@@ -1,4 +1,4 @@
-"""What choosing a model and a voice means for a job, decided from what is kept in memory."""
+"""Voice resolution: the model, voice and parameters of a job, from the cached catalog."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from yapit.errors import UnknownModel, UnknownVoice
 
 @dataclass(frozen=True, slots=True)
 class SpokenAs:
-    """All that a job and its hash need to know of a model and a voice. The caller's own."""
+    """The parts of a model and a voice that a job and its hash need. Not shared with other callers."""
 
     model_slug: str
     voice_slug: str
@@ -22,47 +22,47 @@ class SpokenAs:
     codec: str
     multiplier_bp: int
     usage_type: str
-    language: str = field(default="", compare=False)  # shapes no sound
+    language: str = field(default="", compare=False)  # does not affect the audio
 
 
 def resolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
-    """What a request means by a model and a voice; a missing one is the default.
+    """The voice for the given names; a missing model or voice means the default. Blocks unless cached.
 
-    Raises UnknownModel or UnknownVoice, also for what this account may not use.
+    Raises UnknownModel or UnknownVoice, also for a voice that the account may not use.
     """
-    found = _find(model_slug, voice_slug, voices.slices(user_id))
-    if found is None:
+    voice = _find(model_slug, voice_slug, voices.slices(user_id))
+    if voice is None:
         raise _missing(model_slug, voice_slug, voices.models())
-    return _spoken_as(found)
+    return _spoken_as(voice)
 
 
 async def aresolve(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs:
-    """`resolve` without leaving the event loop while the voices are remembered."""
-    found = _find(model_slug, voice_slug, await voices.aslices(user_id))
-    if found is None:
+    """Like `resolve`; queries run in a thread."""
+    voice = _find(model_slug, voice_slug, await voices.aslices(user_id))
+    if voice is None:
         raise _missing(model_slug, voice_slug, await voices.amodels())
-    return _spoken_as(found)
+    return _spoken_as(voice)
 
 
 def resolve_cached(model_slug: str | None, voice_slug: str | None, user_id: int) -> SpokenAs | None:
-    """`resolve`, where nothing has to be asked for it."""
+    """Like `resolve` from the cache alone: None if the catalog is not cached or has no such voice."""
     slices = voices.cached_slices(user_id)
-    found = _find(model_slug, voice_slug, slices) if slices else None
-    return _spoken_as(found) if found else None
+    voice = _find(model_slug, voice_slug, slices) if slices else None
+    return _spoken_as(voice) if voice else None
 
 
 def forget() -> None:
-    """Forget every answer, in this process."""
+    """Clear the caches of this process."""
     voices.forget()
 
 
 def _find(model_slug: str | None, voice_slug: str | None, slices: tuple[Slice, Slice]) -> CatalogVoice | None:
     if voice_slug:
         named = [part.by_slug[voice_slug] for part in slices if voice_slug in part.by_slug]
-        return next((offer for offer in named if model_slug in (None, "", offer.model.slug)), None)
+        return next((voice for voice in named if model_slug in (None, "", voice.model.slug)), None)
     model = model_slug or settings.DEFAULT_MODEL
     firsts = [first for part in slices if (first := part.first_of(model))]
-    return min(firsts, key=lambda offer: offer.rank, default=None)
+    return min(firsts, key=lambda voice: voice.rank, default=None)
 
 
 def _missing(
@@ -75,15 +75,15 @@ def _missing(
     return UnknownVoice("This model has no voice for this account.")
 
 
-def _spoken_as(offer: CatalogVoice) -> SpokenAs:
-    model = offer.model
+def _spoken_as(voice: CatalogVoice) -> SpokenAs:
+    model = voice.model
     return SpokenAs(
         model_slug=model.slug,
-        voice_slug=offer.slug,
-        parameters=msgspec.json.decode(offer.parameters, type=dict[str, object]),
+        voice_slug=voice.slug,
+        parameters=msgspec.json.decode(voice.parameters, type=dict[str, object]),
         revision=model.revision,
         codec=model.codec,
         multiplier_bp=model.multiplier_bp,
         usage_type=model.usage_type,
-        language=offer.language,
+        language=voice.language,
     )

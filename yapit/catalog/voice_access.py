@@ -1,4 +1,4 @@
-"""Who may use a voice beside its owner. Apart from the form of the voice, only this changes it."""
+"""Voice access: sharing voices with testers, and approval. The admin's form of a voice changes both, too."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from yapit.models import Voice
 
 @transaction.atomic
 def grant(voice_ids: Iterable[int], user_ids: Iterable[int]) -> None:
-    """Share these voices with these accounts, which see them while they are testers. Repeatable."""
+    """Share each voice with each account, which can use it while it is a tester. Repeatable."""
     voices, users = sorted(voice_ids), sorted(user_ids)
     Voice.testers.through.objects.bulk_create(
         [Voice.testers.through(voice_id=voice, user_id=user) for voice in voices for user in users],
@@ -21,7 +21,7 @@ def grant(voice_ids: Iterable[int], user_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def withdraw(voice_ids: Iterable[int], user_ids: Iterable[int]) -> None:
-    """Repeatable."""
+    """Stop sharing each voice with each account. Repeatable."""
     users = sorted(user_ids)
     Voice.testers.through.objects.filter(voice_id__in=list(voice_ids), user_id__in=users).delete()
     invalidation.access_changed(*users)
@@ -29,6 +29,6 @@ def withdraw(voice_ids: Iterable[int], user_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def approve(voice_ids: Iterable[int]) -> None:
-    """Everyone's voices are everyone's from now on, and nobody has to review these any more."""
+    """Approve the voices: those without an owner become public, and none needs a review. Repeatable."""
     Voice.objects.filter(pk__in=list(voice_ids)).update(approved=True)
     invalidation.catalog_changed()

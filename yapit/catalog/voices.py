@@ -1,6 +1,6 @@
-"""Models and voices as rows once were, kept in memory: everyone's, and of each account those it has beside.
+"""Models and voices: cached look-up of public voices and, per account, of its personal ones.
 
-What is kept cannot be changed, and lists are the caller's own.
+Cached values are immutable copies of rows. Returned lists belong to the caller.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from yapit.models import TTSModel, Voice
 CACHED_SECONDS = 30.0
 CACHED_BYTES = 16 * 1024 * 1024
 # Ids of the active voices that the account may use and others may not: its own, those shared with it as a
-# tester, and unapproved ones as a reviewer. The same as `_beside`.
+# tester, and unapproved ones as a reviewer. The same as `_personal`.
 SELECT_PERSONAL_IDS = f"""
 SELECT v.id
 FROM {Voice._meta.db_table} v JOIN {TTSModel._meta.db_table} m ON m.id = v.model_id
@@ -36,7 +36,7 @@ WHERE v.is_active AND m.is_active AND NOT (v.approved AND v.owner_id IS NULL) AN
 
 @dataclass(frozen=True, slots=True)
 class CatalogModel:
-    """A model that is switched on."""
+    """An active model."""
 
     id: int
     slug: str
@@ -50,7 +50,7 @@ class CatalogModel:
 
 @dataclass(frozen=True, slots=True)
 class CatalogVoice:
-    """A voice that somebody may use."""
+    """An active voice of an active model."""
 
     id: int
     slug: str
@@ -58,7 +58,7 @@ class CatalogVoice:
     language: str
     gender: str
     description: str
-    parameters: bytes  # JSON, from which each caller makes an object of its own
+    parameters: bytes  # JSON, decoded by each caller: a decoded object would be shared and mutable
     owner_id: int | None
     model: CatalogModel
 
@@ -69,18 +69,18 @@ class CatalogVoice:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some voices, in their order."""
+    """Voices by slug, ordered by rank."""
 
     by_slug: Mapping[str, CatalogVoice]
 
     def first_of(self, model_slug: str) -> CatalogVoice | None:
-        return next((offer for offer in self.by_slug.values() if offer.model.slug == model_slug), None)
+        return next((voice for voice in self.by_slug.values() if voice.model.slug == model_slug), None)
 
 
-# Whose, and as what: an account that is no tester any longer does not find what it had as one.
-_Whose = tuple[int | None, bool, bool]
-EVERYONES: _Whose = (None, False, False)
-_slices: caching.RowCache[_Whose, Slice] = caching.RowCache(
+# Account id, is_tester, is_reviewer. With the roles in the key, a change of roles needs no invalidation.
+_SliceKey = tuple[int | None, bool, bool]
+PUBLIC: _SliceKey = (None, False, False)
+_slices: caching.RowCache[_SliceKey, Slice] = caching.RowCache(
     "voices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
 _models: caching.RowCache[str, tuple[CatalogModel, ...]] = caching.RowCache(
@@ -88,7 +88,7 @@ _models: caching.RowCache[str, tuple[CatalogModel, ...]] = caching.RowCache(
 )
 
 
-def _keys_of_account(event: str) -> Iterable[_Whose]:
+def _keys_of_account(event: str) -> Iterable[_SliceKey]:
     """The account's slices for every combination of roles."""
     user_id = invalidation.account_of(event)
     return [(user_id, tester, reviewer) for tester in (False, True) for reviewer in (False, True)]
@@ -100,16 +100,17 @@ _models.flush_on(invalidation.CATALOG)
 
 
 def forget() -> None:
-    """Forget everything, in this process."""
+    """Clear the caches of this process, including roles."""
     _slices.flush()
     _models.flush()
     roles.forget()
 
 
-# --- Looking up -------------------------------------------------------------------------------------------
+# --- Cached look-ups --------------------------------------------------------------------------------------
 
 
 def models() -> tuple[CatalogModel, ...]:
+    """Active models in order."""
     return _models.read("active", lambda _: read_models())
 
 
@@ -118,100 +119,102 @@ async def amodels() -> tuple[CatalogModel, ...]:
 
 
 def slices(user_id: int) -> tuple[Slice, Slice]:
-    """Everyone's voices, and those that this account has beside."""
-    own = _whose(user_id, roles.of(user_id))
+    """The public voices, and the account's personal ones."""
+    own = _key(user_id, roles.of(user_id))
     return (
-        _slices.read(EVERYONES, _read),
+        _slices.read(PUBLIC, _read),
         _slices.read(own, _read),
     )
 
 
 async def aslices(user_id: int) -> tuple[Slice, Slice]:
-    own = _whose(user_id, await roles.aof(user_id))
+    own = _key(user_id, await roles.aof(user_id))
     return (
-        await _slices.aread(EVERYONES, _read),
+        await _slices.aread(PUBLIC, _read),
         await _slices.aread(own, _read),
     )
 
 
 def cached_slices(user_id: int) -> tuple[Slice, Slice] | None:
-    """`slices`, where nothing has to be asked for it."""
-    found = roles.cached(user_id)
-    everyones = _slices.peek(EVERYONES)
-    own = _slices.peek(_whose(user_id, found)) if found else None
-    return (everyones, own) if everyones and own else None
+    """`slices` if all of it is cached, otherwise None. Never queries."""
+    account_roles = roles.cached(user_id)
+    public = _slices.peek(PUBLIC)
+    own = _slices.peek(_key(user_id, account_roles)) if account_roles else None
+    return (public, own) if public and own else None
 
 
-async def aoffers(user_id: int | None) -> list[CatalogVoice]:
-    """All that this account may use, in order; None: what anybody may."""
+async def alist_voices(user_id: int | None) -> list[CatalogVoice]:
+    """All voices that the account may use, ordered by rank; for None, the public ones."""
     if user_id is None:
-        everyones = await _slices.aread(EVERYONES, _read)
-        return list(everyones.by_slug.values())
-    found = await aslices(user_id)
-    return sorted((offer for part in found for offer in part.by_slug.values()), key=lambda offer: offer.rank)
+        public = await _slices.aread(PUBLIC, _read)
+        return list(public.by_slug.values())
+    parts = await aslices(user_id)
+    return sorted((voice for part in parts for voice in part.by_slug.values()), key=lambda voice: voice.rank)
 
 
-def _whose(user_id: int, found: Roles) -> _Whose:
-    return user_id, found.is_tester, found.is_reviewer
+def _key(user_id: int, account_roles: Roles) -> _SliceKey:
+    return user_id, account_roles.is_tester, account_roles.is_reviewer
 
 
-# --- Reading; in a thread ---------------------------------------------------------------------------------
+# --- Queries (blocking) -----------------------------------------------------------------------------------
 
 
 def read_models() -> tuple[CatalogModel, ...]:
-    return tuple(_speaker(model) for model in TTSModel.objects.filter(is_active=True))
+    return tuple(_model_of(model) for model in TTSModel.objects.filter(is_active=True))
 
 
-def read_everyones() -> list[CatalogVoice]:
-    return list(_read(EVERYONES).by_slug.values())
+def read_public_voices() -> list[CatalogVoice]:
+    """Not cached."""
+    return list(_read(PUBLIC).by_slug.values())
 
 
-def visible(user_id: int | None, found: Roles = NO_ROLES) -> QuerySet[Voice]:
-    """Active voices of active models that this account may use; None: those that anybody may."""
+def visible(user_id: int | None, account_roles: Roles = NO_ROLES) -> QuerySet[Voice]:
+    """Active voices of active models that the account may use, ordered by rank; for None, the public ones."""
     voices = Voice.objects.filter(is_active=True, model__is_active=True).select_related("model")
-    return voices.filter(_everyones() | _own(user_id, found)).order_by("model_id", "id")
+    return voices.filter(_is_public() | _is_personal(user_id, account_roles)).order_by("model_id", "id")
 
 
-def _everyones() -> Q:
+def _is_public() -> Q:
     return Q(owner=None, approved=True)
 
 
-def _own(user_id: int | None, found: Roles) -> Q:
+def _is_personal(user_id: int | None, account_roles: Roles) -> Q:
+    """Owned by the account, or usable by one of its roles. May include public voices."""
     if user_id is None:
         return Q(pk__in=[])
-    own = Q(owner=user_id)
-    if found.is_tester:
+    personal = Q(owner=user_id)
+    if account_roles.is_tester:
         shared = Voice.testers.through.objects.filter(user_id=user_id)
-        own |= Q(pk__in=shared.values("voice_id"))
-    if found.is_reviewer:
-        own |= Q(approved=False)
-    return own
+        personal |= Q(pk__in=shared.values("voice_id"))
+    if account_roles.is_reviewer:
+        personal |= Q(approved=False)
+    return personal
 
 
-def _beside(found: Roles, user_id: int | None) -> QuerySet[Voice]:
-    """What this account may use and not everybody."""
-    return visible(user_id, found).exclude(_everyones())
+def _personal(user_id: int, account_roles: Roles) -> QuerySet[Voice]:
+    """The voices of SELECT_PERSONAL_IDS."""
+    return visible(user_id, account_roles).exclude(_is_public())
 
 
-def _read(whose: _Whose) -> Slice:
-    user_id, is_tester, is_reviewer = whose
+def _read(key: _SliceKey) -> Slice:
+    user_id, is_tester, is_reviewer = key
     if user_id is None:
         return _slice(visible(None))
     params = {"user_id": user_id, "is_tester": is_tester, "is_reviewer": is_reviewer}
-    # Every account asks, and nearly none has such voices: the ORM is used only for those that do.
+    # Few accounts have personal voices, and the ORM takes longer than the query: it is used for those only.
     if not fetch_rows(SELECT_PERSONAL_IDS, params):
         return Slice({})
-    return _slice(_beside(Roles(is_tester, is_reviewer), user_id))
+    return _slice(_personal(user_id, Roles(is_tester, is_reviewer)))
 
 
 def _slice(voices: Iterable[Voice]) -> Slice:
-    return Slice({offer.slug: offer for offer in _offers(voices)})
+    return Slice({voice.slug: voice for voice in _voices_of(voices)})
 
 
-def _offers(voices: Iterable[Voice]) -> Iterable[CatalogVoice]:
-    speakers: dict[int, CatalogModel] = {}
+def _voices_of(voices: Iterable[Voice]) -> Iterable[CatalogVoice]:
+    models: dict[int, CatalogModel] = {}  # voices of one model share its copy
     for voice in voices:
-        speaker = speakers.setdefault(voice.model_id, _speaker(voice.model))
+        model = models.setdefault(voice.model_id, _model_of(voice.model))
         yield CatalogVoice(
             id=voice.pk,
             slug=voice.slug,
@@ -221,11 +224,11 @@ def _offers(voices: Iterable[Voice]) -> Iterable[CatalogVoice]:
             description=voice.description,
             parameters=msgspec.json.encode(voice.parameters),
             owner_id=voice.owner_id,
-            model=speaker,
+            model=model,
         )
 
 
-def _speaker(model: TTSModel) -> CatalogModel:
+def _model_of(model: TTSModel) -> CatalogModel:
     return CatalogModel(
         id=model.pk,
         slug=model.slug,

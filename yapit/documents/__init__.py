@@ -1,4 +1,4 @@
-"""Documents of accounts: made from a text once, then read, renamed, shared, listened to and deleted."""
+"""Documents of accounts: creation from text, reading, sharing, playback positions and deletion."""
 
 from yapit.documents.service import (
     ANONYMOUS,

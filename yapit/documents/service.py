@@ -1,6 +1,6 @@
-"""Documents: made from a text once, then read, renamed, shared, listened to and deleted.
+"""Documents: creation from text, reading, renaming, sharing, playback positions and deletion.
 
-Everything here blocks, and making one takes up to a second of CPU: call it through `offload`.
+Every function blocks, and creation takes up to a second of CPU: call them through `offload`.
 """
 
 import unicodedata
@@ -25,7 +25,7 @@ from yapit.text.clean import clean, one_line
 MAX_CONTENT = 500_000  # characters
 UNTITLED = "Untitled"
 ROWS_AT_ONCE = 1000
-LARGEST_INDEX = 2**31 - 1  # of the column
+LARGEST_INDEX = 2**31 - 1  # a larger block index does not fit the column
 # A document that the account may read, with its blocks from the first to the last: one row for each block,
 # or one with NULL where it has no such block.
 SELECT_WITH_BLOCKS = f"""
@@ -35,12 +35,12 @@ LEFT JOIN {Block._meta.db_table} b
     ON b.document_id = d.id AND b.index BETWEEN %(first)s AND %(last)s
 WHERE d.id = %(document_id)s AND (d.owner_id = %(user_id)s OR d.is_public)
 """  # noqa: S608  # our own names
-ANONYMOUS = 0  # the number of no account: sees what is public
+ANONYMOUS = 0  # the id of no account: may read public documents only
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleDocument:
-    """A document as one account sees it. Its source is not loaded."""
+    """A document with one account's view of it: ownership and playback position. The source is not loaded."""
 
     document: Document
     is_owner: bool
@@ -48,15 +48,15 @@ class VisibleDocument:
     played_at: datetime | None = None
 
 
-# --- Making -----------------------------------------------------------------------------------------------
+# --- Creation ---------------------------------------------------------------------------------------------
 
 
 def create_text(
     owner_id: int, content: str, *, title: str | None = None, markdown: bool = True
 ) -> VisibleDocument:
-    """Make a document of a text, with its blocks and sections, in one transaction.
+    """Create a document with its blocks and sections, in one transaction.
 
-    Raises DocumentRefused when there is nothing to speak in it.
+    Raises DocumentRefused if the text has nothing to speak.
     """
     source = clean(content)
     spoken = text.to_blocks(source, markdown=markdown)
@@ -110,34 +110,34 @@ def _insert(document: Document, blocks: Sequence[str], sections: Sequence[text.S
 
 
 def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[int, str]:
-    """The texts of those blocks that exist, in one statement, however long the document is.
+    """{index: text} of the existing blocks among `indices`, in one query.
 
-    Raises DocumentNotFound when there is none that this account may read.
+    Raises DocumentNotFound if the document does not exist or the account may not read it.
     """
-    # Without any, the empty list would be taken for an empty answer, and the document for missing.
-    wanted = [index for index in indices if 0 <= index <= LARGEST_INDEX] or [-1]
+    # Django answers an `in` of an empty list without a query, so the document would seem to be missing.
+    valid = [index for index in indices if 0 <= index <= LARGEST_INDEX] or [-1]
     rows = list(
         _readable(user_id)
         .filter(pk=document_id)
-        .annotate(wanted=FilteredRelation("blocks", condition=Q(blocks__index__in=wanted)))
+        .annotate(requested=FilteredRelation("blocks", condition=Q(blocks__index__in=valid)))
         .order_by()
-        .values_list("wanted__index", "wanted__text")
+        .values_list("requested__index", "requested__text")
     )
     if not rows:
         raise _missing()
-    return {index: spoken for index, spoken in rows if index is not None}
+    return {index: text for index, text in rows if index is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentAccess:
-    """That an account may read a document, and whose it is."""
+    """Permission to read a document, with its owner and number of blocks."""
 
     owner_id: int
     block_count: int
 
 
 def access(document_id: UUID, user_id: int) -> DocumentAccess:
-    """Raises DocumentNotFound when there is none that this account may read."""
+    """Raises DocumentNotFound if the document does not exist or the account may not read it."""
     row = _readable(user_id).filter(pk=document_id).values_list("owner_id", "block_count").first()
     if row is None:
         raise _missing()
@@ -147,7 +147,7 @@ def access(document_id: UUID, user_id: int) -> DocumentAccess:
 def access_with_texts(
     document_id: UUID, user_id: int, first: int, last: int
 ) -> tuple[DocumentAccess, dict[int, str]]:
-    """The same, together with what its blocks from the first to the last say, in one statement."""
+    """Like `access`, with {index: text} of the blocks from `first` to `last` inclusive, in one query."""
     params = {"document_id": document_id, "user_id": user_id, "first": first, "last": last}
     rows = fetch_rows(SELECT_WITH_BLOCKS, params)
     if not rows:
@@ -156,13 +156,13 @@ def access_with_texts(
 
 
 def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
-    """For those who know that they may: what the blocks from the first to the last say."""
+    """{index: text} of the blocks from `first` to `last` inclusive. Does not check access."""
     rows = Block.objects.filter(document=document_id, index__gte=first, index__lte=last).order_by()
     return dict(rows.values_list("index", "text"))
 
 
 def find(document_id: UUID, user_id: int) -> VisibleDocument:
-    """Raises DocumentNotFound, also for what is private to another account."""
+    """Raises DocumentNotFound, also for a private document of another account."""
     document = _as_seen_by(user_id, _readable(user_id)).filter(pk=document_id).first()
     if document is None:
         raise _missing()
@@ -170,12 +170,12 @@ def find(document_id: UUID, user_id: int) -> VisibleDocument:
 
 
 def is_public(document_id: UUID) -> bool:
-    """False also for what does not exist."""
+    """False also for a document that does not exist."""
     return Document.objects.filter(pk=document_id, is_public=True).exists()
 
 
 def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[VisibleDocument], int]:
-    """An account's documents, last heard or made first, and how many there are in all."""
+    """A page of the account's documents, the last played or created first, and their total number."""
     own = Document.objects.filter(owner_id=user_id)
     latest = Coalesce("mine__played_at", "created").desc()
     rows = _as_seen_by(user_id, own).order_by(latest, "-id")[offset : offset + limit]
@@ -183,12 +183,14 @@ def page_of_own(user_id: int, offset: int, limit: int) -> tuple[list[VisibleDocu
 
 
 def page_of_blocks(document_id: UUID, user_id: int, offset: int, limit: int) -> tuple[list[Block], int]:
+    """A page of blocks and their total number. Raises DocumentNotFound."""
     document = _skeleton(document_id, user_id)
     rows = document.blocks.filter(index__gte=offset, index__lt=offset + limit)
     return list(rows.order_by("index")), document.block_count
 
 
 def page_of_sections(document_id: UUID, user_id: int, offset: int, limit: int) -> tuple[list[Section], int]:
+    """A page of sections and their total number. Raises DocumentNotFound."""
     document = _skeleton(document_id, user_id)
     rows = document.sections.filter(position__gte=offset, position__lt=offset + limit)
     return list(rows.order_by("position")), document.sections.count()
@@ -208,14 +210,14 @@ def _skeleton(document_id: UUID, user_id: int) -> Document:
 def _as_seen_by(user_id: int, documents: QuerySet[Document]) -> QuerySet[Document]:
     mine = FilteredRelation("playbacks", condition=Q(playbacks__user=user_id))
     return (
-        documents.defer("source")  # fifty documents of a megabyte each, to show their titles
+        documents.defer("source")  # a list of titles must not load megabytes of text
         .annotate(mine=mine)
         .annotate(my_block_idx=F("mine__block_idx"), my_played_at=F("mine__played_at"))
     )
 
 
 def _seen(document: Document, user_id: int) -> VisibleDocument:
-    position = cast(Any, document)  # annotated
+    position = cast(Any, document)  # annotated by _as_seen_by
     return VisibleDocument(
         document, document.owner_id == user_id, position.my_block_idx or 0, position.my_played_at
     )
@@ -231,7 +233,10 @@ def _missing() -> DocumentNotFound:
 def change(
     document_id: UUID, user_id: int, *, title: str | None = None, is_public: bool | None = None
 ) -> VisibleDocument:
-    """Rename or share a document of one's own; None leaves a field as it is."""
+    """Rename or share one of the account's own documents; None leaves a field unchanged.
+
+    Raises DocumentNotFound, or DocumentRefused for an empty title.
+    """
     fields: dict[str, Any] = {}
     if title is not None:
         fields["title"] = _title(title)
@@ -250,6 +255,7 @@ def change(
 
 
 def delete(document_id: UUID, user_id: int) -> None:
+    """Delete one of the account's own documents. Raises DocumentNotFound."""
     deleted, _ = Document.objects.filter(pk=document_id, owner_id=user_id).delete()
     if not deleted:
         raise _missing()
@@ -257,7 +263,10 @@ def delete(document_id: UUID, user_id: int) -> None:
 
 
 def set_position(document_id: UUID, user_id: int, block_idx: int) -> None:
-    """Remember how far this account has listened. Of several at once the last one stands."""
+    """Store the account's playback position. Of concurrent calls the last one wins.
+
+    Raises DocumentNotFound, or DocumentRefused for an index outside the document.
+    """
     document = _skeleton(document_id, user_id)
     if block_idx >= document.block_count:
         raise DocumentRefused("invalid_request", "The document has no such block.", "block_idx")
@@ -269,5 +278,5 @@ def set_position(document_id: UUID, user_id: int, block_idx: int) -> None:
             unique_fields=["user", "document"],
             update_fields=["block_idx", "played_at"],
         )
-    except IntegrityError as exc:  # deleted in between
+    except IntegrityError as exc:  # deleted concurrently
         raise _missing() from exc

@@ -49,7 +49,7 @@ def of_voices() -> Iterator[WarmRequest]:
     operator = User.objects.order_by("-is_superuser", "id").values_list("id", flat=True).first()
     if operator is None:
         return  # nobody could listen
-    for offer in voices.read_everyones():
+    for offer in voices.read_public_voices():
         spoken = resolution.resolve(None, offer.slug, operator)
         yield WarmRequest(block_cache.work_of(previews.sentence(offer.language), spoken), operator)
 

@@ -66,7 +66,7 @@ def test_what_it_did_is_counted():
 async def test_what_is_cleared_is_forgotten(redis, operator):
     await caching.listen().subscribed()
     await offload(make_voice, "aria")
-    for name, fill in {"voices": lambda: voices.aoffers(None), "discovery": list_models}.items():
+    for name, fill in {"voices": lambda: voices.alist_voices(None), "discovery": list_models}.items():
         await fill()
         assert of(name).entries == 1
 

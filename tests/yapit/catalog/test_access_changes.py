@@ -1,4 +1,4 @@
-"""Every door through which an account's voices or preferences change: what is remembered goes at once."""
+"""Changes of an account's voices or preferences, by every means, take effect in all caches at once."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -39,7 +39,8 @@ async def may_use(user, slug):
     return True
 
 
-def act(operator, table, action, rows, **fields):
+def run_action(operator, table, action, rows, **fields):
+    """Run an action of the admin's list."""
     sent = {"action": action, "_selected_action": [row.pk for row in rows], **fields}
     answer = operator.post(f"/admin/{table}/", sent)
     assert answer.status_code == 302, answer.content
@@ -51,43 +52,43 @@ def shared_voice(user):
     return voice
 
 
-# --- Doors of operators: what is true before, the door, what is true after -------------------------------
+# --- Actions of operators: each sets up the state, yields, then acts --------------------------------------
 
 
 def add_tester(operator, user):
     shared_voice(user)
     yield
-    act(operator, "auth/user", "add_testers", [user])
+    run_action(operator, "auth/user", "add_testers", [user])
 
 
 def remove_tester(operator, user):
     Profile.objects.create(user=user, is_tester=True)
     shared_voice(user)
     yield
-    act(operator, "auth/user", "remove_testers", [user])
+    run_action(operator, "auth/user", "remove_testers", [user])
 
 
 def grant_voice(operator, user):
     Profile.objects.create(user=user, is_tester=True)
     voice = make_voice("shared", owner=make_user(), approved=False)
     yield
-    act(operator, "yapit/voice", "grant", [voice], accounts=f"{user.username}, ")
+    run_action(operator, "yapit/voice", "grant", [voice], accounts=f"{user.username}, ")
 
 
 def withdraw_voice(operator, user):
     Profile.objects.create(user=user, is_tester=True)
     voice = shared_voice(user)
     yield
-    act(operator, "yapit/voice", "withdraw", [voice], accounts=user.username)
+    run_action(operator, "yapit/voice", "withdraw", [voice], accounts=user.username)
 
 
 def approve(operator, user):
     voice = make_voice("shared", approved=False)
     yield
-    act(operator, "yapit/voice", "approve", [voice])
+    run_action(operator, "yapit/voice", "approve", [voice])
 
 
-DOORS = [
+ACTIONS = [
     (add_tester, True),
     (remove_tester, False),
     (grant_voice, True),
@@ -96,10 +97,10 @@ DOORS = [
 ]
 
 
-@pytest.mark.parametrize(("door", "after"), DOORS)
-async def test_what_an_operator_changes_takes_effect_at_once(listening, operator, door, after):
+@pytest.mark.parametrize(("perform", "after"), ACTIONS)
+async def test_changes_by_an_operator_take_effect_at_once(listening, operator, perform, after):
     user = await offload(make_user)
-    steps = door(operator, user)
+    steps = perform(operator, user)
     await offload(next, steps)
     assert await may_use(user, "shared") is not after
 
@@ -111,11 +112,12 @@ async def test_what_an_operator_changes_takes_effect_at_once(listening, operator
     await async_wait_until(has_changed)
 
 
-@pytest.mark.parametrize(("door", "after"), DOORS)
-async def test_control_who_does_not_listen_goes_on_as_before(operator, door, after):
+@pytest.mark.parametrize(("perform", "after"), ACTIONS)
+async def test_without_the_event_bus_nothing_changes_at_once(operator, perform, after):
+    """The control of the test above."""
     caching.flush_all()
     user = await offload(make_user)
-    steps = door(operator, user)
+    steps = perform(operator, user)
     await offload(next, steps)
     assert await may_use(user, "shared") is not after
 
@@ -124,37 +126,37 @@ async def test_control_who_does_not_listen_goes_on_as_before(operator, door, aft
     assert await may_use(user, "shared") is not after
 
 
-async def test_preferences_are_new_at_once_for_who_changed_them_and_for_other_processes(listening):
+async def test_new_preferences_apply_at_once_here_and_in_other_processes(listening):
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
     user_id = made.key.user_id
     assert (await preferences.aof(user_id)).usage_threshold == 80
-    heard = []
-    leave = caching.subscribe(f"preferences:{user_id}", heard.append)
+    events = []
+    unsubscribe = caching.subscribe(f"preferences:{user_id}", events.append)
 
     await with_key(made.token).send("PATCH", "/v1/me/preferences", {"usage_threshold": 50})
 
     assert (await preferences.aof(user_id)).usage_threshold == 50
-    await async_wait_until(lambda: heard == [f"preferences:{user_id}"])
-    leave()
+    await async_wait_until(lambda: events == [f"preferences:{user_id}"])
+    unsubscribe()
 
 
-async def test_a_reviewer_whose_role_ends_in_the_form_of_the_account_is_none(listening, operator):
+async def test_the_form_of_the_account_ends_the_role_of_a_reviewer(listening, operator):
     user = await offload(make_user, reviewer=True)
     await offload(lambda: make_voice("waiting", owner=make_user(), approved=False))
     assert await may_use(user, "waiting")
 
     await offload(lambda: edit(operator, "auth/user", user.pk, **{"profile-0-is_reviewer": None}))
 
-    async def is_none():
+    async def has_lost_the_role():
         return not (await roles.aof(user.pk)).is_reviewer and not await may_use(user, "waiting")
 
-    await async_wait_until(is_none)
+    await async_wait_until(has_lost_the_role)
 
 
-# --- The page that asks with whom -----------------------------------------------------------------------
+# --- The page that asks for accounts --------------------------------------------------------------------
 
 
-def test_an_operator_is_asked_with_whom_to_share(operator):
+def test_sharing_asks_for_known_accounts(operator):
     voice = make_voice("shared", owner=make_user())
     for sent in ({}, {"accounts": "nobody"}, {"accounts": " , "}):
         page = operator.post(
@@ -166,10 +168,10 @@ def test_an_operator_is_asked_with_whom_to_share(operator):
     assert voice.testers.count() == 0
 
 
-def test_sharing_twice_is_sharing_once(operator):
+def test_sharing_is_repeatable(operator):
     voice, user = make_voice("shared"), make_user()
     for _ in range(2):
-        act(operator, "yapit/voice", "grant", [voice], accounts=user.username)
+        run_action(operator, "yapit/voice", "grant", [voice], accounts=user.username)
 
     assert list(voice.testers.all()) == [user]
 
@@ -177,7 +179,7 @@ def test_sharing_twice_is_sharing_once(operator):
 def test_the_role_of_a_reviewer_survives_becoming_a_tester(operator):
     user = make_user(reviewer=True)
 
-    act(operator, "auth/user", "add_testers", [user])
+    run_action(operator, "auth/user", "add_testers", [user])
 
     profile = Profile.objects.get(user=user)
     assert (profile.is_tester, profile.is_reviewer) == (True, True)

@@ -1,9 +1,10 @@
-"""Which voices an account may use, and what a choice means for a job."""
+"""Voice resolution: the voices of an account, defaults, errors and caching."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from config.database.offload import offload
 from tests.yapit.factories import make_model, make_user, make_voice
 from yapit.accounts import roles
 from yapit.catalog import resolution, voices
@@ -13,18 +14,18 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered():
+def _empty_caches():
     resolution.forget()
 
 
 def slugs(user=None):
-    """What an account may use."""
+    """The voices of an account, or the public ones."""
     if user is None:
-        return {offer.slug for offer in voices.read_everyones()}
+        return {voice.slug for voice in voices.read_public_voices()}
     return {slug for part in voices.slices(user.pk) for slug in part.by_slug}
 
 
-def test_a_choice_carries_all_that_a_job_needs():
+def test_a_resolved_voice_has_all_that_a_job_needs():
     model = make_model(
         "bell", revision="r7", codec="opus-32", usage_multiplier_bp=15_000, usage_type="premium"
     )
@@ -35,13 +36,13 @@ def test_a_choice_carries_all_that_a_job_needs():
     )
 
 
-def test_a_voice_alone_names_its_model():
+def test_a_voice_without_a_model_resolves_to_its_model():
     make_voice("aria", model=make_model("bell"))
 
     assert resolution.resolve(None, "aria", make_user().pk).model_slug == "bell"
 
 
-def test_a_model_alone_means_its_first_voice():
+def test_a_model_without_a_voice_resolves_to_its_first_voice():
     model = make_model("bell")
     make_voice("first", model=model)
     make_voice("second", model=model)
@@ -49,7 +50,7 @@ def test_a_model_alone_means_its_first_voice():
     assert resolution.resolve("bell", None, make_user().pk).voice_slug == "first"
 
 
-def test_nothing_said_means_the_default_model(settings):
+def test_without_names_the_default_model_is_used(settings):
     settings.DEFAULT_MODEL = "bell"
     make_voice("other")
     make_voice("aria", model=make_model("bell"))
@@ -70,7 +71,7 @@ def test_nothing_said_means_the_default_model(settings):
         ("empty", None, UnknownVoice),
     ],
 )
-def test_what_is_not_there_is_named(model, voice, error):
+def test_the_error_names_the_unknown_part(model, voice, error):
     make_voice("aria", model=make_model("bell"))
     make_voice("other", model=make_model("chime"))
     make_voice("quiet", model=make_model("silent", is_active=False))
@@ -80,7 +81,7 @@ def test_what_is_not_there_is_named(model, voice, error):
         resolution.resolve(model, voice, make_user().pk)
 
 
-def test_everyone_sees_the_approved_voices_of_everyone():
+def test_every_account_may_use_the_approved_voices_without_owner():
     make_voice("aria")
     make_voice("unapproved", approved=False)
     make_voice("retired", is_active=False)
@@ -89,14 +90,14 @@ def test_everyone_sees_the_approved_voices_of_everyone():
     assert slugs() == slugs(make_user()) == {"aria"}
 
 
-def test_an_account_sees_its_own_voices_approved_or_not():
+def test_an_account_may_use_its_own_voices_approved_or_not():
     user = make_user()
     make_voice("mine", owner=user, approved=False)
 
     assert slugs(user) == {"mine"}
 
 
-def test_a_tester_sees_what_is_shared_with_that_tester():
+def test_a_tester_may_use_the_voices_shared_with_that_tester():
     tester, other = make_user(tester=True), make_user(tester=True)
     make_voice("shared", owner=make_user(), approved=False).testers.add(tester)
 
@@ -104,7 +105,7 @@ def test_a_tester_sees_what_is_shared_with_that_tester():
     assert slugs(other) == set()
 
 
-def test_who_is_no_tester_any_longer_sees_nothing_shared():
+def test_a_former_tester_may_not_use_shared_voices():
     former = make_user(tester=True)
     make_voice("shared", owner=make_user()).testers.add(former)
     assert slugs(former) == {"shared"}
@@ -116,14 +117,14 @@ def test_who_is_no_tester_any_longer_sees_nothing_shared():
     assert slugs(former) == set()
 
 
-def test_a_reviewer_sees_what_waits_for_approval():
+def test_a_reviewer_may_use_voices_that_wait_for_approval():
     make_voice("waiting", owner=make_user(), approved=False)
     make_voice("private", owner=make_user())
 
     assert slugs(make_user(reviewer=True)) == {"waiting"}
 
 
-def test_a_choice_is_remembered_and_never_for_another_account():
+def test_voices_are_cached_by_account():
     user = make_user()
     make_voice("mine", owner=user)
     resolution.resolve(None, "mine", user.pk)
@@ -136,7 +137,7 @@ def test_a_choice_is_remembered_and_never_for_another_account():
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_socket_asks_without_leaving_the_event_loop():
+async def test_cached_voices_are_resolved_without_leaving_the_event_loop():
     user, voice = await make("aria")
 
     assert resolution.resolve_cached(None, voice, user) is None
@@ -148,7 +149,7 @@ async def test_a_socket_asks_without_leaving_the_event_loop():
     )
 
 
-def test_what_one_caller_does_to_its_copy_nobody_else_sees():
+def test_callers_do_not_share_parameters():
     user = make_user()
     make_voice("aria", parameters={"pitch": {"low": 2}})
     first = resolution.resolve(None, "aria", user.pk)
@@ -159,8 +160,6 @@ def test_what_one_caller_does_to_its_copy_nobody_else_sees():
 
 
 async def make(slug):
-    from config.database.offload import offload
-
     user = await offload(make_user)
     voice = await offload(make_voice, slug)
     return user.pk, voice.slug

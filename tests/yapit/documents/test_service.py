@@ -1,4 +1,4 @@
-"""Documents behind the doors: what is stored, and what a read costs."""
+"""Documents: stored rows, access rules, and the number of queries."""
 
 import threading
 import uuid
@@ -39,7 +39,7 @@ def test_characters_are_code_points_of_the_composed_text():
     assert block.characters == made.characters == len(block.text)
 
 
-def test_what_postgresql_cannot_store_is_left_out():
+def test_characters_that_postgresql_cannot_store_are_removed():
     made = documents.create_text(make_user().pk, "Hel\0lo \ud800there.", title="A\0 title\n").document
 
     made.refresh_from_db()
@@ -47,7 +47,7 @@ def test_what_postgresql_cannot_store_is_left_out():
 
 
 @pytest.mark.parametrize("content", ["   \n", "\0", "```\ncode\n```", "---", "$$x$$"])
-def test_a_text_without_anything_to_speak_is_refused(content):
+def test_a_text_with_nothing_to_speak_is_refused(content):
     with pytest.raises(DocumentRefused) as caught:
         documents.create_text(make_user().pk, content)
 
@@ -64,17 +64,17 @@ def test_a_long_document_is_stored_whole():
     assert documents.blocks_for(made.pk, made.owner_id, [2999]) == {2999: "Paragraph number 2999."}
 
 
-def test_a_request_for_blocks_is_one_statement(queries):
+def test_blocks_are_read_in_one_query(queries):
     made = make_document(None, *(f"Block {index}." for index in range(50)))
     before = len(queries)
 
-    found = documents.blocks_for(made.pk, made.owner_id, [3, 5, 50, -1, 10**12])
+    blocks = documents.blocks_for(made.pk, made.owner_id, [3, 5, 50, -1, 10**12])
 
-    assert found == {3: "Block 3.", 5: "Block 5."}
+    assert blocks == {3: "Block 3.", 5: "Block 5."}
     assert len(queries) == before + 1
 
 
-def test_a_request_for_blocks_reads_those_rows_only():
+def test_only_the_requested_blocks_are_read():
     made = make_document(None, *(f"Block {index}." for index in range(2000)))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE yapit_block")
@@ -88,7 +88,7 @@ def test_a_request_for_blocks_reads_those_rows_only():
     assert "Rows Removed by Filter" not in plan
 
 
-def test_blocks_that_do_not_exist_are_not_an_error_and_a_missing_document_is():
+def test_missing_blocks_are_left_out_and_a_missing_document_is_an_error():
     made = make_document()
 
     assert documents.blocks_for(made.pk, made.owner_id, [7]) == {}
@@ -97,7 +97,7 @@ def test_blocks_that_do_not_exist_are_not_an_error_and_a_missing_document_is():
         documents.blocks_for(uuid.uuid4(), made.owner_id, [0])
 
 
-def test_a_document_is_opened_together_with_some_of_its_blocks(django_assert_num_queries):
+def test_access_and_blocks_are_read_in_one_query(django_assert_num_queries):
     made = make_document(None, "One.", "Two.", "Three.")
 
     with django_assert_num_queries(2):
@@ -108,7 +108,7 @@ def test_a_document_is_opened_together_with_some_of_its_blocks(django_assert_num
     assert past_the_end == (opened[0], {})
 
 
-def test_a_private_document_is_missing_for_everyone_else():
+def test_a_private_document_is_not_found_by_other_accounts():
     made, other = make_document(), make_user()
 
     reads = (
@@ -127,7 +127,7 @@ def test_a_private_document_is_missing_for_everyone_else():
         documents.set_position(made.pk, other.pk, 0)
 
 
-def test_a_public_document_may_be_read_and_not_changed():
+def test_a_public_document_can_be_read_and_not_changed_by_other_accounts():
     made, other = make_document(is_public=True), make_user()
 
     assert documents.blocks_for(made.pk, other.pk, [0]) == {0: "Hello there."}
@@ -152,7 +152,7 @@ def test_a_list_never_loads_a_source(queries):
     assert not any('"source"' in statement for statement in statements)
 
 
-def test_what_was_heard_last_is_listed_first():
+def test_the_last_played_document_is_listed_first():
     user = make_user()
     first, second, third = (make_document(user, title=title) for title in ("one", "two", "three"))
     documents.set_position(first.pk, user.pk, 0)
@@ -162,7 +162,7 @@ def test_what_was_heard_last_is_listed_first():
     assert [seen.document.pk for seen in rows] == [first.pk, third.pk, second.pk]
 
 
-def test_a_position_belongs_to_the_account():
+def test_each_account_has_its_own_position():
     made, other = make_document(None, "One.", "Two.", is_public=True), make_user()
 
     documents.set_position(made.pk, made.owner_id, 1)
@@ -183,7 +183,7 @@ def test_a_position_outside_the_document_is_refused():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_documents_made_at_the_same_moment_do_not_mix():
+def test_concurrently_created_documents_do_not_mix():
     user = make_user()
     made = []
 

@@ -64,7 +64,7 @@ async def list_voices(
         return await _kept(request, f"voices {legacy}", everyones, http_cache.anybodys)
     offers = [
         offer
-        for offer in await voices.aoffers(user_id)
+        for offer in await voices.alist_voices(user_id)
         if model in (None, offer.model.slug) and _speaks(offer, language)
     ]
     body = Body.of(http_cache.serialized(_voices(offers, user_id, legacy=legacy)))
@@ -93,7 +93,7 @@ def _list_of_audio_models() -> schemas.AudioModelList:
 
 
 def _list_of_voices(*, legacy: bool) -> schemas.VoiceList | schemas.VoiceNames:
-    return _voices(voices.read_everyones(), None, legacy=legacy)
+    return _voices(voices.read_public_voices(), None, legacy=legacy)
 
 
 def _voices(
