@@ -1,8 +1,7 @@
-"""The end of an account: everything that is somebody's goes, and what it has cost stays, as nobody's.
+"""Account deletion: erase personal data; keep the ledger under an anonymous user id.
 
-The account's row is kept under a name that says nothing, since the ledger and the subscription go by its
-number: what is still on its way to be charged is booked there as ever. Nothing leads from that number back
-to a person.
+The user row is kept without personal data, since the ledger and the subscription refer to its id: usage that
+is still in the billing stream is charged as usual. Nothing leads from the id back to a person.
 """
 
 import secrets
@@ -25,38 +24,39 @@ DELETED = "deleted-"
 
 
 def delete_account(user_id: int) -> None:
-    """All or nothing, in one transaction. Repeatable. Raises AccountProtected for one that the server needs.
+    """Delete in one transaction. Repeatable. Raises AccountProtected for an account that the server needs.
 
-    Its keys and sessions hold no longer once this is committed, and its open sockets are told.
+    On commit its keys and sessions become invalid and its open sockets close.
     """
     with transaction.atomic():
-        _allow_time()
+        _raise_time_limits()
         user = _lock(user_id)
         if user is None:
             return
-        _forget_in_the_log(user_id)
-        _tell(user_id)
-        _delete_belongings(user_id)
+        _redact_admin_log(user_id)
+        _publish_changes(user_id)
+        _delete_owned_rows(user_id)
         balances.close(user_id)
-        _make_nobody(user)
+        _anonymise(user)
 
 
 def check_deletable(user: User) -> None:
+    """Raises AccountProtected for the account of single-user mode."""
     if user.username == LOCAL_USERNAME:
         raise AccountProtected(
             "local_account", "This is the one account of a server without log-in: it stays."
         )
 
 
-def _allow_time() -> None:
+def _raise_time_limits() -> None:
     with connection.cursor() as cursor:
-        # The settings' limits are for requests that come often; a large library takes longer.
+        # The limits in the settings are for frequent requests; an account with many documents takes longer.
         cursor.execute("SET LOCAL lock_timeout = '10s'")
         cursor.execute("SET LOCAL statement_timeout = '120s'")
 
 
 def _lock(user_id: int) -> User | None:
-    """With all operators: two who go at once must not leave a server without any."""
+    """Lock the account and all operators, so that the last two operators cannot leave at the same time."""
     operators = Q(is_superuser=True, is_active=True)
     rows = list(User.objects.select_for_update().filter(operators | Q(pk=user_id)).order_by("pk"))
     user = next((row for row in rows if row.pk == user_id), None)
@@ -68,8 +68,8 @@ def _lock(user_id: int) -> User | None:
     return user
 
 
-def _tell(user_id: int) -> None:
-    """Once all is committed."""
+def _publish_changes(user_id: int) -> None:
+    """On commit. Called before the rows are deleted, from which the events are made."""
     invalidation.accounts_changed(user_id)
     documents = dict(Document.objects.filter(owner=user_id).values_list("pk", "is_public"))
     invalidation.documents_changed(*documents, is_public=any(documents.values()))
@@ -77,7 +77,7 @@ def _tell(user_id: int) -> None:
         invalidation.catalog_changed()
 
 
-def _delete_belongings(user_id: int) -> None:
+def _delete_owned_rows(user_id: int) -> None:
     documents = Document.objects.filter(owner=user_id)
     Playback.objects.filter(Q(user=user_id) | Q(document__in=documents)).delete()
     for part in (Block, Section):
@@ -89,10 +89,10 @@ def _delete_belongings(user_id: int) -> None:
         kind._default_manager.filter(user=user_id).delete()
 
 
-def _make_nobody(user: User) -> None:
+def _anonymise(user: User) -> None:
     user.username = DELETED + secrets.token_hex(8)
     user.first_name = user.last_name = user.email = ""
-    user.password = make_password(None)  # which ends every session, too
+    user.password = make_password(None)  # also ends every session
     user.is_active = user.is_staff = user.is_superuser = False
     user.last_login = None
     user.save()
@@ -100,8 +100,8 @@ def _make_nobody(user: User) -> None:
     user.user_permissions.clear()
 
 
-def _forget_in_the_log(user_id: int) -> None:
-    """What operators did to the account and its things stays written down; the names in it do not."""
+def _redact_admin_log(user_id: int) -> None:
+    """Keep the admin's log entries about the account and its rows, without names and messages."""
     owned: list[QuerySet[Model]] = [
         User._default_manager.filter(pk=user_id),
         *(kind._default_manager.filter(user=user_id) for kind in (ApiKey, Preferences, Profile)),

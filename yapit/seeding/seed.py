@@ -1,7 +1,7 @@
-"""What a new installation starts with, and what each later start brings up to date.
+"""Seeding: creates the models, voices and accounts of a new installation, and updates revisions of engines.
 
-Only what does not exist is made, and of what does, only what the engines decide is changed. Names, prices
-and what is switched on are the operator's.
+In existing rows it changes only what an engine defines (revision, codec); names, prices and activation belong
+to the operator.
 """
 
 import os
@@ -23,14 +23,14 @@ from yapit.invalidation import catalog_changed
 from yapit.models import Profile, TTSModel, Voice
 
 ADMIN_USERNAME = "admin"
-FOR_TESTS = frozenset({"tone"})  # made, and switched on by whoever wants to hear it
+FOR_TESTS = frozenset({"tone"})  # created inactive
 WELCOME = Path(__file__).with_name("welcome.md")
-SEEDING = 0x7961706974  # the lock's name: "yapit"
+SEEDING_LOCK = 0x7961706974  # key of the advisory lock: "yapit"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What somebody needs to get in. Exists in memory and in one file."""
+    """The first log-in and API key. Stored in one file only."""
 
     admin_password: str
     api_key: str
@@ -46,25 +46,25 @@ class Credentials:
 
 @transaction.atomic
 def seed(credentials_file: Path | None = None) -> Credentials | None:
-    """Make what is missing. Repeatable, also by several at once: one after the other.
+    """Create missing rows in one transaction. Repeatable; concurrent calls run one after the other.
 
-    The first time, and if there is a file for them, returns the credentials that were written to it. The
-    file comes before the commit: without it, nobody could get in.
+    With a file, the first call writes the new credentials to it and returns them. The file is written before
+    the commit, since without it the new accounts would be inaccessible.
     """
-    _wait_for_the_others()
+    _lock()
     for slug, dotted_path in settings.ENGINES.items():
         _seed_model(slug, engines.engine_class(dotted_path), engines.engine_identity(dotted_path))
-    made = _seed_accounts(credentials_file)
+    credentials = _seed_accounts(credentials_file)
     ensure_subscriptions()
-    return made
+    return credentials
 
 
-def _wait_for_the_others() -> None:
+def _lock() -> None:
     with connection.cursor() as cursor:
-        # The settings' limits are for requests; here somebody else may be parsing the welcome document.
+        # The limits in the settings are for requests; another process may be parsing the welcome document.
         cursor.execute("SET LOCAL lock_timeout = '60s'")
         cursor.execute("SET LOCAL statement_timeout = '60s'")
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEEDING])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEEDING_LOCK])
 
 
 def _seed_model(slug: str, engine: type[Engine], identity: engines.EngineIdentity) -> None:
@@ -104,26 +104,26 @@ def _seed_accounts(credentials_file: Path | None) -> Credentials | None:
         _welcome(owner)
     if not (is_first and password and credentials_file):
         return None
-    made = Credentials(password, keys.create_key(owner, "first key").token, owner.get_username())
-    _write(credentials_file, made)
-    return made
+    credentials = Credentials(password, keys.create_key(owner, "first key").token, owner.get_username())
+    _write(credentials_file, credentials)
+    return credentials
 
 
 def _local() -> tuple[User, bool]:
-    # No password is usable: in multi-user mode nobody logs in as this account.
+    # Without a usable password, so that it cannot log in if the server changes to multi-user mode.
     return User.objects.get_or_create(username=LOCAL_USERNAME, defaults={"password": make_password(None)})
 
 
 def _welcome(owner: User) -> None:
-    """Made with its owner, so that who deletes it is not given it again."""
-    made = documents.create_text(owner.pk, WELCOME.read_text("utf-8"))
+    """Create the welcome document. Only together with its owner, so that it does not return once deleted."""
+    welcome = documents.create_text(owner.pk, WELCOME.read_text("utf-8"))
     if settings.MULTI_USER:
-        documents.change(made.document.pk, owner.pk, is_public=True)
+        documents.change(welcome.document.pk, owner.pk, is_public=True)
 
 
-def _write(path: Path, made: Credentials) -> None:
-    path.unlink(missing_ok=True)  # of an earlier database; and whoever could read it cannot read the new one
+def _write(path: Path, credentials: Credentials) -> None:
+    path.unlink(missing_ok=True)  # an old file could have wider permissions
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(made.as_text())
+        file.write(credentials.as_text())
         file.flush()
         os.fsync(file.fileno())

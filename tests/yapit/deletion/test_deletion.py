@@ -1,4 +1,4 @@
-"""The end of an account: what is somebody's goes, what it has cost stays, and nobody is found by it."""
+"""Account deletion: personal data is erased, the ledger is kept, sessions and sockets end."""
 
 import json
 from threading import Thread
@@ -13,6 +13,7 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from billing.models import LedgerEntry
+from billing.plans import balances
 from billing.usage.recording import record_usage
 from config import caching
 from config.database.offload import offload
@@ -35,19 +36,19 @@ PASSWORD = {"password": "correct horse"}
 
 
 @pytest.fixture(autouse=True)
-def _nobody_remembered(redis):
+def _empty_caches(redis):
     identity.forget()
 
 
 def make_ann():
-    """Somebody who has used everything."""
+    """An account with rows in every table that refers to accounts."""
     ann = make_user("ann", email="ann@example.org", first_name="Ann", tester=True)
     Group.objects.create(name="readers").user_set.add(ann)
     document = make_document(ann, "Ann's secret.", "And more.")
-    theirs = make_document(None, "Something public.", is_public=True)
-    for heard in (document, theirs):
-        Playback.objects.create(user=ann, document=heard, block_idx=0, played_at=heard.created)
-    Playback.objects.create(user=theirs.owner, document=document, block_idx=0, played_at=heard.created)
+    other = make_document(None, "Something public.", is_public=True)
+    for played in (document, other):
+        Playback.objects.create(user=ann, document=played, block_idx=0, played_at=played.created)
+    Playback.objects.create(user=other.owner, document=document, block_idx=0, played_at=other.created)
     Preferences.objects.create(user=ann)
     make_voice("anns-own", owner=ann)
     make_voice("shared").testers.add(ann)
@@ -57,7 +58,7 @@ def make_ann():
 
 
 def rows_about(user_id):
-    """How many rows of each table lead to the account: of all tables that there are."""
+    """{table: number of rows that refer to the account}, over all tables."""
     counts = {}
     for table in apps.get_models(include_auto_created=True):
         for field in table._meta.concrete_fields:
@@ -71,10 +72,10 @@ def code(answer):
     return answer.status_code, answer.json()["error"]["code"]
 
 
-# --- What goes, and what stays ----------------------------------------------------------------------------
+# --- Erased and kept data ---------------------------------------------------------------------------------
 
 
-def test_of_a_deleted_account_only_the_books_are_left():
+def test_only_billing_rows_of_a_deleted_account_are_kept():
     ann = make_ann()
     record_usage([make_event(ann.pk, 7)])
 
@@ -85,7 +86,7 @@ def test_of_a_deleted_account_only_the_books_are_left():
     assert used(ann.pk) == 7
 
 
-def test_nothing_names_the_person_any_more():
+def test_no_name_of_the_person_is_kept():
     ann = make_ann()
 
     account_deletion.delete_account(ann.pk)
@@ -96,7 +97,7 @@ def test_nothing_names_the_person_any_more():
     assert set(LogEntry.objects.values_list("object_repr", "change_message")) == {("deleted", "")}
 
 
-def test_what_belongs_to_others_stays():
+def test_rows_of_other_accounts_are_kept():
     ann = make_ann()
 
     account_deletion.delete_account(ann.pk)
@@ -106,7 +107,7 @@ def test_what_belongs_to_others_stays():
     assert User.objects.exclude(pk=ann.pk).filter(is_active=True).count() == 2
 
 
-def test_deleting_again_changes_nothing_and_two_deleted_accounts_do_not_collide():
+def test_deletion_is_repeatable_and_anonymous_names_do_not_collide():
     ann, ben = make_user("ann"), make_user("ben")
 
     for pk in (ann.pk, ben.pk, ann.pk, 10**9):
@@ -115,10 +116,10 @@ def test_deleting_again_changes_nothing_and_two_deleted_accounts_do_not_collide(
     assert User.objects.filter(username__startswith="deleted-").count() == 2
 
 
-def test_a_crash_half_way_leaves_everything_and_the_next_try_ends_it(monkeypatch):
+def test_a_failed_deletion_is_rolled_back_and_can_be_repeated(monkeypatch):
     ann = make_ann()
     with monkeypatch.context() as patch:
-        patch.setattr(account_deletion, "_make_nobody", lambda user: 1 / 0)
+        patch.setattr(balances, "close", lambda user_id: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             account_deletion.delete_account(ann.pk)
     assert rows_about(ann.pk)["yapit.Document"] == 1
@@ -128,7 +129,7 @@ def test_a_crash_half_way_leaves_everything_and_the_next_try_ends_it(monkeypatch
     assert "yapit.Document" not in rows_about(ann.pk)
 
 
-def test_usage_that_was_still_on_its_way_is_charged_all_the_same(redis):
+def test_usage_that_arrives_after_the_deletion_is_charged(redis):
     ann = make_user("ann")
     publish(redis, ann.pk, chars=40)
     account_deletion.delete_account(ann.pk)
@@ -141,7 +142,7 @@ def test_usage_that_was_still_on_its_way_is_charged_all_the_same(redis):
     assert not redis.exists("dead:billing")
 
 
-async def test_what_was_shared_is_gone_for_everybody(async_redis):
+async def test_shared_documents_are_not_found_any_more(async_redis):
     ann, made = await offload(lambda: (make_user("ann"), keys.create_key(make_user(), "laptop")))
     document = await offload(lambda: make_document(ann, "Ann's.", is_public=True))
     paths = [f"/v1/documents/{document.pk}{part}" for part in ("", "/blocks", "/sections")]
@@ -154,10 +155,10 @@ async def test_what_was_shared_is_gone_for_everybody(async_redis):
     async def is_gone():
         return [(await reader.send("GET", path)).status_code for path in paths] == [404] * 3
 
-    await async_wait_until(is_gone, timeout=15)  # half of the time for which they are kept
+    await async_wait_until(is_gone, timeout=15)  # half of the time for which they are cached
 
 
-def test_the_leaderboard_keeps_its_counts_and_forgets_the_title():
+def test_the_leaderboard_keeps_its_counts_without_the_title():
     ann = make_user("ann")
     document = make_document(ann, "Ann's.", title="Ann's title", is_public=True)
     make_voice("aria")
@@ -176,22 +177,22 @@ def shown():
     return {row.get("voice") or row["title"] for row in rows}
 
 
-def test_what_was_spoken_stays_for_others_who_hear_the_same(redis):
+def test_audio_is_kept_for_other_accounts(redis):
     ann = make_user("ann")
     make_document(ann, "The same words.")
     make_variant("a" * 64)
-    redis.set(f"audio:{'a' * 64}", b"the sound of them")
+    redis.set(f"audio:{'a' * 64}", b"audio bytes")
 
     account_deletion.delete_account(ann.pk)
 
-    assert redis.get(f"audio:{'a' * 64}") == b"the sound of them"
+    assert redis.get(f"audio:{'a' * 64}") == b"audio bytes"
     assert BlockVariant.objects.filter(pk="a" * 64).exists()
 
 
-# --- Who may ----------------------------------------------------------------------------------------------
+# --- Permission -------------------------------------------------------------------------------------------
 
 
-def test_the_local_account_and_the_last_operator_stay():
+def test_the_local_account_and_the_last_operator_cannot_be_deleted():
     make_user("local")
     one, other = (make_user(is_superuser=True) for _ in range(2))
     account_deletion.delete_account(one.pk)
@@ -202,7 +203,7 @@ def test_the_local_account_and_the_last_operator_stay():
     assert User.objects.filter(username__in=["local", other.username], is_active=True).count() == 2
 
 
-def test_the_last_two_operators_cannot_leave_at_the_same_moment():
+def test_the_last_two_operators_cannot_be_deleted_at_the_same_time():
     one, other = (make_user(is_superuser=True) for _ in range(2))
     refused = []
 
@@ -219,13 +220,13 @@ def test_the_last_two_operators_cannot_leave_at_the_same_moment():
         thread = Thread(target=leave)
         thread.start()
         thread.join(0.3)
-        assert thread.is_alive()  # it waits for us
+        assert thread.is_alive()  # it waits for the lock
     thread.join()
 
     assert refused == ["last_operator"]
 
 
-async def test_in_single_user_mode_the_account_cannot_go():
+async def test_in_single_user_mode_the_account_cannot_be_deleted():
     await offload(make_user, "local")
 
     assert code(await own_page().send("DELETE", ME, PASSWORD)) == (409, "local_account")
@@ -240,14 +241,14 @@ async def test_in_single_user_mode_the_account_cannot_go():
         ({"password": 7}, (400, "invalid_request")),
     ],
 )
-async def test_nobody_goes_without_the_password(body, refusal):
+async def test_deletion_requires_the_password(body, refusal):
     made = await offload(lambda: keys.create_key(make_user("ann"), "laptop"))
 
     assert code(await with_key(made.token).send("DELETE", ME, body)) == refusal
     assert await offload(User.objects.filter(username="ann").exists)
 
 
-async def test_guessing_the_password_there_has_to_wait(settings):
+async def test_attempts_at_the_password_are_limited(settings):
     settings.LOGIN_ATTEMPTS = 1
     made = await offload(lambda: keys.create_key(make_user("ann"), "laptop"))
     client = with_key(made.token)
@@ -259,7 +260,7 @@ async def test_guessing_the_password_there_has_to_wait(settings):
     assert 0 < int(answer["Retry-After"]) <= 30
 
 
-async def test_an_account_without_a_password_says_its_name():
+async def test_an_account_without_a_password_confirms_by_its_name():
     made = await offload(lambda: keys.create_key(User.objects.create_user("ann"), "laptop"))
     client = with_key(made.token)
 
@@ -267,10 +268,10 @@ async def test_an_account_without_a_password_says_its_name():
     assert (await client.send("DELETE", ME, {"confirm": "ann"})).status_code == 204
 
 
-# --- At once ----------------------------------------------------------------------------------------------
+# --- Sessions and sockets ---------------------------------------------------------------------------------
 
 
-async def test_log_ins_and_keys_end_and_open_sockets_close(settings):
+async def test_sessions_and_keys_become_invalid_and_open_sockets_close(settings):
     settings.MULTI_USER, settings.IDENTITY_SECONDS = True, 3600
     ann = await offload(make_user, "ann")
     made = await offload(keys.create_key, ann, "laptop")

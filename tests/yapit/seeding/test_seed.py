@@ -1,4 +1,4 @@
-"""`manage.py seed`: everything the first time, nothing the second, and never an operator's choice."""
+"""`manage.py seed`: creates missing rows, is repeatable, and keeps the operator's changes."""
 
 import threading
 
@@ -24,7 +24,7 @@ def read(file):
     return dict(line.split(": ", 1) for line in file.read_text().splitlines())
 
 
-def test_the_models_and_voices_of_the_engines_are_made():
+def test_the_models_and_voices_of_the_engines_are_created():
     call_command("seed")
 
     assert set(TTSModel.objects.values_list("slug", "is_active")) == {("hibari", True), ("tone", False)}
@@ -33,7 +33,7 @@ def test_the_models_and_voices_of_the_engines_are_made():
     assert all(TTSModel.objects.values_list("revision", flat=True))
 
 
-def test_the_first_time_credentials_that_work_are_written_for_nobody_else(file):
+def test_the_first_run_writes_working_credentials_with_mode_0600(file):
     call_command("seed", credentials=file)
 
     written = read(file)
@@ -43,7 +43,7 @@ def test_the_first_time_credentials_that_work_are_written_for_nobody_else(file):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_second_time_changes_nothing(file):
+def test_a_second_run_changes_nothing(file):
     call_command("seed", credentials=file)
     before = file.read_text(), list(User.objects.values()), list(Voice.objects.values())
 
@@ -53,13 +53,13 @@ def test_a_second_time_changes_nothing(file):
     assert (ApiKey.objects.count(), Document.objects.count()) == (1, 1)
 
 
-def test_nobody_logs_in_as_the_local_account():
+def test_the_local_account_has_no_usable_password():
     call_command("seed")
 
     assert not User.objects.get(username="local").has_usable_password()
 
 
-def test_in_multi_user_mode_the_administrator_shares_the_welcome(file, settings):
+def test_in_multi_user_mode_the_administrators_welcome_document_is_public(file, settings):
     settings.MULTI_USER = True
 
     call_command("seed", credentials=file)
@@ -70,7 +70,7 @@ def test_in_multi_user_mode_the_administrator_shares_the_welcome(file, settings)
     assert not User.objects.filter(username="local").exists()
 
 
-def test_the_welcome_document_is_long_and_begins_short():
+def test_the_welcome_document_is_long_and_its_first_block_short():
     call_command("seed")
 
     document = Document.objects.get()
@@ -79,7 +79,7 @@ def test_the_welcome_document_is_long_and_begins_short():
     assert document.blocks.get(index=0).characters <= 100
 
 
-def test_who_deletes_the_welcome_document_is_not_given_it_again():
+def test_a_deleted_welcome_document_is_not_created_again():
     call_command("seed")
     Document.objects.all().delete()
 
@@ -88,7 +88,7 @@ def test_who_deletes_the_welcome_document_is_not_given_it_again():
     assert not Document.objects.exists()
 
 
-def test_what_the_operator_changed_stays():
+def test_changes_by_the_operator_are_kept():
     call_command("seed")
     changed = {"name": "Ours", "is_active": False, "usage_multiplier_bp": 5, "usage_type": "premium"}
     TTSModel.objects.filter(slug="hibari").update(**changed)
@@ -100,7 +100,7 @@ def test_what_the_operator_changed_stays():
     assert not Voice.objects.exclude(name="Hers", is_active=False, approved=False).exists()
 
 
-def test_a_new_revision_and_new_voices_of_an_engine_arrive():
+def test_a_new_revision_and_new_voices_of_an_engine_are_added():
     call_command("seed")
     TTSModel.objects.update(revision="old", codec="old")
     Voice.objects.filter(slug="slow").delete()
@@ -122,7 +122,7 @@ def test_the_credentials_of_an_earlier_database_are_replaced(file):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_where_no_credentials_can_be_written_nothing_is_seeded(tmp_path):
+def test_without_a_writable_credentials_file_nothing_is_seeded(tmp_path):
     with pytest.raises(CommandError, match="cannot be written"):
         call_command("seed", credentials=tmp_path / "nowhere" / "file")
 
@@ -130,7 +130,7 @@ def test_where_no_credentials_can_be_written_nothing_is_seeded(tmp_path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_several_at_once_make_everything_once(file):
+def test_concurrent_runs_create_everything_once(file):
     failures = []
 
     def run():
