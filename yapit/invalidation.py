@@ -1,6 +1,6 @@
-"""What changed, told to the caches of all processes once it is committed: to be called with each change.
+"""Invalidation events: published to the caches of all processes when a change is committed.
 
-The names of the events are known here only, and to those who subscribe to them.
+Code that changes rows calls the function for them within the transaction. Subscribers use the constants.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ from django.db import transaction
 from config import caching
 
 CATALOG = "catalog:all"
-ACCOUNT = "account:"  # and its id
-ACCESS = "access:"  # and the account's id
-PREFERENCES = "preferences:"  # and the account's id
-KEY = "key:"  # and its public id
-SESSION = "session:"  # and the hash of its key
-RENEWED = ":renewed"  # at the end of a session's event: it goes on under another key
-DOCUMENT = "document:"  # and its id
-CREDIT = "credit:"  # and the account's id; raised with an epoch, by `config.caching.bump`
+ACCOUNT = "account:"  # followed by its id
+ACCESS = "access:"  # followed by the account's id
+PREFERENCES = "preferences:"  # followed by the account's id
+KEY = "key:"  # followed by its public id
+SESSION = "session:"  # followed by the hash of its key
+RENEWED = ":renewed"  # suffix of a session's event: the session continues under another key
+DOCUMENT = "document:"  # followed by its id
+CREDIT = "credit:"  # followed by the account's id; published with an epoch, by `config.caching.bump`
 LEADERBOARD = "leaderboard:all"
 
 
@@ -34,49 +34,52 @@ def account_of(event: str) -> int:
 
 
 def catalog_changed() -> None:
-    """A model or a voice, or who may use it."""
-    _announce(CATALOG)
+    """A model or voice changed, or the access to one."""
+    _publish_with_epochs(CATALOG)
 
 
 def accounts_changed(*user_ids: int) -> None:
-    """Whether they may come in, or what they may use."""
-    _tell(*(f"{ACCOUNT}{user_id}" for user_id in user_ids))
+    """Activation, password, deletion or roles of accounts. Their open sockets are authenticated again."""
+    _publish(*(f"{ACCOUNT}{user_id}" for user_id in user_ids))
 
 
 def access_changed(*user_ids: int) -> None:
-    """Which voices they may use. Nobody is sent away for it."""
-    _tell(*(f"{ACCESS}{user_id}" for user_id in user_ids))
+    """The voices that accounts may use. Open sockets stay open."""
+    _publish(*(f"{ACCESS}{user_id}" for user_id in user_ids))
 
 
 def preferences_changed(user_id: int) -> None:
-    _tell(f"{PREFERENCES}{user_id}")
+    _publish(f"{PREFERENCES}{user_id}")
 
 
 def documents_changed(*document_ids: UUID, is_public: bool = True) -> None:
-    """Who may read them, what they are called, or whether they are there. What they say never changes.
+    """Access, title or deletion of documents. Their text never changes.
 
-    `is_public`: one of them is, or was; others are on no list.
+    `is_public`: a public list may contain one of them, now or before the change.
     """
-    _announce(*(f"{DOCUMENT}{document_id}" for document_id in document_ids), *([LEADERBOARD] * is_public))
+    _publish_with_epochs(
+        *(f"{DOCUMENT}{document_id}" for document_id in document_ids), *([LEADERBOARD] * is_public)
+    )
 
 
 def leaderboard_changed() -> None:
-    _announce(LEADERBOARD)
+    _publish_with_epochs(LEADERBOARD)
 
 
 def keys_changed(*key_ids: str) -> None:
-    _tell(*(f"{KEY}{key_id}" for key_id in key_ids))
+    _publish(*(f"{KEY}{key_id}" for key_id in key_ids))
 
 
 def session_ended(session_key: str) -> None:
-    _tell(_session(session_key))
+    _publish(_session(session_key))
 
 
 def session_renewed(session_key: str) -> None:
-    _tell(_session(session_key) + RENEWED)
+    _publish(_session(session_key) + RENEWED)
 
 
 def is_about_session(event: str, session_key: str) -> bool:
+    """Whether the session of this key has ended or was renewed."""
     return event.removesuffix(RENEWED) == _session(session_key)
 
 
@@ -84,10 +87,10 @@ def _session(session_key: str) -> str:
     return SESSION + hashlib.sha256(session_key.encode()).hexdigest()
 
 
-def _announce(*events: str) -> None:
-    """What responses were built of, which are kept in Redis as well."""
+def _publish_with_epochs(*events: str) -> None:
+    """For changes that affect responses: those are cached in Redis too and checked by epochs."""
     transaction.on_commit(partial(caching.announce, *events))
 
 
-def _tell(*events: str) -> None:
+def _publish(*events: str) -> None:
     transaction.on_commit(partial(caching.publish, *events))

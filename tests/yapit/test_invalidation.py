@@ -1,4 +1,4 @@
-"""What is changed takes effect in every process at once: admin, services and seeding tell the caches."""
+"""Invalidation: changes by the admin, services and seeding publish events and take effect at once."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
+from prometheus_client import REGISTRY
 
 from config import caching
 from config.caching.events import CHANNEL
@@ -17,33 +18,33 @@ from tests.waiting import PATIENCE, async_wait_until
 from tests.yapit.accounts.test_identity import bearer, http
 from tests.yapit.factories import make_model, make_user, make_voice
 from yapit.accounts import authentication, identity, keys
-from yapit.catalog import resolution, voices
+from yapit.catalog import resolution
 from yapit.errors import NotAuthenticated, UnknownVoice
 from yapit.models import TTSModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SOON = 15  # far less than it would be remembered without being told
+SOON = 15  # seconds; far less than the lifetime of a cached entry
 
 
 @pytest.fixture
 async def listening(redis):
-    """This process hears what changes, as one that serves does."""
+    """Subscribe this process to the events, as a web process does."""
     identity.forget()
     resolution.forget()
     await caching.listen().subscribed()
 
 
 @pytest.fixture
-def told(redis):
-    """Returns what every process has been told since."""
+def published(redis):
+    """A function that returns the events published since the test began."""
     with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(CHANNEL)
         pubsub.get_message(timeout=PATIENCE)
 
         def read():
-            redis.publish(CHANNEL, '["that is all"]')
-            messages = iter(lambda: json.loads(pubsub.get_message(timeout=PATIENCE)["data"]), ["that is all"])
+            redis.publish(CHANNEL, '["last event"]')
+            messages = iter(lambda: json.loads(pubsub.get_message(timeout=PATIENCE)["data"]), ["last event"])
             return [event for events in messages for event in events]
 
         yield read
@@ -54,6 +55,10 @@ def client():
     client = Client()
     client.force_login(User.objects.create_superuser("operator"))
     return client
+
+
+def cached_identities():
+    return len(caching.caches()["identities"])
 
 
 async def is_refused(token):
@@ -72,16 +77,16 @@ async def test_a_revoked_key_is_refused_at_once(listening):
     other = await offload(lambda: keys.create_key(make_user(), "phone"))
     assert not await is_refused(made.token)
     assert not await is_refused(other.token)
-    kept = len(identity._known)
+    before = cached_identities()
 
     await offload(keys.revoke, made.key)
 
     await async_wait_until(lambda: is_refused(made.token), timeout=SOON)
-    assert (kept, len(identity._known)) == (2, 1)
+    assert (before, cached_identities()) == (2, 1)
 
 
-async def test_without_the_bell_a_revoked_key_would_still_be_remembered():
-    """The control of the above."""
+async def test_without_the_event_a_revoked_key_would_stay_cached():
+    """The control of the test above."""
     identity.forget()
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
     assert not await is_refused(made.token)
@@ -91,7 +96,7 @@ async def test_without_the_bell_a_revoked_key_would_still_be_remembered():
     assert not await is_refused(made.token)
 
 
-async def test_an_account_that_an_operator_stops_is_refused_at_once(listening, client):
+async def test_an_account_that_an_operator_deactivates_is_refused_at_once(listening, client):
     user = await offload(make_user)
     made = await offload(keys.create_key, user, "laptop")
     assert not await is_refused(made.token)
@@ -101,7 +106,7 @@ async def test_an_account_that_an_operator_stops_is_refused_at_once(listening, c
     await async_wait_until(lambda: is_refused(made.token), timeout=SOON)
 
 
-async def test_a_voice_that_an_operator_takes_away_is_unknown_at_once(listening, client):
+async def test_a_voice_that_an_operator_unapproves_is_unknown_at_once(listening, client):
     voice, user = await offload(make_voice, "aria"), await offload(make_user)
     assert (await resolution.aresolve(None, "aria", user.pk)).voice_slug == "aria"
 
@@ -117,47 +122,50 @@ async def test_a_voice_that_an_operator_takes_away_is_unknown_at_once(listening,
     await async_wait_until(is_unknown, timeout=SOON)
 
 
-# --- One look-up ----------------------------------------------------------------------------------------
+# --- Concurrent look-ups --------------------------------------------------------------------------------
 
 
-async def test_500_requests_with_one_key_read_it_once(monkeypatch):
+async def test_500_requests_with_one_key_query_it_once(monkeypatch):
     identity.forget()
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
-    find, found = authentication.find_key, []
-    monkeypatch.setattr(authentication, "find_key", lambda token: found.append(token) or find(token))
+    find_key, tokens = authentication.find_key, []
+    monkeypatch.setattr(authentication, "find_key", lambda token: tokens.append(token) or find_key(token))
 
     refused = await asyncio.gather(*(is_refused(made.token) for _ in range(500)))
 
-    assert (any(refused), len(found)) == (False, 1)
+    assert (any(refused), len(tokens)) == (False, 1)
 
 
-async def test_500_requests_with_one_bad_key_read_it_once(monkeypatch):
+async def test_500_requests_with_one_invalid_key_query_it_once(monkeypatch):
     identity.forget()
-    found = []
-    monkeypatch.setattr(authentication, "find_key", found.append)
+    tokens = []
+    monkeypatch.setattr(authentication, "find_key", tokens.append)
 
     refused = await asyncio.gather(*(is_refused("yk_a1b2c3d4e5f6_" + "0" * 48) for _ in range(500)))
 
-    assert (all(refused), len(found), len(identity._known)) == (True, 1, 0)
+    assert (all(refused), len(tokens), cached_identities()) == (True, 1, 0)
 
 
-async def test_500_choices_of_one_voice_look_it_up_once(monkeypatch):
+async def test_500_resolutions_of_one_voice_read_the_public_and_the_personal_voices_once():
     resolution.forget()
     await offload(make_voice, "aria")
-    user, read, asked = await offload(make_user), voices._read, []
-    monkeypatch.setattr(voices, "_read", lambda whose: asked.append(whose) or read(whose))
+    user, before = await offload(make_user), reads_of_voices()
 
-    chosen = await asyncio.gather(*(resolution.aresolve(None, "aria", user.pk) for _ in range(500)))
+    resolved = await asyncio.gather(*(resolution.aresolve(None, "aria", user.pk) for _ in range(500)))
 
-    assert {spoken.voice_slug for spoken in chosen} == {"aria"}
-    assert asked == [voices.PUBLIC, (user.pk, False, False)]
+    assert {spoken.voice_slug for spoken in resolved} == {"aria"}
+    assert reads_of_voices() - before == 2
 
 
-# --- Doors ----------------------------------------------------------------------------------------------
+def reads_of_voices():
+    return REGISTRY.get_sample_value("yapit_cache_rebuilds_total", {"cache": "voices"})
+
+
+# --- Published events -----------------------------------------------------------------------------------
 
 
 def edit(client, table, pk, **changed):
-    """Send the form of a row as the page has it, but for these fields; None leaves a box unchecked."""
+    """Submit the admin's form of a row with these fields changed; None unchecks a checkbox."""
     address = f"/admin/{table}/{pk}/change/"
     fields = dict(form_fields(client.get(address).context))
     sent = {
@@ -180,53 +188,53 @@ def form_fields(context):
                 yield bound.html_name, None if value == [] else value
 
 
-def test_models_and_voices_edited_by_an_operator(told, client):
+def test_an_operators_changes_of_models_and_voices_are_published(published, client):
     voice = make_voice("aria", parameters={})
 
     edit(client, "yapit/voice", voice.pk, name="Aria", parameters="{}")
     edit(client, "yapit/ttsmodel", voice.model_id, usage_multiplier_bp=20_000)
     client.post(f"/admin/yapit/voice/{voice.pk}/delete/", {"post": "yes"})
 
-    assert told() == ["catalog:all"] * 3
+    assert published() == ["catalog:all"] * 3
 
 
-def test_accounts_edited_and_deleted_by_an_operator(told, client):
+def test_an_operators_changes_of_accounts_are_published(published, client):
     one, two, three = (make_user() for _ in range(3))
 
     edit(client, "auth/user", one.pk, first_name="Ann")
     password = {"password1": "correct horse 2", "password2": "correct horse 2", "usable_password": "true"}
     client.post(f"/admin/auth/user/{one.pk}/password/", password)
     client.post(f"/admin/auth/user/{one.pk}/delete/", {"post": "yes"})
-    chosen = {"action": "delete_selected", "_selected_action": [two.pk, three.pk], "post": "yes"}
-    client.post("/admin/auth/user/", chosen)
+    selected = {"action": "delete_selected", "_selected_action": [two.pk, three.pk], "post": "yes"}
+    client.post("/admin/auth/user/", selected)
 
-    accounts = [event for event in told() if event.startswith("account:")]
+    accounts = [event for event in published() if event.startswith("account:")]
     assert accounts[:3] == [f"account:{one.pk}"] * 3
     assert set(User.objects.values_list("username", flat=True)) == {"operator"}
 
 
-def test_keys_edited_and_revoked(told, client):
+def test_changes_of_keys_are_published(published, client):
     key = keys.create_key(make_user(), "laptop").key
 
     edit(client, "yapit/apikey", key.pk, expires_at_0="2030-01-01", expires_at_1="00:00:00")
     client.post("/admin/yapit/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
 
-    assert told() == [f"key:{key.pk}"] * 2
+    assert published() == [f"key:{key.pk}"] * 2
 
 
-def test_nothing_is_told_of_what_is_rolled_back(told):
+def test_a_rolled_back_change_is_not_published(published):
     key = keys.create_key(make_user(), "laptop").key
     with transaction.atomic():
         keys.revoke(key)
         transaction.set_rollback(True)
 
-    assert told() == []
+    assert published() == []
 
 
-def test_seeding_tells_of_an_engine_that_has_changed_and_of_nothing_else(told):
+def test_seeding_publishes_only_a_new_revision_of_an_engine(published):
     make_model("tone", revision="an older one")
     call_command("seed")
     call_command("seed")
 
-    assert told() == ["catalog:all"]
+    assert published() == ["catalog:all"]
     assert TTSModel.objects.get(slug="tone").revision != "an older one"
