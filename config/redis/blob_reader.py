@@ -1,7 +1,7 @@
-"""GETs of large values from Redis, many at once over one connection, each read straight into its own buffer.
+"""Pipelined GETs of large values over one connection, each read straight into a buffer of its size.
 
-What the client library does beside that (a connection for each request, a copy or two, a parser for all that
-Redis can say) takes longer than Redis does. Errors are those of the library.
+redis-py uses a connection for each request, copies the value once or twice and parses any type of reply: that
+takes longer than Redis itself. Errors are those of redis-py.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from config.redis.address import parse
 from config.redis.transport import open_transport
 
 CONNECT_SECONDS = 0.25
-ANSWER_SECONDS = 1.0
+REPLY_SECONDS = 1.0
 SCRATCH_BYTES = 16 * 1024
 LARGEST_VALUE = 64 * 1024 * 1024
 END = b"\r\n"
@@ -27,51 +27,51 @@ Value = memoryview | None
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """One connection: commands go out at once, answers come back in their order."""
+    """One connection. Replies come in the order of the commands."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._waiting: deque[tuple[asyncio.Future[Value], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Value], float]] = deque()  # and when each was requested
         self._unsent: list[bytes] = []
-        self._watch: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._unread = b""
-        self._value: bytearray | None = None  # the one that is being read, with the line end behind it
+        self._value: bytearray | None = None  # the one being read, with its line end
         self._filled = 0
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, *words: bytes) -> asyncio.Future[Value]:
+    def request(self, *words: bytes) -> asyncio.Future[Value]:
         if self._transport is None or self._transport.is_closing():
-            raise ConnectionError("Redis hung up")
+            raise ConnectionError("The connection to Redis is lost")
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Value] = loop.create_future()
-        self._waiting.append((answer, time.monotonic()))
-        if not self._unsent:  # what else is asked in this turn of the event loop goes out with it
-            loop.call_soon(self._send)
+        reply: asyncio.Future[Value] = loop.create_future()
+        self._waiting.append((reply, time.monotonic()))
+        if not self._unsent:  # all commands of this turn of the event loop leave in one write
+            loop.call_soon(self._write)
         self._unsent.append(_command(words))
-        if self._watch is None:
-            self._watch = loop.call_later(ANSWER_SECONDS, self._look_at_the_clock)
-        return answer
+        if self._timer is None:
+            self._timer = loop.call_later(REPLY_SECONDS, self._check_timeout)
+        return reply
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
-    def _send(self) -> None:
+    def _write(self) -> None:
         unsent, self._unsent = self._unsent, []
         if self._transport is not None:
             self._transport.write(b"".join(unsent))
 
-    # --- What the event loop calls ---
+    # --- asyncio.BufferedProtocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(ConnectionError("Redis hung up"))
+        self._fail(ConnectionError("The connection to Redis is lost"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._value is None:
@@ -87,7 +87,7 @@ class _Connection(asyncio.BufferedProtocol):
         if self._filled == len(self._value):
             self._finish_value()
 
-    # --- Answers ---
+    # --- Replies ---
 
     def _parse(self) -> None:
         data, at = self._unread, 0
@@ -97,60 +97,60 @@ class _Connection(asyncio.BufferedProtocol):
             if kind == b"$" and rest != b"-1":
                 at = self._begin_value(int(rest), data, at)
             elif kind == b"-":
-                self._answer(ResponseError(rest.decode(errors="replace")))
+                self._resolve(ResponseError(rest.decode(errors="replace")))
             else:
-                self._answer(None)
+                self._resolve(None)
         self._unread = data[at:]
 
     def _begin_value(self, size: int, data: bytes, at: int) -> int:
         if size > LARGEST_VALUE:
             self.close()
             return len(data)
-        there = data[at : at + size + len(END)]
+        received = data[at : at + size + len(END)]
         self._value = bytearray(size + len(END))
-        self._value[: len(there)] = there
-        self._filled = len(there)
+        self._value[: len(received)] = received
+        self._filled = len(received)
         if self._filled == len(self._value):
             self._finish_value()
-        return at + len(there)
+        return at + len(received)
 
     def _finish_value(self) -> None:
         value, self._value = self._value, None
-        self._answer(memoryview(value)[: -len(END)] if value else None)
+        self._resolve(memoryview(value)[: -len(END)] if value else None)
 
-    def _answer(self, outcome: Value | Exception) -> None:
+    def _resolve(self, outcome: Value | Exception) -> None:
         if not self._waiting:
             return
-        answer, _ = self._waiting.popleft()
-        if answer.done():  # whoever asked has gone
+        reply, _ = self._waiting.popleft()
+        if reply.done():  # the caller was cancelled
             return
         if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
+            reply.set_exception(outcome)
         else:
-            answer.set_result(outcome)
+            reply.set_result(outcome)
 
     def _fail(self, reason: Exception) -> None:
         while self._waiting:
-            self._answer(reason)
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+            self._resolve(reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _look_at_the_clock(self) -> None:
-        """One timer for all: answers come in order, so the first that waits has waited longest."""
-        self._watch = None
+    def _check_timeout(self) -> None:
+        """One timer for all requests: replies come in order, so the first one has waited longest."""
+        self._timer = None
         if not self._waiting:
             return
-        left = self._waiting[0][1] + ANSWER_SECONDS - time.monotonic()
+        left = self._waiting[0][1] + REPLY_SECONDS - time.monotonic()
         if left > 0:
-            self._watch = asyncio.get_running_loop().call_later(left, self._look_at_the_clock)
+            self._timer = asyncio.get_running_loop().call_later(left, self._check_timeout)
             return
         self._fail(TimeoutError("Redis does not answer"))
-        self.close()  # an answer that comes late would be taken for the next one
+        self.close()  # a late reply would be taken for that of the next request
 
 
 class BlobReader:
-    """The connection of one event loop, made when it is needed and again after a failure."""
+    """Opens its connection on first use, and again when it is lost. For one event loop."""
 
     def __init__(self, url: str) -> None:
         self._address = parse(url)
@@ -160,14 +160,14 @@ class BlobReader:
     async def get(self, key: str) -> Value:
         """The value, or None. Raises a RedisError within about two seconds."""
         try:
-            return await (await self._open()).ask(b"GET", key.encode())
-        except ConnectionError:  # it may have gone long ago, unnoticed
-            return await (await self._open()).ask(b"GET", key.encode())
+            return await (await self._open()).request(b"GET", key.encode())
+        except ConnectionError:  # an idle connection may have been lost long ago
+            return await (await self._open()).request(b"GET", key.encode())
 
     async def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            await asyncio.sleep(0)  # the event loop ends it in its next turn
+            await asyncio.sleep(0)  # the event loop closes it in its next turn
 
     async def _open(self) -> _Connection:
         if self._connection is not None and self._connection.is_open:
@@ -175,7 +175,7 @@ class BlobReader:
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._connected)
-        # Shielded: whoever gives up is not the only one who waits for it.
+        # Shielded, since other callers may wait for the same connection.
         return await asyncio.shield(self._connecting)
 
     def _connected(self, connecting: asyncio.Task[_Connection]) -> None:
@@ -190,7 +190,9 @@ class BlobReader:
         except (OSError, builtins.TimeoutError) as exc:
             raise ConnectionError(f"Redis cannot be reached: {type(exc).__name__}") from exc
         try:
-            await asyncio.gather(*(connection.ask(*_encoded(words)) for words in self._address.greeting()))
+            await asyncio.gather(
+                *(connection.request(*_encoded(words)) for words in self._address.greeting())
+            )
         except RedisError:
             connection.close()
             raise
@@ -209,7 +211,7 @@ blob_reader = PerLoop(lambda: BlobReader(settings.REDIS_URL))
 
 
 async def close_blob_reader() -> None:
-    """Close the connection of the running event loop, at its end."""
+    """Close the reader of the running event loop, at the end of the loop."""
     reader = blob_reader.pop()
     if reader is not None:
         await reader.close()

@@ -1,7 +1,7 @@
-"""The four ways to reach Redis. Answers are bytes everywhere; audio is.
+"""Clients of redis-py for requests, subscriptions, blocking reads, locks and scripts. Replies are bytes.
 
-redis-py by default repeats every command up to ten times, also those that already happened. Here a command is
-repeated once at most, and those of blocking reads never: what is written is written by repeatable scripts.
+By default redis-py repeats a command up to ten times, also after it took effect. Here it is repeated once at
+most, blocking reads never, and everything that is written is written by repeatable scripts.
 """
 
 import redis
@@ -14,7 +14,7 @@ from redis.retry import Retry
 from config.per_loop import PerLoop
 from config.redis import address
 
-HOT_CONNECTIONS = 32  # of one event loop
+HOT_CONNECTIONS = 32  # for each event loop
 
 
 def _make_hot() -> redis.asyncio.Redis:
@@ -40,14 +40,14 @@ def hot() -> redis.asyncio.Redis:
 
 
 async def close_hot() -> None:
-    """Close the pool of the running event loop, at its end."""
+    """Close the pool of the running event loop, at the end of the loop."""
     client = _hot.pop()
     if client is not None:
         await client.connection_pool.disconnect()
 
 
 def subscriber() -> redis.asyncio.Redis:
-    """For one subscription; the caller closes it. No reconnect goes unseen: after it one must look again."""
+    """For one subscription; the caller closes it. Never reconnects silently, since messages may be lost."""
     where = address.parse(settings.REDIS_URL)
     return redis.asyncio.Redis.from_url(
         where.url,
@@ -60,13 +60,13 @@ def subscriber() -> redis.asyncio.Redis:
 
 
 def blocking(block_seconds: float) -> redis.Redis:
-    """For reads that wait `block_seconds` on the server. The caller closes it."""
+    """For blocking reads of up to `block_seconds`. The caller closes it."""
     where = address.parse(settings.REDIS_URL)
     return redis.Redis.from_url(
         where.url,
         **where.client_options(),
         socket_connect_timeout=1,
-        # No more than the wait itself would cut off every read in which nothing came.
+        # Longer than the read: a time-out of the same length would interrupt each read without entries.
         socket_timeout=block_seconds + 5,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 0),
@@ -74,7 +74,7 @@ def blocking(block_seconds: float) -> redis.Redis:
 
 
 def named(name: str) -> redis.Redis:
-    """One connection that the server knows by this name. The caller closes it."""
+    """One connection with this client name (CLIENT SETNAME). The caller closes it."""
     where = address.parse(settings.REDIS_URL)
     return redis.Redis.from_url(
         where.url,

@@ -1,8 +1,8 @@
-"""One connection to Redis that all tasks of an event loop share, for what is asked many times a second.
+"""A pipelined connection to Redis that all tasks of an event loop share, for small and frequent commands.
 
-What tasks ask in the same moment leaves in one write, and its answers come in one read, in order. A pool
-gives each of them a connection, a lock and a few timers of its own: many times the work of a small script.
-Not for large values, which would hold up everybody's small ones, nor for commands that wait.
+Commands of one turn of the loop leave in one write, and their replies arrive in order, mostly in one read. A
+pool gives each task a connection, a lock and several timers: many times the work of a small script. Large
+values would delay the small ones behind them, and blocking commands all others: they use other clients.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from config.redis.address import RedisAddress, parse
 from config.redis.transport import open_transport
 
 CONNECT_SECONDS = 0.5
-ANSWER_SECONDS = 1.0
+REPLY_SECONDS = 1.0
 READ_SECONDS = 0.05
-PAUSE_SECONDS = 0.02  # before the one repetition
+RETRY_SECONDS = 0.02  # before a command is repeated
 
 Command = Sequence[str | bytes | int | float]
 _ERRORS: dict[str, type[redis_errors.RedisError]] = {
@@ -37,56 +37,56 @@ def _error(text: str) -> redis_errors.RedisError:
 
 
 class Connection(asyncio.Protocol):
-    """Answers come in the order of the questions. What comes unasked is heard."""
+    """Replies come in the order of the commands. Others, of a subscription, go to `on_push`."""
 
-    def __init__(self, hear: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, on_push: Callable[[Any], None] | None = None) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._hear = hear
+        self._on_push = on_push
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=_error)
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._unsent: list[bytes] = []
-        self._watch: asyncio.TimerHandle | None = None
-        self._answered = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_received = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def ask(self, command: Command) -> "asyncio.Future[Any]":
-        """Its answer; an error is an answer, too. Raises ConnectionError when the connection is lost."""
+    def request(self, command: Command) -> "asyncio.Future[Any]":
+        """The reply, which may be an error. Raises ConnectionError when the connection is lost."""
         if self.lost.done():
             raise redis_errors.ConnectionError("The connection to Redis is lost.")
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append(answer)
-        self.tell(command)
-        if self._watch is None:
-            self._answered = True
-            self._watch = self._loop.call_later(ANSWER_SECONDS, self._look)
-        return answer
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append(reply)
+        self.send(command)
+        if self._timer is None:
+            self._has_received = True
+            self._timer = self._loop.call_later(REPLY_SECONDS, self._check_silence)
+        return reply
 
-    def tell(self, command: Command) -> None:
-        """Sent with all else that is sent in this turn of the loop."""
+    def send(self, command: Command) -> None:
+        """Queue a command whose reply goes to `on_push`. Written with all others of this turn of the loop."""
         if not self._unsent:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._write)
         self._unsent.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type]  # an odd stub
 
     def close(self) -> None:
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._answered = True
+        self._has_received = True
         self._reader.feed(data)
-        while (answer := self._reader.gets()) is not False:
+        while (reply := self._reader.gets()) is not False:
             if self._waiting:
                 future = self._waiting.popleft()
                 if not future.done():
-                    future.set_result(answer)
-            elif self._hear is not None:
-                self._hear(answer)
+                    future.set_result(reply)
+            elif self._on_push is not None:
+                self._on_push(reply)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.lost.done():
             self.lost.set_result(None)
         for future in self._waiting:
@@ -94,36 +94,36 @@ class Connection(asyncio.Protocol):
                 future.set_exception(redis_errors.ConnectionError("The connection to Redis is lost."))
         self._waiting.clear()
 
-    def _send(self) -> None:
+    def _write(self) -> None:
         unsent, self._unsent = self._unsent, []
         if not self.lost.done():
             self._transport.write(b"".join(unsent))
 
-    def _look(self) -> None:
-        """Nothing came for a whole period, and something is due: the other end is gone or asleep."""
-        self._watch = None
+    def _check_silence(self) -> None:
+        """Close the connection when a reply is due and nothing was received for a whole period."""
+        self._timer = None
         if not self._waiting:
             return
-        if not self._answered:
-            # A loop that was busy all the while looks here first, and reads only then what came meanwhile.
-            self._watch = self._loop.call_later(READ_SECONDS, self._give_up)
+        if not self._has_received:
+            # After a long block the loop runs timers before it reads the data that arrived meanwhile.
+            self._timer = self._loop.call_later(READ_SECONDS, self._close_if_silent)
             return
-        self._answered = False
-        self._watch = self._loop.call_later(ANSWER_SECONDS, self._look)
+        self._has_received = False
+        self._timer = self._loop.call_later(REPLY_SECONDS, self._check_silence)
 
-    def _give_up(self) -> None:
-        if self._answered:
-            self._look()
+    def _close_if_silent(self) -> None:
+        if self._has_received:
+            self._check_silence()
         else:
             self.close()
 
 
-async def connect(url: str, hear: Callable[[Any], None] | None = None) -> Connection:
-    """Logged in, on the database that the address names. Raises a RedisError."""
+async def connect(url: str, on_push: Callable[[Any], None] | None = None) -> Connection:
+    """A connection that is logged in and has selected its database. Raises a RedisError."""
     address = parse(url)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await open_transport(address, lambda: Connection(hear))
+            connection = await open_transport(address, lambda: Connection(on_push))
             await _greet(connection, address)
     except TimeoutError:
         raise redis_errors.TimeoutError("Redis does not answer.") from None
@@ -134,18 +134,18 @@ async def connect(url: str, hear: Callable[[Any], None] | None = None) -> Connec
 
 async def _greet(connection: Connection, address: RedisAddress) -> None:
     try:
-        for answer in await asyncio.gather(*(connection.ask(command) for command in address.greeting())):
-            if isinstance(answer, Exception):
-                raise answer
+        for reply in await asyncio.gather(*(connection.request(command) for command in address.greeting())):
+            if isinstance(reply, Exception):
+                raise reply
     except BaseException:
         connection.close()
         raise
 
 
 class MultiplexedConnection:
-    """The one connection of an event loop, made when it is needed and again when it is lost.
+    """Opens its connection on first use, and again when it is lost.
 
-    A command whose connection is lost before its answer came is sent once more: all of ours may be repeated.
+    A command whose connection is lost before the reply is sent once more: all our commands are repeatable.
     """
 
     def __init__(self, url: str) -> None:
@@ -160,19 +160,19 @@ class MultiplexedConnection:
         return await self.execute("EVAL", text, keys, *args)
 
     async def xadd(self, stream: str, fields: Mapping[str, str | bytes | int | float]) -> Any:
-        """Of entries that may come twice."""
+        """For streams whose entries may come twice."""
         return await self.execute("XADD", stream, "*", *chain.from_iterable(fields.items()))
 
     async def execute(self, *command: str | bytes | int | float) -> Any:
-        """The answer; an error is raised."""
+        """The reply. Raises a RedisError, also for an error reply."""
         try:
-            answer = await (await self._connected()).ask(command)
+            reply = await (await self._connected()).request(command)
         except redis_errors.ConnectionError:
-            await asyncio.sleep(PAUSE_SECONDS)
-            answer = await (await self._connected()).ask(command)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+            await asyncio.sleep(RETRY_SECONDS)
+            reply = await (await self._connected()).request(command)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def close(self) -> None:
         if self._connection is not None:

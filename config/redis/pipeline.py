@@ -1,7 +1,7 @@
-"""Several commands to Redis in one write, over a connection that its thread may keep.
+"""Several commands to Redis in one write, over a connection that a thread may keep.
 
-What redis-py does around a command (borrow a connection, see whether it still answers, count) takes three
-times as long as a small command itself.
+redis-py spends three times as long on borrowing a connection, checking its health and counting as on a small
+command itself.
 """
 
 import contextlib
@@ -15,35 +15,35 @@ Command = tuple[str | bytes | int | float, ...]
 
 
 class Pipeline:
-    """One thread's. After a lost connection all is sent again, as often as the client would."""
+    """For one thread. Repeats all commands when the connection is lost, as often as the client does."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     @classmethod
     def to(cls, client: Redis) -> "Pipeline":
-        """A connection beside those of the client's pool, made when first needed. The caller closes it."""
+        """On a connection outside of the client's pool, opened on first use. The caller closes it."""
         return cls(client.connection_pool.make_connection())
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers in order; an error that the server answers to one command is its answer."""
+        """Replies in the order of the commands. An error reply is returned, not raised."""
         connection = self._connection
-        answers: list[Any] = connection.retry.call_with_retry(
+        replies: list[Any] = connection.retry.call_with_retry(
             lambda: self._exchange(commands), lambda _: connection.disconnect()
         )
-        return answers
+        return replies
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         connection = self._connection
         parts = [part for command in commands for part in connection.pack_command(*command)]
         connection.send_packed_command(parts)
         try:
-            return [self._answer() for _ in commands]
+            return [self._reply() for _ in commands]
         except BaseException:
-            connection.disconnect()  # or answers that nobody reads are taken for those to what comes next
+            connection.disconnect()  # unread replies would be taken for those of the next commands
             raise
 
-    def _answer(self) -> Any:
+    def _reply(self) -> Any:
         try:
             return self._connection.read_response()
         except redis_errors.ResponseError as error:
@@ -55,7 +55,7 @@ class Pipeline:
 
 @contextlib.contextmanager
 def pipeline_of(client: Redis | Pipeline) -> Iterator[Pipeline]:
-    """A wire as it is; of a client one of its connections, as long as it lasts."""
+    """The pipeline itself, or for a client a pipeline on one of its connections."""
     if isinstance(client, Pipeline):
         yield client
         return

@@ -1,4 +1,4 @@
-"""Redis scripts by their hash, alone or many in one round trip, also after the server forgot them."""
+"""Lua scripts, called by hash: one at a time or many in one round trip. Reloaded when Redis has lost them."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ Argument = str | bytes | int | float
 
 
 def lua(folder: Path, name: str) -> str:
-    """The source `{name}.lua` of a room's folder of scripts."""
+    """The source of `{name}.lua` in a folder of scripts."""
     return (folder / f"{name}.lua").read_text(encoding="utf-8")
 
 
@@ -37,7 +37,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One invocation. Every script here is repeatable, so a call may be sent again after any doubt."""
+    """One call of a script. All scripts are repeatable: a call is sent again when its reply was lost."""
 
     script: Script
     args: tuple[Argument, ...]
@@ -74,29 +74,29 @@ async def arun(client: AsyncRedis | MultiplexedConnection, call: Call) -> Any:
 
 
 def run_all(client: Redis | Pipeline, calls: Sequence[Call]) -> list[Any]:
-    """All in one round trip, answers in order. An exception of one call is its answer."""
+    """All calls in one round trip; replies in order. An error reply is returned, not raised."""
     if not calls:
         return []
-    with pipeline_of(client) as wire:
-        answers = wire.exchange([call.command for call in calls])
-        if forgotten := _forgotten(answers):
-            again = wire.exchange([calls[i].full_command for i in forgotten])
-            for i, answer in zip(forgotten, again, strict=True):
-                answers[i] = answer
-    return answers
+    with pipeline_of(client) as pipeline:
+        replies = pipeline.exchange([call.command for call in calls])
+        if unknown := _unknown(replies):
+            again = pipeline.exchange([calls[i].full_command for i in unknown])
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+    return replies
 
 
 async def arun_all(link: MultiplexedConnection, calls: Sequence[Call]) -> list[Any]:
-    """As run_all."""
-    return await asyncio.gather(*(_answer(link, call) for call in calls))
+    """The same as `run_all`."""
+    return await asyncio.gather(*(_reply(link, call) for call in calls))
 
 
-async def _answer(link: MultiplexedConnection, call: Call) -> Any:
+async def _reply(link: MultiplexedConnection, call: Call) -> Any:
     try:
         return await arun(link, call)
     except RedisError as error:
         return error
 
 
-def _forgotten(answers: Sequence[Any]) -> list[int]:
-    return [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+def _unknown(replies: Sequence[Any]) -> list[int]:
+    return [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]

@@ -62,14 +62,14 @@ class NotificationChannel:
         connection = await multiplexed.connect(settings.REDIS_URL, self._on_message)
         self._is_silent = False
         try:
-            connection.tell(("SUBSCRIBE", self._name))
+            connection.send(("SUBSCRIBE", self._name))
             while not connection.lost.done():
                 await asyncio.wait({connection.lost}, timeout=SILENT_SECONDS)
                 # A connection to a host that vanished looks like an idle one.
                 if self._is_silent:
                     raise redis_errors.ConnectionError("Redis is silent.")
                 self._is_silent = True
-                connection.tell(("PING",))
+                connection.send(("PING",))
         finally:
             connection.close()
         raise redis_errors.ConnectionError("The connection to Redis is lost.")

@@ -1,4 +1,4 @@
-"""Many values at once over one connection: each gets its own, whole, whatever happens to the others."""
+"""Many values over one connection: each request gets its own, complete, whatever happens to the others."""
 
 import asyncio
 import contextlib
@@ -25,23 +25,23 @@ async def values(async_redis):
 
 
 @contextlib.asynccontextmanager
-async def server(answer: bytes):
-    """Says this to everybody, then nothing."""
+async def server(greeting: bytes):
+    """A server that sends this to each client, then nothing."""
 
     async def greet(reader, writer):
-        writer.write(answer)
+        writer.write(greeting)
         with contextlib.suppress(OSError):
             await reader.read()
         writer.close()
 
     listening = await asyncio.start_server(greet, "127.0.0.1", 0)
     async with listening:
-        found = BlobReader(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
-        yield found
-        await found.close()
+        reader = BlobReader(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        yield reader
+        await reader.close()
 
 
-async def test_each_gets_its_own_value_whole(values):
+async def test_each_request_gets_its_own_value_complete(values):
     keys = [*values, "audio:absent"] * 20
 
     found = await asyncio.gather(*(blob_reader().get(key) for key in keys))
@@ -49,26 +49,26 @@ async def test_each_gets_its_own_value_whole(values):
     assert [None if one is None else bytes(one) for one in found] == [values.get(key) for key in keys]
 
 
-async def test_who_gives_up_takes_no_answer_from_the_next(values):
-    given_up = asyncio.create_task(blob_reader().get("audio:3000000"))
+async def test_a_cancelled_request_takes_no_reply_from_the_next(values):
+    cancelled = asyncio.create_task(blob_reader().get("audio:3000000"))
     await blob_reader().get("audio:1")
     others = [asyncio.create_task(blob_reader().get("audio:3000000")) for _ in range(3)]
     await asyncio.sleep(0)
-    given_up.cancel()
+    cancelled.cancel()
     others[1].cancel()
 
     assert bytes(await blob_reader().get("audio:16384")) == values["audio:16384"]
     assert bytes(await others[2]) == values["audio:3000000"]
 
 
-async def test_a_connection_that_went_away_is_made_again(values, async_redis):
+async def test_a_lost_connection_is_opened_again(values, async_redis):
     assert await blob_reader().get("audio:1")
     await async_redis.client_kill_filter(_type="normal", skipme=True)
 
     assert bytes(await blob_reader().get("audio:1")) == values["audio:1"]
 
 
-async def test_a_key_of_another_kind_is_an_error_of_its_own(values, async_redis):
+async def test_a_key_of_another_type_is_an_error_of_that_request_alone(values, async_redis):
     await async_redis.rpush("audio:list", 1)
 
     wrong, right = await asyncio.gather(
@@ -79,7 +79,7 @@ async def test_a_key_of_another_kind_is_an_error_of_its_own(values, async_redis)
     assert bytes(right) == values["audio:1"]
 
 
-async def test_nobody_listening_is_said_at_once():
+async def test_an_unreachable_server_is_an_error_at_once():
     with pytest.raises(ConnectionError):
         await BlobReader("redis://127.0.0.1:1").get("audio:1")
 
@@ -87,20 +87,20 @@ async def test_nobody_listening_is_said_at_once():
 async def test_a_wrong_password_is_an_error(settings, async_redis):
     port = urlsplit(settings.REDIS_URL).port
     with pytest.raises(RedisError, match="WRONGPASS"):
-        await BlobReader(f"redis://somebody:wrong@127.0.0.1:{port}").get("audio:1")
+        await BlobReader(f"redis://stranger:wrong@127.0.0.1:{port}").get("audio:1")
 
 
-async def test_a_silent_server_is_given_up(monkeypatch):
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
-    async with server(b"") as silent:
+async def test_a_silent_server_is_a_timeout(monkeypatch):
+    monkeypatch.setattr(module, "REPLY_SECONDS", 0.05)
+    async with server(b"") as reader:
         with pytest.raises(TimeoutError):
-            await silent.get("audio:1")
+            await reader.get("audio:1")
 
 
-async def test_a_value_larger_than_any_is_not_waited_for():
-    async with server(b"$999999999999\r\n") as mad:
+async def test_a_value_beyond_the_limit_closes_the_connection():
+    async with server(b"$999999999999\r\n") as reader:
         with pytest.raises(ConnectionError):
-            await mad.get("audio:1")
+            await reader.get("audio:1")
 
 
 async def test_values_come_through_a_unix_socket(values, settings, tmp_path):

@@ -1,4 +1,4 @@
-"""Several commands in one write: answers in order, errors in their place, and none of an earlier exchange."""
+"""Several commands in one write: replies in order, errors in their place, none of an earlier exchange."""
 
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
@@ -8,50 +8,50 @@ from config.redis.pipeline import Pipeline, pipeline_of
 
 
 @pytest.fixture
-def wire(redis):
-    made = Pipeline.to(redis)
-    yield made
-    made.close()
+def pipeline(redis):
+    opened = Pipeline.to(redis)
+    yield opened
+    opened.close()
 
 
-def test_answers_come_in_order_and_an_error_is_one_of_them(redis, wire):
-    answers = wire.exchange([("SET", "a", b"\x00\xff" * 50_000), ("LPUSH", "a", "x"), ("STRLEN", "a")])
+def test_replies_come_in_order_and_an_error_is_one_of_them(redis, pipeline):
+    replies = pipeline.exchange([("SET", "a", b"\x00\xff" * 50_000), ("LPUSH", "a", "x"), ("STRLEN", "a")])
 
-    assert answers[0] in (b"OK", True)
-    assert isinstance(answers[1], ResponseError)
-    assert answers[2] == 100_000
+    assert replies[0] in (b"OK", True)
+    assert isinstance(replies[1], ResponseError)
+    assert replies[2] == 100_000
 
 
-def test_after_its_connection_was_ended_it_goes_on(redis, wire):
-    [before] = wire.exchange([("CLIENT", "ID")])
+def test_a_lost_connection_is_opened_again(redis, pipeline):
+    [before] = pipeline.exchange([("CLIENT", "ID")])
     redis.client_kill_filter(_id=before)
 
-    [after] = wire.exchange([("CLIENT", "ID")])
+    [after] = pipeline.exchange([("CLIENT", "ID")])
 
     assert after != before
 
 
-def test_what_was_interrupted_leaves_no_answer_for_the_next(redis, wire, monkeypatch):
+def test_an_interrupted_exchange_leaves_no_reply_for_the_next(redis, pipeline, monkeypatch):
     redis.set("a", "first")
 
     def interrupted(self):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, "_answer", interrupted)
+        patch.setattr(Pipeline, "_reply", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            wire.exchange([("GET", "a")])
+            pipeline.exchange([("GET", "a")])
 
-    assert wire.exchange([("STRLEN", "a")]) == [5]
+    assert pipeline.exchange([("STRLEN", "a")]) == [5]
 
 
-def test_a_server_that_is_away_is_no_answer(unused_port):
+def test_an_unreachable_server_raises(unused_port):
     client = redis_clients.sync()
-    wire = Pipeline.to(client)
-    wire._connection.port = unused_port
+    pipeline = Pipeline.to(client)
+    pipeline._connection.port = unused_port
 
     with pytest.raises(ConnectionError):
-        wire.exchange([("PING",)])
+        pipeline.exchange([("PING",)])
     client.close()
 
 
@@ -62,9 +62,9 @@ def unused_port():
     return free_port()
 
 
-def test_a_client_lends_a_connection_and_has_it_back(redis):
-    with pipeline_of(redis) as wire:
-        wire.exchange([("SET", "a", "1")])
+def test_a_connection_of_the_client_is_returned_to_its_pool(redis):
+    with pipeline_of(redis) as pipeline:
+        pipeline.exchange([("SET", "a", "1")])
 
     assert redis.get("a") == b"1"
     assert not redis.connection_pool._in_use_connections
