@@ -1,9 +1,8 @@
-"""Caches that are told when something changed. Knows no domain.
+"""Caches with single flight and invalidation over Redis. Independent of the apps.
 
-`MemoryCache` keeps what was fetched, one fetch for all who ask at once; `RowCache` follows events;
-`TtlResponseCache` keeps what is served, built once for all processes. `subscribe` and `listen` hear what
-`publish` says in any process.
-`announce` and `bump` say it and leave an epoch behind, for those who did not hear it.
+`MemoryCache` keeps values of this process; `RowCache` is one that follows events; `TtlResponseCache` keeps
+response bodies that are built once for all processes. `subscribe` and `listen` receive the events that
+`publish` sends in any process; `announce` and `bump` also raise an epoch, by which a missed event is noticed.
 """
 
 from config.caching.bus import Bus, listen, stop_listening, subscribe

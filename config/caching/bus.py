@@ -1,7 +1,7 @@
-"""Hears what changed: one Redis subscription of this process, for all its caches.
+"""Invalidation bus: one Redis subscription of this process, for all its caches.
 
-Pub/sub loses whatever is said while nobody listens. So each new subscription counts as having missed
-everything: caches are emptied then, and whoever remembers an epoch compares it again.
+Messages published while the connection is down are lost. After each new subscription, caches are therefore
+flushed, and remembered epochs are compared again.
 """
 
 import asyncio
@@ -9,22 +9,21 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from redis import exceptions as redis_errors
 from redis.asyncio.client import PubSub
 
 from config.caching import events
-from config.caching.subscriptions import HEARD, Subscriptions
+from config.caching.subscriptions import EVENTS, Subscriptions
 from config.observability import metrics
 from config.per_loop import PerLoop
 from config.redis import clients as redis_clients
+from config.redis.transient import FAILURES
 
 logger = logging.getLogger(__name__)
 
-SILENT_SECONDS = 5.0  # then it is asked whether it still hears us, and after as long again it is given up
+SILENT_SECONDS = 5.0  # without a message, after which it is pinged; after as long again it is closed
 STOP_SECONDS = 2.0
 CLOSE_SECONDS = 0.5
 LONGEST_PAUSE = 1.0
-OUTAGES = (redis_errors.RedisError, OSError)  # a TimeoutError is one of the latter
 
 SUBSCRIBED = metrics.counter("cache_bus_subscriptions", "Times that the bus subscribed to Redis")
 
@@ -32,7 +31,7 @@ _subscriptions = Subscriptions()
 
 
 class Bus:
-    """The ear of one event loop."""
+    """The subscription of one event loop."""
 
     def __init__(self, subscriptions: Subscriptions, silent_seconds: float = SILENT_SECONDS) -> None:
         self._subscriptions = subscriptions
@@ -51,11 +50,11 @@ class Bus:
             self._task = asyncio.create_task(self._listen())
 
     async def subscribed(self) -> None:
-        """Returns when events are heard from now on."""
+        """Wait until events are received."""
         await self._subscribed.wait()
 
     async def stop(self) -> None:
-        """Returns within STOP_SECONDS, whatever Redis does."""
+        """Cancel the subscription. Returns within STOP_SECONDS, even when Redis does not respond."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -67,77 +66,79 @@ class Bus:
     async def _listen(self) -> None:
         while True:
             try:
-                await self._hear()
-            except OUTAGES as error:
+                await self._receive()
+            except FAILURES as error:
                 self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.1)
                 logger.warning(
-                    "Caches hear nothing: %s; subscribing again in %.1f s", type(error).__name__, self._pause
+                    "Cache events are not received: %s; subscribing again in %.1f s",
+                    type(error).__name__,
+                    self._pause,
                 )
             await asyncio.sleep(self._pause)
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         client = redis_clients.subscriber()
         pubsub = client.pubsub()
         try:
             async with asyncio.timeout(self._silent_seconds):
                 await pubsub.subscribe(events.CHANNEL)
-            await self._hear_on(pubsub)
+            await self._receive_from(pubsub)
         finally:
             self._subscribed.clear()
-            # Closing a connection that is in doubt may wait for ever.
+            # Closing a connection to a server that is gone may block.
             for close in (pubsub.aclose, client.aclose):
-                with contextlib.suppress(*OUTAGES):
+                with contextlib.suppress(*FAILURES):
                     await asyncio.wait_for(close(), CLOSE_SECONDS)
 
-    async def _hear_on(self, pubsub: PubSub) -> None:
+    async def _receive_from(self, pubsub: PubSub) -> None:
         was_silent = False
         while True:
             message = await pubsub.get_message(timeout=self._silent_seconds)
             if message is not None:
                 was_silent = False
-                self._take(message["type"], message["data"])
-                await asyncio.sleep(0)  # a flood that is already here would hold everybody else
+                self._handle(message["type"], message["data"])
+                await asyncio.sleep(0)  # messages that are already buffered would block the event loop
             elif was_silent:
                 raise TimeoutError("Redis is silent")
             else:
-                # A connection whose other end vanished looks like one on which nothing happens.
+                # Without a ping, a connection that is cut looks like an idle one.
                 was_silent = True
                 await pubsub.ping("still there")
 
-    def _take(self, kind: str, data: bytes) -> None:
+    def _handle(self, kind: str, data: bytes) -> None:
         if kind == "subscribe":
             SUBSCRIBED.inc()
             self._pause = 0.0
-            self._subscriptions.tell_missed()
+            self._subscriptions.notify_missed()
             self._subscribed.set()
         elif kind == "message":
             try:
                 changed = events.read(data)
             except events.Malformed:
-                HEARD.labels("malformed").inc()
+                EVENTS.labels("malformed").inc()
             else:
-                self._subscriptions.tell(changed)
+                self._subscriptions.notify(changed)
 
 
 _bus = PerLoop(lambda: Bus(_subscriptions))
 
 
 def subscribe(
-    pattern: str, heard: Callable[[str], None], missed: Callable[[], None] | None = None
+    pattern: str, on_event: Callable[[str], None], missed: Callable[[], None] | None = None
 ) -> Callable[[], None]:
-    """See `Subscriptions.add`. Nothing is heard before somebody calls `listen`."""
-    return _subscriptions.add(pattern, heard, missed)
+    """Subscribe to events as `Subscriptions.add` does. They are received once `listen` has been called."""
+    return _subscriptions.add(pattern, on_event, missed)
 
 
 def listen() -> Bus:
-    """The bus of the running event loop, started. Cheap enough to be called with each request."""
+    """Start the bus of the running event loop and return it. Cheap enough for every request."""
     bus = _bus()
     bus.start()
     return bus
 
 
 async def stop_listening() -> None:
-    """At the end of the running event loop."""
+    """Stop the bus of the running event loop, at the end of the loop."""
     bus = _bus.pop()
     if bus is not None:
         await bus.stop()

@@ -1,4 +1,4 @@
-"""All caches of this process by name, and how to clear one of them in every process."""
+"""The caches of this process by name, and clearing of one of them in every process."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -29,13 +29,13 @@ def all_caches() -> Mapping[str, Cache]:
 
 
 def flush_all() -> None:
-    """Forget everything that this process remembers. For tests, from one to the next."""
+    """Flush all caches of this process. For tests."""
     for cache in all_caches().values():
         cache.flush()
 
 
 def clear(name: str) -> bool:
-    """Empty it in every process, and its level in Redis if it has one. False: Redis is away."""
+    """Flush the cache in every process, and its shared level in Redis. Returns False without Redis."""
     return announce(CLEAR + _as_subject(name))
 
 
@@ -43,10 +43,10 @@ def _as_subject(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _heard(event: str) -> None:
-    for name, cache in caches().items():  # response caches follow this themselves: their epochs go with it
+def _flush_cleared(event: str) -> None:
+    for name, cache in caches().items():  # response caches subscribe themselves, with their epochs
         if CLEAR + _as_subject(name) == event:
             cache.flush()
 
 
-subscribe(f"{CLEAR}*", _heard)
+subscribe(f"{CLEAR}*", _flush_cleared)

@@ -1,12 +1,12 @@
-"""How often something changed, in Redis: who remembers an epoch sees by comparing it that a bell was missed.
+"""Epochs: version numbers in Redis by which a process notices changes whose event it missed.
 
-An epoch is only ever compared for equality with one that was read before. It is no plain count: a counter
-that expired, or went with an emptied Redis, would begin again and come by numbers that somebody remembers. So
-a new one begins with the time in microseconds, and no number ever comes twice.
+An epoch is only compared for equality with an earlier reading. It is not a plain counter: one that expired,
+or was lost with the data of Redis, would start again and repeat numbers that a process may remember. A new
+epoch therefore starts at the time in microseconds, so no number is ever repeated.
 
-It expires EPOCH_SECONDS after the last change. Who read it before and looks again finds 0, which differs, and
-reads anew: one reading too many. Only who found none, then slept through a change and all of these days would
-miss it; no cache or connection lives longer than one day.
+An epoch expires EPOCH_SECONDS after the last change. A process that remembers it then reads 0, which differs,
+and reloads once too often. A change is missed only by a process that read 0, then missed the event and
+compared no epoch for all of that time; no cache or connection lives longer than a day.
 """
 
 import re
@@ -23,8 +23,8 @@ EPOCH_SECONDS = 7 * 24 * 3600
 KIND = re.compile(r"[a-z][a-z_-]{0,30}")
 SUBJECT = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
 
-# One script, so that whoever hears the bell finds the new epoch. Redis' clock, not ours. A repetition after a
-# lost answer raises them twice, which nobody minds.
+# One script, so that the new epoch is readable when the event arrives. The clock is that of Redis. When a
+# lost reply causes a repetition, epochs are raised twice, which does no harm.
 BUMP = scripts.Script(
     """
     local time = redis.call('TIME')
@@ -44,9 +44,9 @@ Subject = int | str
 
 
 def bump(kind: str, subject: Subject) -> int:
-    """Raise the epoch, and tell every process by the event `kind:subject`. Call it after the commit.
+    """Raise the epoch and publish the event `kind:subject`. Call it after the commit.
 
-    Raises RedisError: then nobody will find out, unless the caller repeats it.
+    Raises RedisError; the change then goes unnoticed unless the caller repeats the call.
     """
     with redis_clients.sync() as client:
         return int(scripts.run(client, _bump([epoch_key(kind, subject)]))[0])
@@ -57,9 +57,9 @@ async def abump(kind: str, subject: Subject) -> int:
 
 
 def announce(*names: str) -> bool:
-    """Raise epochs by the names of their events, `kind:subject`, all at once. Call it after the commit.
+    """Raise the epochs of these events, `kind:subject`, and publish them. Call it after the commit.
 
-    False: Redis is away and nobody was told. That is no reason to fail: each cache forgets by itself in time.
+    Returns False when Redis is unavailable. Callers need not fail: cached values expire by themselves.
     """
     keys = [epoch_key(*name.split(":", 1)) for name in names]
     try:
@@ -72,7 +72,7 @@ def announce(*names: str) -> bool:
 
 
 def epoch(kind: str, subject: Subject) -> int:
-    """0: nothing changed for days, or ever."""
+    """The current epoch; 0 after EPOCH_SECONDS without a change."""
     with redis_clients.sync() as client:
         return _number(client.get(epoch_key(kind, subject)))
 
@@ -82,7 +82,7 @@ async def aepoch(kind: str, subject: Subject) -> int:
 
 
 async def aepochs(kind: str, subjects: Sequence[Subject]) -> list[int]:
-    """Of many in one round trip, in their order: for those who look again after a silence."""
+    """The epochs of many subjects in one round trip, in their order."""
     if not subjects:
         return []
     values: Any = await redis_clients.hot().mget([epoch_key(kind, subject) for subject in subjects])

@@ -1,7 +1,7 @@
-"""What caches are told over Redis: the channel, the form of a message, and those who send one.
+"""Cache events over Redis: the channel, the message format, and publishing.
 
-An event is a short name such as `catalog` or `credit:42`. It says that something changed, never what it is
-now: any of it may be lost, and none of it is secret.
+An event is a short name such as `catalog` or `credit:42`. It says that something changed and carries no
+value: events may be lost, and none is secret.
 """
 
 import logging
@@ -19,10 +19,10 @@ from config.redis import clients as redis_clients
 logger = logging.getLogger(__name__)
 
 CHANNEL = "changed"
-EVENT = r"[a-z][!-)+-~]{0,199}"  # no space; no asterisk, which means all in a subscription
+EVENT = r"[a-z][!-)+-~]{0,199}"  # no spaces, and no asterisk, which is the wildcard of subscriptions
 EVENTS_IN_MESSAGE = 1000
 
-LOST = metrics.counter("cache_events_lost", "Events that Redis did not take")
+LOST = metrics.counter("cache_events_lost", "Events that could not be published")
 
 Event = Annotated[str, msgspec.Meta(pattern=rf"\A{EVENT}\Z")]
 _decoder = msgspec.json.Decoder(Annotated[list[Event], msgspec.Meta(max_length=EVENTS_IN_MESSAGE)])
@@ -30,13 +30,13 @@ _is_event = re.compile(EVENT).fullmatch
 
 
 class Malformed(Exception):
-    """Not a message of ours."""
+    """The payload is not a list of events."""
 
 
 def publish(*events: str) -> bool:
-    """Tell every process, this one too. Call it after the commit. False: Redis is away, and nobody was told.
+    """Publish events to every process, including this one. Call it after the commit.
 
-    That is no reason to fail: each cache forgets by itself in time.
+    Returns False when Redis is unavailable. Callers need not fail: cached values expire by themselves.
     """
     payloads = list(messages(events))
     try:
@@ -49,7 +49,7 @@ def publish(*events: str) -> bool:
 
 
 async def apublish(*events: str) -> bool:
-    """The same from the event loop."""
+    """Like `publish`, for the event loop."""
     payloads = list(messages(events))
     try:
         for payload in payloads:
@@ -60,7 +60,7 @@ async def apublish(*events: str) -> bool:
 
 
 def messages(events: Iterable[str]) -> Iterator[bytes]:
-    """As few as can carry them."""
+    """Payloads with up to EVENTS_IN_MESSAGE events each."""
     left = iter(events)
     while batch := list(islice(left, EVENTS_IN_MESSAGE)):
         for event in batch:
@@ -70,7 +70,7 @@ def messages(events: Iterable[str]) -> Iterator[bytes]:
 
 
 def read(payload: bytes) -> Sequence[str]:
-    """Raises Malformed for whatever else there is on the channel."""
+    """The events of a payload. Raises Malformed."""
     try:
         events: Sequence[str] = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -80,5 +80,5 @@ def read(payload: bytes) -> Sequence[str]:
 
 def lost(count: int, error: redis_errors.RedisError) -> bool:
     LOST.inc(count)
-    logger.warning("Caches were not told of %d changes: %s", count, type(error).__name__)
+    logger.warning("%d cache events could not be published: %s", count, type(error).__name__)
     return False

@@ -1,4 +1,4 @@
-"""What each cache of this process did since it began, read from its metrics."""
+"""Statistics of each cache since the start of this process, read from its metrics."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def figures() -> list[Figures]:
 
 
 def _read_metrics() -> Mapping[str, Mapping[str, float]]:
-    """By cache; look-ups by their outcome."""
+    """Values by cache and metric; `lookups_total` by outcome, as `lookups_total.hit`."""
     read: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for metric in REGISTRY.collect():
         if metric.name.startswith(f"{PREFIX}_cache_"):

@@ -1,4 +1,4 @@
-"""Single flight: of many who want the same thing at the same time one fetches it, and all get it."""
+"""Single flight: concurrent callers of one key share a single fetch and its result."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 class Missing(Enum):
-    """None is a value, like False, 0 and all that is empty; this is none."""
+    """The absence of a value, since None, False, 0 and empty collections are values."""
 
     MISSING = "missing"
 
@@ -23,58 +23,61 @@ MISSING: Final = Missing.MISSING
 
 
 class FetchAbandoned(Exception):
-    """The fetch was cancelled from outside, which says nothing of what was to be fetched."""
+    """The fetch was cancelled, so there is no result and no error of the fetch itself."""
 
 
 class _Flight(Generic[V]):
-    """One fetch. Its future belongs to no event loop: threads and tasks of any loop can wait for it."""
+    """One fetch. Its future belongs to no event loop, so threads and tasks of any loop can wait for it."""
 
-    __slots__ = ("fetcher", "landed", "traceback")
+    __slots__ = ("fetcher", "future", "traceback")
 
     def __init__(self) -> None:
-        self.landed: Future[V] = Future()
-        # From here on it cannot be cancelled: a waiter who gives up would cancel it for everybody.
-        self.landed.set_running_or_notify_cancel()
+        self.future: Future[V] = Future()
+        # From here on it cannot be cancelled, or one cancelled caller would cancel it for all.
+        self.future.set_running_or_notify_cancel()
         self.fetcher: object = None  # the task, or the id of the thread
         self.traceback: TracebackType | None = None
 
     def result(self) -> V:
-        """Blocks until it has landed; raises what the fetch raised."""
-        error = self.landed.exception()
+        """Blocks until the fetch has ended. Raises the exception of the fetch."""
+        error = self.future.exception()
         if error is not None:
-            # As it was: each of hundreds who raise the same exception would add frames to it.
+            # The original traceback: each caller that raises the exception again would add frames to it.
             raise error.with_traceback(self.traceback)
-        return self.landed.result()
+        return self.future.result()
 
     async def aresult(self) -> V:
         fetcher = self.fetcher
         if isinstance(fetcher, asyncio.Task) and fetcher.get_loop() is asyncio.get_running_loop():
-            # Several times cheaper than what wakes other loops. It has landed then: that callback was first.
+            # Several times cheaper than waking another loop. `_task_ended` has run by then: it was added
+            # first.
             await asyncio.wait((fetcher,))
             return self.result()
-        return await asyncio.wrap_future(self.landed)
+        return await asyncio.wrap_future(self.future)
 
 
 class Flights(Generic[K, V]):
-    """For threads and for tasks of any event loop, also both at once for one key.
+    """Fetches in progress by key, for threads and tasks of any event loop, also mixed for one key.
 
-    A key is known from the first caller until its fetch ends or is detached; then nothing remains of it.
-    A subclass may remember: nobody comes between its look and its deed, since both are under the lock.
+    A key is present from its first caller until its fetch ends or is detached. Subclasses that cache results
+    override `_recall` and `_keep`, which run under the lock, so that look-up and change are one step.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[K, _Flight[V]] = {}
-        self._tasks: set[asyncio.Task[V]] = set()  # held, or they could be collected before they end
+        self._tasks: set[asyncio.Task[V]] = (
+            set()
+        )  # strong references, or they could be collected before they end
 
     @property
     def under_way(self) -> int:
         return len(self._under_way)
 
     def fetch_once(self, key: K, fetch: Callable[[], V]) -> V:
-        """`fetch()`, or what somebody else is fetching now; what it raises reaches all who wait.
+        """The result of `fetch()`, shared with all concurrent callers; so is an exception. Blocks.
 
-        For threads: it blocks. The first caller fetches; if that one is stopped, another does.
+        The first caller runs the fetch; when it is interrupted, another one does.
         """
         while True:
             flight, is_first = self._join(key)
@@ -87,7 +90,7 @@ class Flights(Generic[K, V]):
                 continue
 
     async def afetch_once(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
-        """The same for tasks. The fetch is a task of its own, which runs to its end whoever gives up."""
+        """Like `fetch_once`, for tasks. The fetch is a separate task, which outlives cancelled callers."""
         while True:
             flight, is_first = self._join(key)
             if is_first:
@@ -97,32 +100,32 @@ class Flights(Generic[K, V]):
             try:
                 return await flight.aresult()
             except FetchAbandoned:
-                if is_first:  # or a fetch that is always cancelled would be repeated for ever
+                if is_first:  # otherwise a fetch that is always cancelled would be repeated without end
                     raise
 
     def begin(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
-        """Fetch in a task of its own, for which nobody has to wait. Nothing if that is under way."""
+        """Start a fetch in the background, unless one is in progress."""
         flight, is_first = self._join(key)
         if is_first:
             self._fetch_in_task(key, flight, fetch)
 
-    # --- What a memory adds; the lock is held ----------------------------------------------------------
+    # --- Hooks for subclasses that cache; called under the lock ----------------------------------------
 
     def _recall(self, key: K) -> V | Missing:
-        """What is remembered of the key. Asked again here, since a flight may have landed since the look."""
+        """The cached value. Read again here, since a fetch may have ended after the caller's look-up."""
         return MISSING
 
     def _keep(self, key: K, value: V) -> None:
-        """Remember what was fetched. Not called for a flight that was detached."""
+        """Cache a result. Not called for a detached fetch."""
 
     def _detach(self, key: K) -> None:
-        """What is being fetched reaches those who wait for it, and nobody who comes later."""
+        """Let a fetch in progress serve its present callers only: its result is not kept."""
         self._under_way.pop(key, None)
 
     def _detach_all(self) -> None:
         self._under_way.clear()
 
-    # --- Taking off and landing ------------------------------------------------------------------------
+    # --- Fetching --------------------------------------------------------------------------------------
 
     def _join(self, key: K) -> tuple[_Flight[V], bool]:
         """The flight of this key, and whether the caller has to fetch."""
@@ -135,31 +138,31 @@ class Flights(Generic[K, V]):
             if value is MISSING:
                 self._under_way[key] = flight
                 return flight, True
-        flight.landed.set_result(value)
+        flight.future.set_result(value)
         return flight, False
 
     def _fetch_here(self, key: K, flight: _Flight[V], fetch: Callable[[], V]) -> V:
         flight.fetcher = threading.get_ident()
         try:
             value = fetch()
-        except StopIteration as error:  # no task can be given one: those who wait would wait for ever
+        except StopIteration as error:  # a future of asyncio cannot hold one: waiting tasks would never wake
             fault = RuntimeError("The fetch raised StopIteration.")
             self._fail(key, flight, fault)
             raise fault from error
         except Exception as error:
             self._fail(key, flight, error)
             raise
-        except BaseException:  # Ctrl-C is meant for this thread alone
+        except BaseException:  # Ctrl-C concerns only this thread
             self._fail(key, flight, FetchAbandoned())
             raise
-        self._land(key, flight, value)
+        self._complete(key, flight, value)
         return value
 
     def _fetch_in_task(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> None:
         task = asyncio.create_task(_run(fetch))
         flight.fetcher = task
         self._tasks.add(task)
-        # Not a `finally` inside: a task that is cancelled before its first step never gets there.
+        # A `finally` inside would not run for a task that is cancelled before its first step.
         task.add_done_callback(partial(self._task_ended, key, flight))
 
     def _task_ended(self, key: K, flight: _Flight[V], task: asyncio.Task[V]) -> None:
@@ -169,21 +172,21 @@ class Flights(Generic[K, V]):
         elif (error := task.exception()) is not None:
             self._fail(key, flight, error)
         else:
-            self._land(key, flight, task.result())
+            self._complete(key, flight, task.result())
 
-    def _land(self, key: K, flight: _Flight[V], value: V) -> None:
+    def _complete(self, key: K, flight: _Flight[V], value: V) -> None:
         with self._lock:
             if self._under_way.get(key) is flight:
                 del self._under_way[key]
                 self._keep(key, value)
-        flight.landed.set_result(value)
+        flight.future.set_result(value)
 
     def _fail(self, key: K, flight: _Flight[V], error: BaseException) -> None:
         with self._lock:
             if self._under_way.get(key) is flight:
                 del self._under_way[key]
         flight.traceback = error.__traceback__
-        flight.landed.set_exception(error)
+        flight.future.set_exception(error)
 
 
 async def _run(fetch: Callable[[], Awaitable[V]]) -> V:
@@ -191,7 +194,7 @@ async def _run(fetch: Callable[[], Awaitable[V]]) -> V:
 
 
 def _refuse_deadlock(flight: _Flight[V]) -> None:
-    """Neither a thread that fetches nor the event loop of such a task may stand still for its own fetch."""
+    """Refuse to block a thread on its own fetch, or an event loop on the fetch of one of its tasks."""
     fetcher = flight.fetcher
     if fetcher == threading.get_ident():
         raise RuntimeError("A fetch waits for itself.")

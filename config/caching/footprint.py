@@ -1,26 +1,26 @@
-"""How much memory a value takes, near enough to bound a cache by it."""
+"""Approximate memory size of a value, to bound caches."""
 
 import sys
 from collections.abc import Iterable, Mapping
 from types import FunctionType, MethodType, ModuleType
 
-SHARED = (type, ModuleType, FunctionType, MethodType)  # the program's, not the value's
+SHARED = (type, ModuleType, FunctionType, MethodType)  # parts of the program, which are not counted
 PLAIN = (str, bytes, bytearray, int, float, bool, type(None))
 
 
 def footprint(value: object) -> int:
-    """Bytes of the value and all it holds, each object once. What others share is counted, too."""
+    """Bytes of the value and all that it refers to, including objects that other values share."""
     total = 0
     seen: set[int] = set()
-    left = [value]
-    while left:
-        item = left.pop()
+    pending = [value]
+    while pending:
+        item = pending.pop()
         if id(item) in seen or isinstance(item, SHARED):
             continue
         seen.add(id(item))
         total += sys.getsizeof(item) + (item.nbytes if isinstance(item, memoryview) else 0)
         if not isinstance(item, PLAIN):
-            left.extend(_parts(item))
+            pending.extend(_parts(item))
     return total
 
 

@@ -1,6 +1,6 @@
-"""A memory of what was fetched: bounded in bytes and in time, this process only, never older than a change.
+"""In-process cache, bounded in bytes and time, with single flight and invalidation.
 
-There is no `put`. A value comes in through a fetch alone, so it is known when that began, and one that began
+There is no `put`: values enter through fetches only, whose start is known, so that a value whose fetch began
 before an invalidation is not kept after it.
 """
 
@@ -19,13 +19,13 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 D = TypeVar("D")
 
-ENTRY_BYTES = 250  # what an entry takes beside its key and value
+ENTRY_BYTES = 250  # overhead of an entry
 
 LOOKUPS = metrics.counter("cache_lookups", "Look-ups in a memory cache", ["cache", "outcome"])
 REBUILDS = metrics.counter("cache_rebuilds", "Fetches for a memory cache", ["cache"])
-REBUILD_SECONDS = metrics.histogram("cache_rebuild_seconds", "What a fetch for a cache took", ["cache"])
-INVALIDATIONS = metrics.counter("cache_invalidations", "Entries or whole caches forgotten", ["cache"])
-EVICTIONS = metrics.counter("cache_evictions", "Entries that made room", ["cache"])
+REBUILD_SECONDS = metrics.histogram("cache_rebuild_seconds", "Duration of a fetch for a cache", ["cache"])
+INVALIDATIONS = metrics.counter("cache_invalidations", "Invalidated entries and flushes", ["cache"])
+EVICTIONS = metrics.counter("cache_evictions", "Entries removed for lack of room", ["cache"])
 BYTES = metrics.gauge("cache_bytes", "Bytes in a memory cache", ["cache"])
 ENTRIES = metrics.gauge("cache_entries", "Entries in a memory cache", ["cache"])
 
@@ -33,22 +33,22 @@ _caches: "WeakValueDictionary[str, MemoryCache[Hashable, object]]" = WeakValueDi
 
 
 def caches() -> Mapping[str, "MemoryCache[Hashable, object]"]:
-    """Those of this process, by name."""
+    """The memory caches of this process, by name."""
     return dict(_caches)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[V]):
+class CacheEntry(Generic[V]):
     value: V
     expires: float
     size: int
 
 
 class MemoryCache(Generic[K, V]):
-    """Least recently used goes first. Safe from threads and from tasks of any event loop.
+    """An LRU cache. Safe from threads and from tasks of any event loop.
 
-    `lifetime` says how many seconds a value holds at most, where that depends on the value; 0 keeps it out.
-    Callers get the value itself: who changes it copies it first.
+    `lifetime` returns the longest life of a value in seconds, where that depends on the value; 0 keeps it
+    out. Callers share the value and must not change it.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ class MemoryCache(Generic[K, V]):
         self._invalidations = INVALIDATIONS.labels(name)
         self._bytes = BYTES.labels(name)
         self._entries = ENTRIES.labels(name)
-        _caches[name] = self  # type: ignore[assignment]  # whatever its keys and values are
+        _caches[name] = self  # type: ignore[assignment]  # of any key and value type
 
     def __len__(self) -> int:
         return len(self._memory.entries)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """In bytes."""
         return self._memory.size
 
     @property
     def under_way(self) -> int:
-        """Fetches right now."""
+        """Number of fetches in progress."""
         return self._memory.under_way
 
     def get(self, key: K, default: D) -> V | D:
-        """What is remembered; nothing is fetched."""
+        """The cached value, or `default`. Never fetches."""
         entry = self._memory.look(key)
         if entry is MISSING:
             self._misses.inc()
@@ -99,14 +99,14 @@ class MemoryCache(Generic[K, V]):
         return entry.value
 
     def get_or_fetch(self, key: K, fetch: Callable[[], V]) -> V:
-        """For threads: it blocks. One fetches for all who ask; what it raises reaches all and is not kept."""
+        """The cached value, or the result of one `fetch()` for concurrent callers. Errors are not kept."""
         entry = self._memory.look(key)
         if entry is not MISSING:
             self._hits.inc()
             return entry.value
         self._misses.inc()
 
-        def make() -> Entry[V]:
+        def make() -> CacheEntry[V]:
             began = self._begin()
             with self._rebuild_seconds.time():
                 value = fetch()
@@ -117,14 +117,14 @@ class MemoryCache(Generic[K, V]):
         return entry.value
 
     async def aget_or_fetch(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
-        """The same for tasks; whoever of them is cancelled, the fetch goes on for the others."""
+        """Like `get_or_fetch`, for tasks. Cancelling a caller does not cancel the fetch."""
         entry = self._memory.look(key)
         if entry is not MISSING:
             self._hits.inc()
             return entry.value
         self._misses.inc()
 
-        async def make() -> Entry[V]:
+        async def make() -> CacheEntry[V]:
             began = self._begin()
             with self._rebuild_seconds.time():
                 value = await fetch()
@@ -135,18 +135,18 @@ class MemoryCache(Generic[K, V]):
         return entry.value
 
     def invalidate(self, *keys: K) -> None:
-        """Forget these, and what is being fetched for them now."""
+        """Drop these keys and detach their fetches in progress."""
         self._memory.forget(keys)
         self._invalidations.inc(len(keys))
         self._export()
 
     def invalidate_if(self, is_stale: Callable[[K, V], bool]) -> None:
-        """Forget what is stale, and all that is being fetched: nobody knows yet what that will be."""
+        """Drop stale entries and detach all fetches in progress, whose values are not known yet."""
         self._invalidations.inc(self._memory.forget_if(lambda key, entry: is_stale(key, entry.value)))
         self._export()
 
     def flush(self) -> None:
-        """Forget everything, and what is being fetched now."""
+        """Drop all entries and detach all fetches in progress."""
         self._memory.forget_all()
         self._invalidations.inc()
         self._export()
@@ -155,30 +155,30 @@ class MemoryCache(Generic[K, V]):
         self._rebuilds.inc()
         return self._memory.clock()
 
-    def _entry(self, key: K, value: V, began: float) -> Entry[V]:
-        # Counted from the beginning of the fetch: what it read may have changed since.
+    def _entry(self, key: K, value: V, began: float) -> CacheEntry[V]:
+        # From the start of the fetch: the data may have changed since it was read.
         expires = began + self._seconds
         if self._lifetime is not None:
             expires = min(expires, self._memory.clock() + self._lifetime(value))
-        return Entry(value, expires, ENTRY_BYTES + self._size_of(key) + self._size_of(value))
+        return CacheEntry(value, expires, ENTRY_BYTES + self._size_of(key) + self._size_of(value))
 
     def _export(self) -> None:
         self._bytes.set(self._memory.size)
         self._entries.set(len(self._memory.entries))
 
 
-class Memory(Flights[K, Entry[V]]):
-    """The entries, and the fetches under way: one lock for both."""
+class Memory(Flights[K, CacheEntry[V]]):
+    """Entries and fetches in progress, under one lock."""
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float], evicted: Callable[[], None]) -> None:
+    def __init__(self, max_bytes: int, clock: Callable[[], float], on_evict: Callable[[], None]) -> None:
         super().__init__()
-        self.entries: OrderedDict[K, Entry[V]] = OrderedDict()
+        self.entries: OrderedDict[K, CacheEntry[V]] = OrderedDict()
         self.size = 0
         self._max_bytes = max_bytes
         self.clock = clock
-        self._evicted = evicted
+        self._on_evict = on_evict
 
-    def look(self, key: K) -> Entry[V] | Missing:
+    def look(self, key: K) -> CacheEntry[V] | Missing:
         with self._lock:
             return self._recall(key)
 
@@ -188,7 +188,7 @@ class Memory(Flights[K, Entry[V]]):
                 self._detach(key)
                 self._drop(key)
 
-    def forget_if(self, is_stale: Callable[[K, Entry[V]], bool]) -> int:
+    def forget_if(self, is_stale: Callable[[K, CacheEntry[V]], bool]) -> int:
         with self._lock:
             self._detach_all()
             stale = [key for key, entry in self.entries.items() if is_stale(key, entry)]
@@ -202,7 +202,7 @@ class Memory(Flights[K, Entry[V]]):
             self.entries.clear()
             self.size = 0
 
-    def _recall(self, key: K) -> Entry[V] | Missing:
+    def _recall(self, key: K) -> CacheEntry[V] | Missing:
         entry = self.entries.get(key)
         if entry is None:
             return MISSING
@@ -212,7 +212,7 @@ class Memory(Flights[K, Entry[V]]):
         self.entries.move_to_end(key)
         return entry
 
-    def _keep(self, key: K, entry: Entry[V]) -> None:
+    def _keep(self, key: K, entry: CacheEntry[V]) -> None:
         self._drop(key)
         if entry.expires <= self.clock() or entry.size > self._max_bytes:
             return
@@ -221,7 +221,7 @@ class Memory(Flights[K, Entry[V]]):
         while self.size > self._max_bytes:
             _, evicted = self.entries.popitem(last=False)
             self.size -= evicted.size
-            self._evicted()
+            self._on_evict()
 
     def _drop(self, key: K) -> None:
         entry = self.entries.pop(key, None)

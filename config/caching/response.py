@@ -1,6 +1,6 @@
-"""Serialized responses that many ask for: built once for all processes, and never older than a change.
+"""Response cache: serialized bodies, built once for all processes and invalidated by events.
 
-A body is fresh for a while. Then it is stale: whoever asks gets it at once, while one task builds the next.
+A body is fresh for some time. After that it is stale: it is served at once, while one task builds the next.
 """
 
 import asyncio
@@ -25,26 +25,26 @@ from config.caching.memory import (
     LOOKUPS,
     REBUILD_SECONDS,
     REBUILDS,
-    Entry,
+    CacheEntry,
     Memory,
 )
-from config.caching.shared import Away, SharedLevel, Taken, Turn
+from config.caching.shared import SharedLevel, Taken, Turn, Unavailable
 from config.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.25  # until it is looked again whether another process has built
-POLL_SECONDS = 0.02  # the same, where there is nothing to serve meanwhile
-COLD_GATE_SECONDS = 1.0
-REMEMBERED_FAILURES = 1000
+RECHECK_SECONDS = 0.25  # between checks whether another process has built, while a stale body is served
+POLL_SECONDS = 0.02  # the same, while there is no body to serve
+COLD_GATE_SECONDS = 1.0  # for which a failure is raised again without a body to serve
+MAX_FAILURES = 1000
 
 FAILURES = metrics.counter("cache_failures", "Builds of a response that failed", ["cache"])
 STALE_SINCE = metrics.gauge(
     "cache_stale_since",
-    "Unix time since which a response is stale because it cannot be built; 0: none is",
+    "Unix time since which a response is stale because its build fails; 0: none is",
     ["cache"],
 )
-SHARED = metrics.counter("cache_shared", "What the shared level had", ["cache", "outcome"])
+SHARED = metrics.counter("cache_shared", "Reads of the shared level", ["cache", "outcome"])
 
 Key = tuple[str, ...]
 Build = Callable[[], Awaitable[bytes]]
@@ -53,13 +53,13 @@ _response_caches: "dict[str, TtlResponseCache]" = {}
 
 
 def response_caches() -> Mapping[str, "TtlResponseCache"]:
-    """Those of this process, by name."""
+    """The response caches of this process, by name."""
     return dict(_response_caches)
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes as they are served, and their strong entity tag, quotes included."""
+    """The bytes of a response, and their strong entity tag, with quotes."""
 
     data: bytes
     etag: str
@@ -74,7 +74,7 @@ class _Built:
     body: Body
     fresh_until: float
     generation: str | None  # of the shared level; None: unknown
-    retry_at: float = 0.0  # stale: not to be built before
+    retry_at: float = 0.0  # of a stale body: the next build starts no earlier
 
     def is_fresh(self, now: float) -> bool:
         return now < self.fresh_until
@@ -88,12 +88,12 @@ class _Failure:
 
 
 class TtlResponseCache:
-    """One in each process, and behind it a level in Redis that all share.
+    """A cache in each process, in front of a level in Redis that all processes share.
 
-    `follows`: events after which all of it is outdated. `kind`: events `kind:subject` outdate what has the
-    subject for the first part of its key. Whoever raises them must do so by `announce`, since the shared
-    level compares epochs. `refusals`: what a build raises to say that there is nothing; nobody gets an older
-    body then.
+    `follows`: events that invalidate all bodies. `kind`: events `kind:subject` invalidate the bodies whose
+    key starts with the subject. These events must be published by `announce`, since the shared level compares
+    epochs. `refusals`: exceptions by which a build says that there is no response; no older body is served
+    then.
     """
 
     def __init__(
@@ -137,27 +137,27 @@ class TtlResponseCache:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """In bytes."""
         return self._bodies.size
 
     @property
     def stale_since(self) -> float:
-        """Unix time; 0: nothing is stale for want of a build that succeeds."""
+        """Unix time of the oldest body that is stale because its build fails; 0 without one."""
         for key in list(self._stale_since):
-            if self._bodies.peek(key) is None:  # nobody is served that any more, nor may ever ask again
+            if self._bodies.peek(key) is None:  # no longer served, and possibly never requested again
                 self._stale_since.pop(key, None)
         return min(list(self._stale_since.values()), default=0.0)
 
     async def get(self, key: Key, build: Build) -> Body:
-        """Raises what the build raised where there is nothing to fall back to: to all who waited for it."""
+        """The body, fresh or stale. Without one, raises the exception of the build to all its callers."""
         built = self._bodies.peek(key)
         if built is None:
-            return await self._first(key, build, self._clock())
+            return await self._wait_for_first(key, build, self._clock())
         self._use(key, build, built)
         return built.body
 
     def holds(self, key: Key, build: Build, etag: str) -> bool:
-        """Whether `get` would return the body of this tag, at once; does then what it would do beside."""
+        """Whether `get` would return the body with this tag at once. If so, counts and renews as it does."""
         built = self._bodies.peek(key)
         if built is None or built.body.etag != etag:
             return False
@@ -174,28 +174,28 @@ class TtlResponseCache:
             self._bodies.begin(key, partial(self._renew, key, build))
 
     def invalidate(self, *keys: Key) -> None:
-        """Forget these in this process, and what is being built for them."""
+        """Drop these bodies in this process, and detach their builds in progress."""
         self._bodies.forget(keys)
-        self._forgot(len(keys), lambda key: key in keys)
+        self._drop_records(len(keys), lambda key: key in keys)
 
     def flush(self) -> None:
-        """Forget everything in this process, and what is being built."""
+        """Drop all bodies in this process, and detach all builds in progress."""
         self._bodies.forget_all()
-        self._forgot(1, lambda key: True)
+        self._drop_records(1, lambda key: True)
 
     def _forget_subject(self, event: str) -> None:
         subject = event.partition(":")[2]
-        self._forgot(self._bodies.forget_subject(subject), lambda key: key[0] == subject)
+        self._drop_records(self._bodies.forget_subject(subject), lambda key: key[0] == subject)
 
-    def _forgot(self, count: int, is_forgotten: Callable[[Key], bool]) -> None:
+    def _drop_records(self, count: int, is_dropped: Callable[[Key], bool]) -> None:
         INVALIDATIONS.labels(self.name).inc(count)
-        for remembered in (self._failures, self._stale_since):
-            for key in [key for key in list(remembered) if is_forgotten(key)]:
-                remembered.pop(key, None)
+        for records in (self._failures, self._stale_since):
+            for key in [key for key in list(records) if is_dropped(key)]:
+                records.pop(key, None)
 
     # --- Building ---------------------------------------------------------------------------------------
 
-    async def _first(self, key: Key, build: Build, now: float) -> Body:
+    async def _wait_for_first(self, key: Key, build: Build, now: float) -> Body:
         self._lookups["miss"].inc()
         failure = self._failures.get(key)
         if failure is not None and now < failure.until:
@@ -203,15 +203,15 @@ class TtlResponseCache:
         entry = await self._bodies.afetch_once(key, partial(self._renew, key, build))
         return entry.value.body
 
-    async def _renew(self, key: Key, build: Build) -> Entry[_Built]:
-        """The one task that is under way for a key in this process."""
+    async def _renew(self, key: Key, build: Build) -> CacheEntry[_Built]:
+        """Build or fetch the next body. One task for each key and process."""
         try:
             built = await self._obtain(key, build)
         except self._refusals:
             self._bodies.drop(key)
             self._stale_since.pop(key, None)
             raise
-        except Exception as error:  # whatever the builder raised: an older body is better than any of it
+        except Exception as error:  # of any kind: an older body is better
             return self._entry(key, self._fall_back(key, error))
         if built.retry_at == 0.0:
             self._failures.pop(key, None)
@@ -226,30 +226,30 @@ class TtlResponseCache:
             taken = await self._take(key, epochs, token)
             if taken is None or taken.turn is Turn.LEAD or self._clock() > deadline:
                 return await self._build(key, epochs, token, taken, build)
-            served = self._served_meanwhile(key, taken)
-            if served is not None:
-                return served
+            available = self._body_to_serve(key, taken)
+            if available is not None:
+                return available
             if taken.turn is Turn.FAILED:
-                # Here nobody has an older one: its error should be seen here, too.
+                # Neither level has an older body: build here as well, so that the error is seen.
                 return await self._build(key, epochs, token, taken, build)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _take(self, key: Key, epochs: Sequence[str], token: str) -> Taken | None:
         try:
             taken = await self._shared.take(key, epochs, token)
-        except Away:
+        except Unavailable:
             SHARED.labels(self.name, "away").inc()
             return None
         SHARED.labels(self.name, taken.turn.value).inc()
         built = self._bodies.peek(key)
         if built is not None and built.generation not in (None, taken.generation):
-            self._bodies.drop(key)  # the bell was missed: it is not only old but wrong
+            self._bodies.drop(key)  # its event was missed, so it is outdated and not just stale
         return taken
 
-    def _served_meanwhile(self, key: Key, taken: Taken) -> _Built | None:
-        """What the shared level has, or else what there is here; None: one has to wait."""
+    def _body_to_serve(self, key: Key, taken: Taken) -> _Built | None:
+        """The body of the shared level, or else the one of this process; None: there is neither."""
         now = self._clock()
-        retry_at = now + (self._gate_seconds if taken.turn is Turn.FAILED else LOOK_SECONDS)
+        retry_at = now + (self._gate_seconds if taken.turn is Turn.FAILED else RECHECK_SECONDS)
         if taken.body is not None:
             fresh_until = now + taken.seconds_left - self._grace_seconds
             is_fresh = taken.turn is Turn.FRESH
@@ -268,12 +268,12 @@ class TtlResponseCache:
         try:
             async with self._shared.holding(key, token):
                 data = await self._call(build)
-        except BaseException as error:  # others must not wait for this process, whatever ended its build
+        except BaseException as error:  # other processes must not wait for this one
             await self._give_up(key, token, error)
             raise
         fresh_until = began + self.seconds
         if not await self._store(key, epochs, token, taken, data, fresh_until):
-            fresh_until = -self._grace_seconds  # for those who waited, and for nobody else
+            fresh_until = -self._grace_seconds  # outdated: only for the callers that waited
         return _Built(Body.of(data), fresh_until, taken.generation)
 
     async def _call(self, build: Build) -> bytes:
@@ -288,12 +288,12 @@ class TtlResponseCache:
         left = fresh_until + self._grace_seconds - self._clock()
         try:
             return await self._shared.store(key, epochs, token, taken, data, left)
-        except Away:
-            return True  # whether anything changed is not known; the bell will tell
+        except Unavailable:
+            return True  # an event will tell if it is outdated
 
     async def _give_up(self, key: Key, token: str, error: BaseException) -> None:
         has_failed = isinstance(error, Exception) and not isinstance(error, self._refusals)
-        with contextlib.suppress(Away):
+        with contextlib.suppress(Unavailable):
             await self._shared.give_up(
                 key,
                 token,
@@ -305,14 +305,14 @@ class TtlResponseCache:
         FAILURES.labels(self.name).inc()
         built, now = self._bodies.peek(key), self._clock()
         if built is None:
-            self._remember_failure(key, error, now)
+            self._record_failure(key, error, now)
             raise error
-        logger.warning("The cache %s serves what it has: %s", self.name, type(error).__name__)
+        logger.warning("The cache %s serves a stale body: %s", self.name, type(error).__name__)
         self._stale_since.setdefault(key, time.time() - (now - built.fresh_until))
         return replace(built, retry_at=now + self._gate_seconds)
 
-    def _remember_failure(self, key: Key, error: Exception, now: float) -> None:
-        if len(self._failures) >= REMEMBERED_FAILURES:
+    def _record_failure(self, key: Key, error: Exception, now: float) -> None:
+        if len(self._failures) >= MAX_FAILURES:
             self._failures.clear()
         self._failures[key] = _Failure(error, error.__traceback__, now + COLD_GATE_SECONDS)
         self._stale_since.pop(key, None)
@@ -320,13 +320,13 @@ class TtlResponseCache:
     def _epochs(self, key: Key) -> tuple[str, ...]:
         return self._follows if self._kind is None else (*self._follows, f"{self._kind}:{key[0]}")
 
-    def _entry(self, key: Key, built: _Built) -> Entry[_Built]:
+    def _entry(self, key: Key, built: _Built) -> CacheEntry[_Built]:
         size = ENTRY_BYTES + sum(map(len, key)) + len(built.body.data)
-        return Entry(built, built.fresh_until + self._grace_seconds, size)
+        return CacheEntry(built, built.fresh_until + self._grace_seconds, size)
 
 
 class _Bodies(Memory[Key, _Built]):
-    """Keeps them for their grace time, but only a fresh one spares a build."""
+    """Entries are kept for their grace time, but only a fresh one spares a build."""
 
     def peek(self, key: Key) -> _Built | None:
         with self._lock:
@@ -343,10 +343,10 @@ class _Bodies(Memory[Key, _Built]):
         return len(outdated)
 
     def drop(self, key: Key) -> None:
-        """Without letting go of what is being built."""
+        """Drop the entry without detaching the build in progress."""
         with self._lock:
             self._drop(key)
 
-    def _recall(self, key: Key) -> Entry[_Built] | Missing:
+    def _recall(self, key: Key) -> CacheEntry[_Built] | Missing:
         entry = super()._recall(key)
         return entry if entry is not MISSING and entry.value.is_fresh(self.clock()) else MISSING

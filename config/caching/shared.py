@@ -1,7 +1,8 @@
-"""The level of a response cache that all processes share: values in Redis, and whose turn it is to build.
+"""Shared level of a response cache: bodies in Redis, and a lease on building the next one.
 
-A value bears the epochs under which its building began. It counts only while they are the same, and is stored
-only if they still are, both inside one script: what was built before a change is never found after it.
+A body is stored with the epochs at the start of its build. It is stored, and found later, only while these
+are current. Both checks are part of a script, so a body that was built before a change is never found after
+it.
 """
 
 import asyncio
@@ -19,18 +20,17 @@ import msgspec
 from django.conf import settings
 from django.core.cache import caches
 from django_redis import get_redis_connection
-from redis import exceptions as redis_errors
 
 from config.redis import address, scripts
+from config.redis.transient import FAILURES
 
 logger = logging.getLogger(__name__)
 
 BACKEND = "django_redis.cache.RedisCache"
 ALIAS = "default"
-LEAD_SECONDS = 2.0  # how long a leader that died holds up the others
-AWAY_SECONDS = 2.0  # how long Redis is left alone that did not answer, or each build would wait for it again
-OUTAGES = (redis_errors.RedisError, OSError)
-# django-redis blocks. Not the event loop's own threads: those may all be waiting for a database.
+LEAD_SECONDS = 2.0  # for which others wait for a leader that has died
+AWAY_SECONDS = 2.0  # without a call after a failed one, or each build would wait for Redis
+# django-redis blocks. The default executor is not used, since all of its threads may wait for a database.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="shared-cache")
 
 TAKE = scripts.Script(
@@ -46,7 +46,7 @@ TAKE = scripts.Script(
     end
     local holder = redis.call('GET', KEYS[2])
     if not holder then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]) end
-    -- A repetition after a lost answer finds itself.
+    -- A repetition after a lost reply is still the leader.
     if not holder or holder == ARGV[1] then return {'lead', generation, '', 0} end
     if holder == 'failed' then return {'failed', generation, body, left} end
     return {'wait', generation, body, left}
@@ -81,26 +81,26 @@ GIVE_UP = scripts.Script(
 
 
 class Turn(StrEnum):
-    FRESH = "fresh"  # here it is
-    LEAD = "lead"  # the caller builds
-    WAIT = "wait"  # another process builds
-    FAILED = "failed"  # another process tried just now
+    FRESH = "fresh"  # the body is usable
+    LEAD = "lead"  # the caller has to build
+    WAIT = "wait"  # another process is building
+    FAILED = "failed"  # a build of another process failed just now
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     turn: Turn
     generation: str
-    body: bytes | None  # also one that is no longer fresh
+    body: bytes | None  # possibly stale
     seconds_left: float
 
 
-class Away(Exception):
-    """Redis does not answer, or there is no shared level."""
+class Unavailable(Exception):
+    """Redis does not respond, or there is no shared level."""
 
 
 class SharedLevel:
-    """Of one cache. Every method is repeatable, and raises Away within about two seconds."""
+    """The shared level of one cache. Methods are repeatable; they raise Unavailable within two seconds."""
 
     def __init__(self, name: str, *, grace_seconds: float, lead_seconds: float = LEAD_SECONDS) -> None:
         self._name = name
@@ -109,7 +109,7 @@ class SharedLevel:
         self._away_until = 0.0
 
     async def take(self, key: Sequence[str], epochs: Sequence[str], token: str) -> Taken:
-        """What there is, and whether it is the caller's turn to build, see `holding`."""
+        """The body, and whether the caller has to build the next one, within `holding`."""
         answer = await self._run(TAKE, key, epochs, token, self._lead_ms, self._grace_ms)
         turn, generation, body, left = answer
         return Taken(Turn(turn.decode()), generation.decode(), body or None, left / 1000)
@@ -117,14 +117,14 @@ class SharedLevel:
     async def store(
         self, key: Sequence[str], epochs: Sequence[str], token: str, taken: Taken, body: bytes, seconds: float
     ) -> bool:
-        """False: something has changed since the turn was taken. Keeps it for that long."""
+        """Store a body for some seconds. Returns False when a change during the build has outdated it."""
         milliseconds = max(1, round(seconds * 1000))
         stored = await self._run(STORE, key, epochs, token, taken.generation, body, milliseconds)
         return int(stored) >= 0
 
     @contextlib.asynccontextmanager
     async def holding(self, key: Sequence[str], token: str) -> AsyncIterator[None]:
-        """Keeps the turn for as long as the caller lives and builds, and for little longer."""
+        """Renew the lease while the caller builds. It expires soon after the process has died."""
         task = asyncio.create_task(self._hold(key, token))
         try:
             yield
@@ -134,40 +134,42 @@ class SharedLevel:
     async def give_up(
         self, key: Sequence[str], token: str, *, gate_seconds: float = 0.0, is_gone: bool = False
     ) -> None:
-        """Nothing was built, and nobody need try before `gate_seconds` have passed.
+        """Release the lease after a failed build; others try again after `gate_seconds`.
 
-        `is_gone`: there is nothing to build any more, and what was kept is worth nothing.
+        `is_gone`: there is no response any more, and the stored body is deleted.
         """
         await self._run(GIVE_UP, key, (), token, round(gate_seconds * 1000), "gone" if is_gone else "")
 
     async def _hold(self, key: Sequence[str], token: str) -> None:
         while True:
             await asyncio.sleep(self._lead_ms / 3000)
-            with contextlib.suppress(Away):
+            with contextlib.suppress(Unavailable):
                 await self._run(HOLD, key, (), token, self._lead_ms)
 
     async def _run(
         self, script: scripts.Script, key: Sequence[str], epochs: Sequence[str], *args: Any
     ) -> Any:
         if time.monotonic() < self._away_until or not is_possible():
-            raise Away
+            raise Unavailable
         call = script.call(*args, keys=[*self._keys(key), *(f"epoch:{epoch}" for epoch in epochs)])
         try:
             return await asyncio.get_running_loop().run_in_executor(_threads, _call, call)
-        except OUTAGES as error:
+        except FAILURES as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
-            logger.warning("The shared level of the cache %s is away: %s", self._name, type(error).__name__)
-            raise Away from error
+            logger.warning(
+                "The shared level of the cache %s is unavailable: %s", self._name, type(error).__name__
+            )
+            raise Unavailable from error
 
     def _keys(self, key: Sequence[str]) -> tuple[str, str]:
-        # Parts of it come from outside: of any length, with any characters.
+        # Parts of the key come from clients: of any length, with any characters.
         digest = hashlib.sha256(msgspec.msgpack.encode(tuple(key))).hexdigest()
         value = str(caches[ALIAS].make_key(f"response:{self._name}:{digest}"))
         return value, f"{value}:lead"
 
 
 def is_possible() -> bool:
-    """Values and epochs are compared inside one script, so both must be in the one Redis."""
+    """Whether cache and epochs are in the same Redis, as scripts read both."""
     cache = settings.CACHES[ALIAS]
     url = address.parse(settings.REDIS_URL).url
     return bool(settings.SHARED_RESPONSES and cache["BACKEND"] == BACKEND and cache["LOCATION"] == url)

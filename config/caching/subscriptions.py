@@ -1,4 +1,4 @@
-"""Who in this process wants to hear of which events. Knows nothing of Redis."""
+"""Registry of the event subscriptions of this process. Independent of Redis."""
 
 import logging
 import threading
@@ -10,76 +10,78 @@ from config.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-HEARD = metrics.counter("cache_events", "Events heard, by what became of them", ["outcome"])
+EVENTS = metrics.counter("cache_events", "Events received, by outcome", ["outcome"])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Subscription:
-    heard: Callable[[str], None]
+class EventSubscription:
+    on_event: Callable[[str], None]
     missed: Callable[[], None] | None
 
 
 class Subscriptions:
-    """Callbacks are quick, come on the event loop that listens, and may subscribe and unsubscribe."""
+    """Callbacks must be quick; they run on the event loop of the bus, and may subscribe and unsubscribe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_event: dict[str, list[Subscription]] = {}
-        self._by_prefix: dict[str, list[Subscription]] = {}
+        self._by_event: dict[str, list[EventSubscription]] = {}
+        self._by_prefix: dict[str, list[EventSubscription]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, (*self._by_event.values(), *self._by_prefix.values())))
 
     def add(
-        self, pattern: str, heard: Callable[[str], None], missed: Callable[[], None] | None = None
+        self, pattern: str, on_event: Callable[[str], None], missed: Callable[[], None] | None = None
     ) -> Callable[[], None]:
-        """Hear of an event by its name, or of all that begin so: `credit:*`. Returns what ends it.
+        """Subscribe to one event, or to all with a prefix: `credit:*`. Return the function that unsubscribes.
 
-        `missed` is called on each new subscription to Redis: anything may have happened before.
+        `missed` is called after each new subscription to Redis, since events may have been lost before.
         """
         prefix = pattern.removesuffix("*")
         if not prefix or "*" in prefix:
             raise ValueError("A pattern is an event, or its beginning and one asterisk.")
-        where = self._by_prefix if pattern.endswith("*") else self._by_event
-        subscription = Subscription(heard, missed)
+        registry = self._by_prefix if pattern.endswith("*") else self._by_event
+        subscription = EventSubscription(on_event, missed)
         with self._lock:
-            where.setdefault(prefix, []).append(subscription)
-        return lambda: self._remove(where, prefix, subscription)
+            registry.setdefault(prefix, []).append(subscription)
+        return lambda: self._remove(registry, prefix, subscription)
 
-    def tell(self, events: Sequence[str]) -> None:
+    def notify(self, events: Sequence[str]) -> None:
         for event in events:
-            wanted = self._wanting(event)
-            HEARD.labels("heard" if wanted else "unknown").inc()
-            for subscription in wanted:
-                _call(subscription.heard, event)
+            subscribed = self._subscribed_to(event)
+            EVENTS.labels("delivered" if subscribed else "unknown").inc()
+            for subscription in subscribed:
+                _call(subscription.on_event, event)
 
-    def tell_missed(self) -> None:
+    def notify_missed(self) -> None:
         with self._lock:
-            everyone = list(chain(*self._by_event.values(), *self._by_prefix.values()))
-        for subscription in everyone:
+            subscriptions = list(chain(*self._by_event.values(), *self._by_prefix.values()))
+        for subscription in subscriptions:
             if subscription.missed is not None:
                 _call(subscription.missed)
 
-    def _wanting(self, event: str) -> list[Subscription]:
+    def _subscribed_to(self, event: str) -> list[EventSubscription]:
         with self._lock:
-            wanted = list(self._by_event.get(event, ()))
-            for prefix, subscribed in self._by_prefix.items():
+            found = list(self._by_event.get(event, ()))
+            for prefix, subscriptions in self._by_prefix.items():
                 if event.startswith(prefix):
-                    wanted += subscribed
-        return wanted
+                    found += subscriptions
+        return found
 
-    def _remove(self, where: dict[str, list[Subscription]], prefix: str, subscription: Subscription) -> None:
+    def _remove(
+        self, registry: dict[str, list[EventSubscription]], prefix: str, subscription: EventSubscription
+    ) -> None:
         with self._lock:
-            left = [other for other in where.get(prefix, ()) if other is not subscription]
+            left = [other for other in registry.get(prefix, ()) if other is not subscription]
             if left:
-                where[prefix] = left
+                registry[prefix] = left
             else:
-                where.pop(prefix, None)
+                registry.pop(prefix, None)
 
 
 def _call(callback: Callable[..., None], *event: str) -> None:
     try:
         callback(*event)
-    except Exception as error:  # whatever is wrong with one cache, the others must forget
-        HEARD.labels("failed").inc()
-        logger.error("A cache could not be told of a change: %s", type(error).__name__)
+    except Exception as error:  # a fault in one cache must not keep the others from invalidating
+        EVENTS.labels("failed").inc()
+        logger.error("A cache event could not be handled: %s", type(error).__name__)

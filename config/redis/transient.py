@@ -14,6 +14,8 @@ TRANSIENT: tuple[type[Exception], ...] = (
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
 )
+# Any failure of a call, for callers that can do without Redis. TimeoutError is an OSError.
+FAILURES: tuple[type[Exception], ...] = (redis_errors.RedisError, OSError)
 # A full disk, a long script of another client, too few replicas: redis-py has no classes for these.
 TRANSIENT_REPLIES = ("MISCONF ", "BUSY ", "NOREPLICAS ")
 

@@ -9,7 +9,7 @@ from config import caching
 from config.caching import bus as bus_module
 from config.caching import events
 from config.caching.bus import Bus
-from config.caching.subscriptions import HEARD, Subscriptions
+from config.caching.subscriptions import EVENTS, Subscriptions
 from config.redis import clients as redis_clients
 from tests.config.caching.neighbour import neighbour
 from tests.waiting import PATIENCE, async_wait_until, wait_until
@@ -71,13 +71,13 @@ async def test_thousands_of_events_arrive_in_order(ear):
 
 
 async def test_what_is_malformed_is_ignored_and_counted(ear, redis):
-    before = HEARD.labels("malformed")._value.get()
+    before = EVENTS.labels("malformed")._value.get()
     for payload in (b"\xff\x00", b"[1]", b"[" * 1000):
         redis.publish(events.CHANNEL, payload)
     caching.publish("a:after")
 
     await async_wait_until(lambda: ear.heard == ["a:after"])
-    assert HEARD.labels("malformed")._value.get() == before + 3
+    assert EVENTS.labels("malformed")._value.get() == before + 3
 
 
 # --- Losing ---------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ async def test_a_builder_that_fails_is_asked_once_in_each_interval(cache, clock,
 
         assert failing.fetches == interval
         clock.pass_(5.1)
-    assert "serves what it has: LookupError" in caplog.text
+    assert "serves a stale body: LookupError" in caplog.text
     assert "secret" not in caplog.text
 
 

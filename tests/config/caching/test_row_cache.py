@@ -151,16 +151,16 @@ def cached(cache):
 def test_an_event_invalidates_its_keys(filled, bus):
     filled.invalidate_on("row:*", "owner:*", keys=keys_of)
 
-    bus.tell(["row:2", "other:1"])
+    bus.notify(["row:2", "other:1"])
     assert cached(filled) == [1, 3]
-    bus.tell(["owner:3"])
+    bus.notify(["owner:3"])
     assert cached(filled) == [1]
 
 
 def test_an_event_invalidates_what_it_makes_stale(filled, bus):
     filled.invalidate_if_on("at least:*", is_stale=lambda event, key, _: key >= keys_of(event)[0])
 
-    bus.tell(["at least:2"])
+    bus.notify(["at least:2"])
 
     assert cached(filled) == [1]
 
@@ -168,9 +168,9 @@ def test_an_event_invalidates_what_it_makes_stale(filled, bus):
 def test_an_event_flushes_the_cache(filled, bus):
     filled.flush_on("all")
 
-    bus.tell(["all:1"])
+    bus.notify(["all:1"])
     assert cached(filled) == [1, 2, 3]
-    bus.tell(["all"])
+    bus.notify(["all"])
     assert cached(filled) == []
 
 
@@ -182,7 +182,7 @@ def test_a_value_read_before_the_event_is_returned_and_not_cached(make_cache, bu
     cache.flush_on("all")
 
     def read(key):
-        bus.tell([event])
+        bus.notify([event])
         return "old"
 
     assert cache.read(1, read) == "old"
@@ -194,7 +194,7 @@ def test_other_keys_may_be_read_while_an_event_invalidates_some(make_cache, bus)
     cache.invalidate_on("row:*", keys=keys_of)
 
     def read(key):
-        bus.tell(["row:2"])
+        bus.notify(["row:2"])
         return "current"
 
     cache.read(1, read)
@@ -204,7 +204,7 @@ def test_other_keys_may_be_read_while_an_event_invalidates_some(make_cache, bus)
 def test_missed_events_flush_the_cache(filled, bus):
     filled.invalidate_on("row:*", keys=keys_of)
 
-    bus.tell_missed()
+    bus.notify_missed()
 
     assert cached(filled) == []
 
@@ -215,6 +215,6 @@ def test_missed_events_flush_the_cache_once(make_cache, bus, monkeypatch):
     cache.invalidate_on("row:*", "owner:*", keys=keys_of)
     cache.flush_on("all")
 
-    bus.tell_missed()
+    bus.notify_missed()
 
     assert flushes == [cache]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.caching.subscriptions import HEARD, Subscriptions
+from config.caching.subscriptions import EVENTS, Subscriptions
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def test_an_event_reaches_those_who_asked_for_it_by_name_or_by_its_beginning(sub
     subscriptions.add("credit:*", prefixed.append)
     subscriptions.add("credit", other.append)
 
-    subscriptions.tell(["credit:5", "credit:55", "credit:"])
+    subscriptions.notify(["credit:5", "credit:55", "credit:"])
 
     assert (exact, prefixed, other) == (["credit:5"], ["credit:5", "credit:55", "credit:"], [])
 
@@ -27,7 +27,7 @@ def test_one_that_fails_does_not_stop_the_others_and_is_logged_by_its_type(subsc
     subscriptions.add("a", lambda event: {}[f"secret {event}"])
     subscriptions.add("a", heard.append)
 
-    subscriptions.tell(["a", "a"])
+    subscriptions.notify(["a", "a"])
 
     assert heard == ["a"] * 4
     assert "KeyError" in caplog.text
@@ -39,17 +39,17 @@ def test_one_that_fails_does_not_keep_the_others_from_what_they_missed(subscript
     for callback in (lambda: missed.append(1), lambda: 1 / 0, None, lambda: missed.append(2)):
         subscriptions.add("a", print, callback)
 
-    subscriptions.tell_missed()
+    subscriptions.notify_missed()
 
     assert missed == [1, 2]
 
 
 def test_what_nobody_knows_is_ignored_and_counted(subscriptions):
-    before = HEARD.labels("unknown")._value.get()
+    before = EVENTS.labels("unknown")._value.get()
 
-    subscriptions.tell(["whatever", "else"])
+    subscriptions.notify(["whatever", "else"])
 
-    assert HEARD.labels("unknown")._value.get() == before + 2
+    assert EVENTS.labels("unknown")._value.get() == before + 2
 
 
 def test_who_has_left_hears_nothing_and_nothing_of_it_remains(subscriptions):
@@ -59,7 +59,7 @@ def test_who_has_left_hears_nothing_and_nothing_of_it_remains(subscriptions):
         each()
         each()
 
-    subscriptions.tell(["a"])
+    subscriptions.notify(["a"])
 
     assert (heard, len(subscriptions)) == (["a"], 1)
     leave[0]()
@@ -75,7 +75,7 @@ def test_one_may_leave_while_it_is_told(subscriptions):
 
     leave = subscriptions.add("a", once)
     subscriptions.add("a", heard.append)
-    subscriptions.tell(["a", "a"])
+    subscriptions.notify(["a", "a"])
 
     assert heard == ["a", "a", "a"]
 
