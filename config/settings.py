@@ -179,8 +179,8 @@ CHANNEL_LAYERS = {
 # --- Synthesis ----------------------------------------------------------------------------------------------
 
 ENGINES = {  # model slug -> engine class; a worker serves one model
-    "hibari": "yapit.engines.hibari.engine.HibariEngine",
-    "tone": "yapit.engines.tone.engine.ToneEngine",
+    "hibari": "yapit.engines.hibari.HibariEngine",
+    "tone": "yapit.engines.tone.ToneEngine",
 }
 DEFAULT_MODEL = "hibari"
 LEASE_SECONDS = env.float("LEASE_SECONDS", 10.0)

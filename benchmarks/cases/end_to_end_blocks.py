@@ -136,7 +136,7 @@ def raw_sets(stack: Stack, connections: int) -> float:
 
 
 def engine_alone() -> float:
-    from yapit.engines.tone.engine import ToneEngine
+    from yapit.engines.tone import ToneEngine
 
     engine = ToneEngine("tone")
     engine.warm()

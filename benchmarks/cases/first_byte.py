@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
-from yapit.engines.hibari.engine import HibariEngine
+from yapit.engines.hibari import HibariEngine
 from yapit.load.generator import Listener, Manner, play
 
 CHARACTERS = 80

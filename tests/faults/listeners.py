@@ -21,7 +21,7 @@ from billing.cost import cost
 from config.redis import scripts
 from yapit import jobs
 from yapit.audio import opus
-from yapit.engines.tone.engine import ToneEngine
+from yapit.engines.tone import ToneEngine
 from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, State
 from yapit.variant_hash import variant_hash
 

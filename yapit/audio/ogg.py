@@ -1,16 +1,16 @@
-"""Ogg pages: found, checked, and put together again with another comment. Pure."""
+"""Ogg pages: parser, checksum and comment page. Pure."""
 
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAGIC = b"OggS"
-HEAD = 27  # bytes before the segment table
+HEADER = 27  # bytes before the segment table
 LAST_PAGE = 0x04
 _MIRROR = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-class BadOgg(ValueError):  # named after what is the matter
+class BadOgg(ValueError):
     """Not a sequence of whole Ogg pages."""
 
 
@@ -41,13 +41,16 @@ class Page:
 
 
 def page_sum(page: bytes) -> int:
-    """CRC-32 with Ogg's bit order (the sum field zeroed), by way of zlib, which mirrors bytes and sum."""
+    """CRC-32 in Ogg's bit order, of a page with a zeroed checksum field.
+
+    Computed with zlib, which takes the bits of each byte and of the sum in reverse order.
+    """
     mirrored = zlib.crc32(page.translate(_MIRROR), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(mirrored.to_bytes(4, "little").translate(_MIRROR))
 
 
 def pages(data: bytes) -> Iterator[Page]:
-    """Raise BadOgg for a damaged or cut file."""
+    """The pages of a file in order. Raises BadOgg where it is damaged or truncated."""
     start = 0
     while start < len(data):
         page, start = _page_at(data, start)
@@ -55,11 +58,11 @@ def pages(data: bytes) -> Iterator[Page]:
 
 
 def _page_at(data: bytes, start: int) -> tuple[Page, int]:
-    head = data[start : start + HEAD]
-    if len(head) < HEAD or not head.startswith(MAGIC):
+    head = data[start : start + HEADER]
+    if len(head) < HEADER or not head.startswith(MAGIC):
         raise BadOgg("no page here")
-    table_end = start + HEAD + head[26]
-    segments = data[start + HEAD : table_end]
+    table_end = start + HEADER + head[26]
+    segments = data[start + HEADER : table_end]
     end = table_end + sum(segments)
     whole = data[start:end]
     if end > len(data) or page_sum(whole[:22] + bytes(4) + whole[26:]) != int.from_bytes(

@@ -1,9 +1,9 @@
-"""PCM to Ogg Opus: the same samples give the same bytes, and a decoder gets exactly as many samples back."""
+"""Opus encoder: PCM to an Ogg Opus file. Deterministic, and the decoded length equals the input's."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # numpy and PyAV cost 0.2 s and 40 MB, and web processes only want CODEC
+if TYPE_CHECKING:  # numpy and PyAV cost 0.2 s and 40 MB, and web processes need only CODEC
     from numpy.typing import NDArray
 
 SAMPLE_RATE = 24_000
@@ -15,24 +15,28 @@ MUXER = {"fflags": "+bitexact"}
 
 
 class EncodingError(Exception):
-    """The samples cannot be encoded: final for these samples."""
+    """Samples that can never be encoded."""
 
 
 def milliseconds(samples: int) -> int:
+    """The duration of a number of samples, rounded."""
     return round(samples * 1000 / SAMPLE_RATE)
 
 
 def encode(
     samples: "NDArray[Any]", *, bit_rate: int = BIT_RATE, complexity: int = COMPLEXITY, constant: bool = False
 ) -> bytes:
-    """Mono float32 (-1..1, clipped) or int16 at 24 kHz to a whole file. `constant`: no variable bit rate."""
+    """Encode mono float32 (-1..1, clipped) or int16 samples at 24 kHz to a whole file.
+
+    `bit_rate` in bits per second; `constant` turns the variable bit rate off. Raises EncodingError.
+    """
     import av
 
     frame = _frame(samples)
     options = {"compression_level": str(complexity), "vbr": "off" if constant else "on"}
     buffer = BytesIO()
     try:
-        # The file is complete only after the muxer is closed
+        # The file is complete only after the muxer is closed.
         with av.open(buffer, "w", format="ogg", options=MUXER) as container:
             stream = container.add_stream("libopus", rate=SAMPLE_RATE, options=options)
             stream.codec_context.layout = "mono"

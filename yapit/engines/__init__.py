@@ -1,4 +1,7 @@
-"""Engines turn text into speech with word times: contract and registry. One folder for each engine."""
+"""Text-to-speech engines: the contract and the registry. Each engine is a package of its own in this room.
+
+Importing this package loads no engine; importing an engine's package loads no model.
+"""
 
 from yapit.engines.contract import (
     MAX_CHARACTERS,
@@ -11,10 +14,8 @@ from yapit.engines.contract import (
     VoiceSpec,
     Word,
     check_text,
-    engine_class,
-    engine_identity,
-    load_engine,
 )
+from yapit.engines.registry import engine_class, engine_identity, load_engine
 
 __all__ = [
     "MAX_CHARACTERS",

@@ -1,21 +1,19 @@
-"""What an engine is: text in, a finished Ogg Opus file with word timings out.
+"""Engine contract: text in, a finished Ogg Opus file with word times out.
 
-Imports no Django and nothing heavy: workers run without a database and without secrets, and web processes ask
-for an engine's identity and voices without loading its model.
+Imports neither Django nor numpy: workers run without a database and without secrets, and web processes read
+the identity and the voices of an engine without loading its model.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 MEDIA_TYPE = "audio/ogg"
 MAX_CHARACTERS = 5000  # of one call; blocks are far shorter
 
 
 class EngineError(Exception):
-    """This text cannot be spoken: final, not to be tried again. The message never contains the text."""
+    """A text, voice or parameter that the engine can never speak. The message does not contain the text."""
 
     def __init__(self, message: str, code: str = "engine_failed") -> None:
         super().__init__(message)
@@ -24,6 +22,8 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Word:
+    """The time of one word, in milliseconds from the beginning of the audio."""
+
     text: str
     start_ms: int
     end_ms: int
@@ -31,7 +31,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A complete audio file, or b"" when there is nothing to say; words in order, inside the duration."""
+    """The result of one call: a complete file (b"" for a text without sound) and the words in order."""
 
     audio: bytes
     duration_ms: int
@@ -44,7 +44,7 @@ SILENCE = Speech(b"", 0, ())
 
 @dataclass(frozen=True, slots=True)
 class VoiceSpec:
-    """A voice to seed. Its parameters are what the engine takes them to be when a request names none."""
+    """A voice to seed, with its default parameters."""
 
     slug: str
     name: str
@@ -54,48 +54,37 @@ class VoiceSpec:
 
 
 class Engine(Protocol):
-    """Made cheaply; the model is loaded by warm() or the first synthesize(). One call at a time."""
+    """A text-to-speech engine. Cheap to construct: the model is loaded by `warm` or the first `synthesize`.
+
+    Workers call one method at a time.
+    """
 
     slug: str
-    revision: str  # changes when the same input would sound different
+    revision: str  # part of the variant hash: changes whenever the same input sounds different
     codec: str
 
     def __init__(self, slug: str) -> None: ...
 
     @classmethod
-    def voices(cls) -> tuple[VoiceSpec, ...]: ...
+    def voices(cls) -> tuple[VoiceSpec, ...]:
+        """The voices that can be spoken on this machine."""
 
     def warm(self) -> None:
-        """Load and speak once, so that the first listener does not wait for it. Repeatable."""
+        """Load the model and speak once, before the first job. Repeatable."""
 
     def synthesize(self, text: str, *, voice: str, parameters: Mapping[str, object]) -> Speech:
-        """Raise EngineError when this text, voice or parameter can never be spoken."""
+        """Speak one text. Raises EngineError where repeating the call would be pointless."""
 
 
 class EngineIdentity(NamedTuple):
-    """The engine's share of a variant hash."""
+    """The parts of a variant hash that come from the engine."""
 
     revision: str
     codec: str
 
 
-def engine_class(dotted_path: str) -> type[Engine]:
-    module, _, name = dotted_path.rpartition(".")
-    return cast(type[Engine], getattr(import_module(module), name))
-
-
-def load_engine(slug: str, dotted_path: str) -> Engine:
-    return engine_class(dotted_path)(slug)
-
-
-@cache
-def engine_identity(dotted_path: str) -> EngineIdentity:
-    engine = load_engine("", dotted_path)
-    return EngineIdentity(engine.revision, engine.codec)
-
-
 def check_text(text: str) -> None:
-    """Refuse what no engine can take and no header can carry."""
+    """Raise EngineError for a text that is too long or cannot be encoded as UTF-8."""
     if len(text) > MAX_CHARACTERS:
         raise EngineError(f"more than {MAX_CHARACTERS} characters at once", "text_too_long")
     try:

@@ -1,4 +1,4 @@
-"""Encoding for engines: what the encoder refuses ends as an EngineError."""
+"""Opus encoding for engines: translates errors of the encoder to EngineError."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def encode(samples: "NDArray[Any]", **options: Any) -> bytes:
-    """An Ogg Opus file, as `opus.encode`. Raises EngineError `encoding_failed`."""
+    """Encode samples to an Ogg Opus file, as `opus.encode`. Raises EngineError `encoding_failed`."""
     try:
         return opus.encode(samples, **options)
     except opus.EncodingError as error:

@@ -1,4 +1,4 @@
-"""Voice parameters: what may be asked of an engine, within which bounds. Pure."""
+"""Voice parameters: their types and bounds. Pure."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
@@ -11,15 +11,18 @@ Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2.0)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of an engine's parameters; field types and bounds are the rules."""
+class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base class of an engine's parameters, validated by the types and bounds of the fields."""
 
 
-Some = TypeVar("Some", bound=Options)
+AnyOptions = TypeVar("AnyOptions", bound=EngineOptions)
 
 
-def parse_parameters(kind: type[Some], *layers: Mapping[str, object]) -> Some:
-    """Later layers override earlier ones. Raise EngineError `bad_parameters` for unknown or odd values."""
+def parse_parameters(kind: type[AnyOptions], *layers: Mapping[str, object]) -> AnyOptions:
+    """Validate merged parameters; later layers override earlier ones.
+
+    Raises EngineError `bad_parameters` for an unknown name, a wrong type or a value out of bounds.
+    """
     merged = {name: value for layer in layers for name, value in layer.items()}
     try:
         return msgspec.convert(merged, kind)

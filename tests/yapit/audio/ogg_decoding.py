@@ -1,4 +1,4 @@
-"""Reads Ogg Opus files back, as a player would."""
+"""Decoding of Ogg Opus files for tests."""
 
 from io import BytesIO
 
@@ -10,7 +10,7 @@ OPUS_RATE = 48_000
 
 
 def decoded_samples(audio):
-    """Samples at 24 kHz that a decoder hands out."""
+    """Samples at 24 kHz that a decoder returns."""
     with av.open(BytesIO(audio)) as container:
         return sum(frame.samples for frame in container.decode(audio=0)) * 24_000 / OPUS_RATE
 
@@ -24,7 +24,7 @@ def declared_samples(audio):
 
 
 def assert_words_fit(speech, text):
-    """Words are the text's words in order, and their times never run backwards or out of the audio."""
+    """Words are those of the text in order; times are monotonic and within the duration."""
     end = place = 0
     for word in speech.words:
         assert end <= word.start_ms <= word.end_ms <= speech.duration_ms

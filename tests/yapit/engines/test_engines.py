@@ -1,4 +1,4 @@
-"""What holds for every engine: cheap identity, voices with valid parameters, texts refused."""
+"""Rules for every engine: identity without heavy imports, unique voices, refused texts."""
 
 import subprocess
 import sys
@@ -7,11 +7,11 @@ import pytest
 
 from yapit.engines import MAX_CHARACTERS, EngineError, check_text, engine_class, engine_identity
 
-PATHS = ["yapit.engines.tone.engine.ToneEngine", "yapit.engines.hibari.engine.HibariEngine"]
+PATHS = ["yapit.engines.tone.ToneEngine", "yapit.engines.hibari.HibariEngine"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_identity_costs_no_heavy_import(path):
+def test_reading_an_identity_imports_nothing_heavy(path):
     code = (
         "import sys; from yapit.engines import *; "
         f"print(*engine_identity({path!r})); engine_class({path!r}).voices(); "
@@ -23,20 +23,20 @@ def test_an_identity_costs_no_heavy_import(path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_voices_have_slugs_of_their_own(path):
+def test_the_slugs_of_voices_are_unique(path):
     voices = engine_class(path).voices()
 
     assert len({voice.slug for voice in voices}) == len(voices) > 0
 
 
-def test_text_that_no_header_can_carry_is_refused():
+def test_text_that_is_not_valid_unicode_is_refused():
     with pytest.raises(EngineError) as caught:
         check_text("lone \ud800 surrogate")
 
     assert caught.value.code == "bad_text"
 
 
-def test_overlong_text_is_refused():
+def test_text_that_is_too_long_is_refused():
     with pytest.raises(EngineError) as caught:
         check_text("x" * (MAX_CHARACTERS + 1))
 

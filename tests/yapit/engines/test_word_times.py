@@ -1,4 +1,4 @@
-"""Times go to the text's own words, whatever the engine made of them."""
+"""Alignment of words as spoken with the words of the text."""
 
 import pytest
 from hypothesis import given
@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from yapit.engines.word_times import spans_of_words
 
 
-def timed(words, said, silent=()):
-    """Each word that is said takes ten units, after a pause of two."""
-    spans = [None if word in silent else (12 * n + 2, 12 * n + 12) for n, word in enumerate(said.split())]
-    return spans_of_words(words.split(), said.split(), spans)
+def timed(words, spoken, silent=()):
+    """Each spoken word takes ten units, after a pause of two."""
+    spans = [None if word in silent else (12 * n + 2, 12 * n + 12) for n, word in enumerate(spoken.split())]
+    return spans_of_words(words.split(), spoken.split(), spans)
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "expected"),
+    ("words", "spoken", "expected"),
     [
         ("one two", "one two", [("one", (2, 12)), ("two", (14, 24))]),
         ("it’s so", "it's so", [("it’s", (2, 12)), ("so", (14, 24))]),
@@ -28,15 +28,15 @@ def timed(words, said, silent=()):
         ("", "added", []),
     ],
 )
-def test_words_are_given_their_times(words, said, expected):
-    assert timed(words, said) == expected
+def test_words_of_the_text_get_the_times_of_the_spoken_words(words, spoken, expected):
+    assert timed(words, spoken) == expected
 
 
 def test_a_word_without_sound_is_left_out():
     assert timed("one 你好 two", "one 你好 two", silent=["你好"]) == [("one", (2, 12)), ("two", (26, 36))]
 
 
-def test_words_whose_reading_is_silent_are_left_out():
+def test_a_word_expanded_to_silent_words_is_left_out():
     assert timed("one 1️⃣ two", "one x y two", silent=["x", "y"]) == [("one", (2, 12)), ("two", (38, 48))]
 
 
@@ -44,10 +44,10 @@ WORDS = st.lists(st.sampled_from(["a", "bb", "—", "1", "’"]), max_size=12).m
 
 
 @given(WORDS, WORDS, st.sets(st.sampled_from(["a", "1"])))
-def test_times_never_run_backwards_and_words_keep_their_order(words, said, silent):
-    found = timed(words, said, silent)
+def test_times_are_monotonic_and_words_keep_their_order(words, spoken, silent):
+    result = timed(words, spoken, silent)
 
-    moments = [moment for _, span in found for moment in span]
+    moments = [moment for _, span in result for moment in span]
     remaining = iter(words.split())
     assert moments == sorted(moments)
-    assert all(word in remaining for word, _ in found)
+    assert all(word in remaining for word, _ in result)

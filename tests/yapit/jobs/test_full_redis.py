@@ -18,7 +18,7 @@ from tests.yapit.jobs.job_steps import (
     make_work,
 )
 from yapit import jobs
-from yapit.engines.tone.engine import ToneEngine
+from yapit.engines.tone import ToneEngine
 from yapit.jobs import State
 from yapit.jobs.lua import text
 from yapit.jobs.worker import Worker

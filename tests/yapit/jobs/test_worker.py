@@ -16,7 +16,7 @@ from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
 from tests.yapit.jobs.job_steps import claim, enqueue, finalize, look, make_work
 from yapit.engines import Speech
-from yapit.engines.tone.engine import ToneEngine
+from yapit.engines.tone import ToneEngine
 from yapit.jobs import State
 from yapit.jobs.worker import EXIT_HUNG, RunningTime, Worker
 

@@ -1,4 +1,4 @@
-"""Hibari's files on this machine: the registry of voices and the path of each model. Never downloads."""
+"""Hibari's files on this machine: the voice registry and the paths of the models. Downloads nothing."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def assets() -> Path:
-    """Found without importing the package, which would load numpy and scipy."""
+    """The folder of the package's files, found without an import, which would load numpy and scipy."""
     spec = find_spec("hibari")
     if spec is None or spec.origin is None:
         raise ImportError("hibari is not installed", name="hibari")
@@ -18,12 +18,13 @@ def assets() -> Path:
 
 
 def model_path(about: Mapping[str, Any]) -> Path:
-    """Voices that are not in the package are looked for in HIBARI_HOME, where hibari keeps them."""
+    """The model file of a registry entry: in the package if bundled, otherwise in HIBARI_HOME."""
     folder = assets() if about.get("bundled") else Path(os.environ.get("HIBARI_HOME", os.devnull))
     return folder / str(about["file"])
 
 
 @cache
 def registry() -> dict[str, dict[str, Any]]:
+    """Voices by name, as the package describes them."""
     registry: dict[str, dict[str, Any]] = json.loads((assets() / "voices.json").read_bytes())
     return registry

@@ -1,6 +1,6 @@
-"""The default voice: hibari, a small neural engine that needs no network. English, 24 kHz.
+"""HibariEngine: revision, voices and parameters of the default engine. English, 24 kHz, offline.
 
-This file is what web processes see of it: revision, voices, parameters. The model is in model.py.
+Web processes import this module; the model (model.py) is loaded in workers only.
 """
 
 import hashlib
@@ -15,19 +15,19 @@ from yapit.audio import opus
 from yapit.engines.contract import SILENCE, EngineError, Speech, VoiceSpec, check_text
 from yapit.engines.encoding import encode
 from yapit.engines.hibari.assets import model_path, registry
-from yapit.engines.parameters import Options, parse_parameters
+from yapit.engines.parameters import EngineOptions, parse_parameters
 
 if TYPE_CHECKING:
     from yapit.engines.hibari.model import Model
 
-OURS = "1"  # raise when this code makes the same model sound different
-# What a text can trip in the pronunciation rules; anything else is our fault or the machine's.
-TRIPPED = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError)
+CODE_REVISION = "1"  # to be raised when a change of this code changes the sound
+# Errors that a text can cause in the pronunciation rules; all others are faults of this code or the machine.
+TEXT_ERRORS = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError)
 
 
-class HibariOptions(Options, frozen=True):
+class HibariOptions(EngineOptions, frozen=True):
     speed: Annotated[float, Meta(ge=0.5, le=2.0)] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # of the noise in the voice: the same bytes every time
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # of the noise in the voice
 
 
 class HibariEngine:
@@ -40,7 +40,7 @@ class HibariEngine:
 
     @classmethod
     def voices(cls) -> tuple[VoiceSpec, ...]:
-        """Those whose model is on this machine; nothing is ever downloaded."""
+        """The voices whose model is on this machine."""
         return tuple(
             VoiceSpec(name, name.capitalize(), about["language"], about["gender"])
             for name, about in registry().items()
@@ -48,7 +48,7 @@ class HibariEngine:
         )
 
     def warm(self) -> None:
-        # An invented word loads the network that reads those, too
+        # The invented word also loads the network that pronounces unknown words.
         for voice in self.voices():
             self.synthesize("Ready to read yapitonian.", voice=voice.slug, parameters={})
 
@@ -58,8 +58,8 @@ class HibariEngine:
         model = self._model(voice)
         try:
             samples, words = model.speak(text, speed=options.speed, seed=options.seed)
-        except TRIPPED as exc:
-            # Without the cause: its message may quote the text
+        except TEXT_ERRORS as exc:
+            # Without the cause, whose message may quote the text.
             raise EngineError(f"the engine tripped over the text ({type(exc).__name__})") from None
         if not samples.size:
             return SILENCE
@@ -78,7 +78,7 @@ class HibariEngine:
 
 @cache
 def _revision() -> str:
-    """Package, our own settings, and the model as it really is on disk (10 ms, once)."""
+    """Version of the package, digest of the model file (takes 10 ms, once) and revision of this code."""
     bundled = next(about for about in registry().values() if about.get("bundled"))
     digest = hashlib.sha256(model_path(bundled).read_bytes()).hexdigest()
-    return f"hibari-{version('hibari-tts')}-{digest[:12]}-{OURS}"
+    return f"hibari-{version('hibari-tts')}-{digest[:12]}-{CODE_REVISION}"

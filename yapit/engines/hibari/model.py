@@ -1,7 +1,7 @@
-"""Hibari's model, driven so that it also says when each word is spoken. Loads onnxruntime: for workers only.
+"""Hibari's model with word times. Loads onnxruntime: for workers only.
 
-The steps are those of `hibari.Hibari`, and so is the sound. They are taken one by one because the package's
-own call forgets which phonemes belong to which word.
+The steps are those of `hibari.Hibari`, and so is the sound. They are repeated here because the package's own
+call drops the mapping of phonemes to words.
 """
 
 import json
@@ -26,10 +26,10 @@ from yapit.engines.word_times import Span, spans_of_words
 
 DURATIONS = "/Round_output_0"  # of each phoneme, in units of two frames
 UNIT = 2 * dsp.HOP  # samples
-MAX_PHONEMES = 400  # at once; the model was trained on sentences
+MAX_PHONEMES = 400  # of one run; the model was trained on sentences
 PAUSES = frozenset(' ;:,.!?—…"()“”')
 CLAUSE_END = re.compile(r"[,;:—] ")
-ENDLESS_NUMBER = re.compile(r"\d[\d,]{36,}")  # hibari counts up to decillions
+LONG_NUMBER = re.compile(r"\d[\d,]{36,}")  # hibari's number words end at decillions
 THREE_DIGITS = re.compile(r"\d{3},?(?=\d)")
 
 Samples = NDArray[np.float32]
@@ -38,11 +38,11 @@ Samples = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class Phoneme:
     sign: str
-    owner: int  # index of the word, among the words as they are read
+    word: int  # index among the words as spoken
 
 
 class Model:
-    """One voice. Not for several threads at once."""
+    """The model of one voice. Not thread-safe."""
 
     def __init__(self, path: Path, *, british: bool) -> None:
         options = onnxruntime.SessionOptions()
@@ -56,37 +56,37 @@ class Model:
         self._g2p = G2P(british=british)
 
     def speak(self, text: str, *, speed: float, seed: int) -> tuple[Samples, tuple[Word, ...]]:
-        """No samples if there is nothing to say."""
+        """Samples at 24 kHz and word times; no samples for a text without sound."""
         noise = np.random.default_rng(seed)
         parts: list[Samples] = []
         words: list[Word] = []
         position = 0
-        heard = False  # a lone "…" has phonemes and makes a faint noise, but is nothing to listen to
+        is_audible = False  # a lone "…" has phonemes and makes a faint noise, but has no word
         for sentence in Hibari.split_sentences(text):
-            said, phonemes = self._read(sentence)
-            spans: list[Span | None] = [None] * len(said)
+            spoken, phonemes = self._phonemes(sentence)
+            spans: list[Span | None] = [None] * len(spoken)
             for piece in pieces(phonemes):
-                samples, units = self._sound(piece, speed, noise)
-                _note(spans, piece, units, position)
+                samples, units = self._run(piece, speed, noise)
+                _widen(spans, piece, units, position)
                 parts.append(samples)
                 position += samples.size
-            words += _timed(sentence, said, spans)
-            heard = heard or any(spans)
-        return (np.concatenate(parts) if heard else np.zeros(0, np.float32)), tuple(words)
+            words += _timed(sentence, spoken, spans)
+            is_audible = is_audible or any(spans)
+        return (np.concatenate(parts) if is_audible else np.zeros(0, np.float32)), tuple(words)
 
-    def _read(self, sentence: str) -> tuple[list[str], list[Phoneme]]:
-        """The words as they are read ("42" has become two), and the phonemes that the model knows."""
-        said = [""]
+    def _phonemes(self, sentence: str) -> tuple[list[str], list[Phoneme]]:
+        """The words as spoken ("42" has become two), and the phonemes that the model knows."""
+        spoken = [""]
         phonemes: list[Phoneme] = []
         for token in self._g2p.phonemize_tokens(self._g2p.tokenize(normalize(readable(sentence)))):
-            said[-1] += token.text
+            spoken[-1] += token.text
             signs = (token.phonemes or "") + (" " if token.whitespace else "")
-            phonemes += [Phoneme(sign, len(said) - 1) for sign in signs if sign in self._ids]
+            phonemes += [Phoneme(sign, len(spoken) - 1) for sign in signs if sign in self._ids]
             if token.whitespace:
-                said.append("")
-        return said, phonemes
+                spoken.append("")
+        return spoken, phonemes
 
-    def _sound(
+    def _run(
         self, piece: Sequence[Phoneme], speed: float, noise: np.random.Generator
     ) -> tuple[Samples, list[int]]:
         """Samples, and the duration of each phoneme in units, with the silence before and after."""
@@ -98,18 +98,18 @@ class Model:
 
 
 def readable(sentence: str) -> str:
-    """Spare hibari the two things it trips over: digits that int() does not take, and endless numbers."""
+    """Rewrite digits that int() refuses and numbers that are too long: hibari fails on both."""
     plain = "".join(f" {unicodedata.digit(sign)} " if is_odd_digit(sign) else sign for sign in sentence)
-    return ENDLESS_NUMBER.sub(lambda found: THREE_DIGITS.sub(r"\g<0> ", found.group()), plain)
+    return LONG_NUMBER.sub(lambda match: THREE_DIGITS.sub(r"\g<0> ", match.group()), plain)
 
 
 def is_odd_digit(sign: str) -> bool:
-    """Circled and the like; hibari does know the raised ones of Latin-1."""
+    """True for circled digits and the like, except the superscripts of Latin-1, which hibari knows."""
     return sign > "³" and sign.isdigit() and not sign.isdecimal()
 
 
 def pieces(phonemes: Sequence[Phoneme]) -> Iterator[Sequence[Phoneme]]:
-    """What the model takes at once: cut behind a clause if it must be, else between words, else anywhere."""
+    """Runs of at most MAX_PHONEMES, cut after a clause, or else between words, or else anywhere."""
     text = "".join(phoneme.sign for phoneme in phonemes)
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
     while start < end:
@@ -120,24 +120,24 @@ def pieces(phonemes: Sequence[Phoneme]) -> Iterator[Sequence[Phoneme]]:
 
 def _cut(text: str, start: int) -> int:
     limit = start + MAX_PHONEMES
-    clauses = [found.start() + 1 for found in CLAUSE_END.finditer(text, start, limit + 1)]
+    clauses = [match.start() + 1 for match in CLAUSE_END.finditer(text, start, limit + 1)]
     if clauses:
         return clauses[-1]
     space = text.rfind(" ", start + 1, limit + 1)
     return space if space > 0 else limit
 
 
-def _note(spans: list[Span | None], piece: Sequence[Phoneme], units: Sequence[int], position: int) -> None:
-    """Widen the spans (in samples) of the words that sound in this piece."""
+def _widen(spans: list[Span | None], piece: Sequence[Phoneme], units: Sequence[int], position: int) -> None:
+    """Extend the spans (in samples) of the words of this piece, which begins at sample `position`."""
     at = position + units[0] * UNIT
     for phoneme, duration in zip(piece, units[1:], strict=False):
         end = at + duration * UNIT
         if phoneme.sign not in PAUSES:
-            span = spans[phoneme.owner]
-            spans[phoneme.owner] = (span[0] if span else at, end)
+            span = spans[phoneme.word]
+            spans[phoneme.word] = (span[0] if span else at, end)
         at = end
 
 
-def _timed(sentence: str, said: Sequence[str], spans: Sequence[Span | None]) -> Iterator[Word]:
-    for word, (start, end) in spans_of_words(sentence.split(), said, spans):
+def _timed(sentence: str, spoken: Sequence[str], spans: Sequence[Span | None]) -> Iterator[Word]:
+    for word, (start, end) in spans_of_words(sentence.split(), spoken, spans):
         yield Word(word, opus.milliseconds(start), opus.milliseconds(end))

@@ -1,7 +1,7 @@
-"""Lets an ONNX model tell one of its inner values, without the onnx package and without touching the file.
+"""Additional outputs of an ONNX model: exposes an inner value without the onnx package.
 
 An ONNX model is a protobuf message, and parsers merge a repeated sub-message into the first: appending
-`graph { output { name } }` to the bytes adds an output. The runtime finds out its type itself.
+`graph { output { name } }` to the bytes adds an output. The runtime infers its type.
 """
 
 GRAPH = 7  # field numbers of ModelProto, GraphProto and ValueInfoProto
@@ -11,6 +11,7 @@ LENGTH_DELIMITED = 2
 
 
 def with_output(model: bytes, name: str) -> bytes:
+    """The model's bytes with the value `name` as its last output."""
     return model + _field(GRAPH, _field(OUTPUT, _field(NAME, name.encode())))
 
 

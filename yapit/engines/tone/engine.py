@@ -1,6 +1,6 @@
-"""Tones instead of speech, as long as speech would be: for tests, drills and load. Can be slow and can fail.
+"""ToneEngine: test tones of the length of speech, for tests, drills and load. Delays and fails on request.
 
-Everything follows from the text and the parameters, nothing from the environment or the clock.
+Deterministic: depends on the text and the parameters only, not on the environment or the clock.
 """
 
 import hashlib
@@ -14,20 +14,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from yapit.audio import ogg, opus
-from yapit.engines.contract import (
-    SILENCE,
-    EngineError,
-    Speech,
-    VoiceSpec,
-    Word,
-    check_text,
-)
+from yapit.engines.contract import SILENCE, EngineError, Speech, VoiceSpec, Word, check_text
 from yapit.engines.encoding import encode
-from yapit.engines.parameters import Options, parse_parameters
+from yapit.engines.parameters import EngineOptions, parse_parameters
 
 EXIT_STATUS = 70
 LONGEST_MS = 600_000
-NOISE_SECONDS = 20  # what an `instant` file of usual size lasts
+NOISE_SECONDS = 20  # duration of an `instant` file of the usual size
 VOICES = (
     VoiceSpec("sine", "Sine", "en-US", "none"),
     VoiceSpec("instant", "Instant noise", "en-US", "none", {"bytes": 100_000}),
@@ -36,8 +29,8 @@ VOICES = (
 DEFAULTS = {voice.slug: voice.parameters for voice in VOICES}
 
 
-class ToneOptions(Options, frozen=True):
-    """`fail` happens to the share `fail_rate` of all texts, always the same ones."""
+class ToneOptions(EngineOptions, frozen=True):
+    """`fail` applies to the share `fail_rate` of all texts, always to the same ones."""
 
     delay_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
     ms_per_character: Annotated[int, Meta(ge=1, le=1000)] = 71  # 14 characters a second
@@ -66,7 +59,7 @@ class ToneEngine:
             raise EngineError("no such voice", "unknown_voice")
         check_text(text)
         options = parse_parameters(ToneOptions, DEFAULTS[voice], parameters)
-        if options.delay_ms:  # sleeping for no time still costs more than making the audio
+        if options.delay_ms:  # sleep(0) costs more than the audio of `instant`
             time.sleep(options.delay_ms / 1000)
         digest = hashlib.sha256(text.encode()).digest()
         if options.fail and int.from_bytes(digest[-4:]) < options.fail_rate * 2**32:
@@ -112,14 +105,14 @@ def _sine(text: str, digest: bytes, ms_per_character: int) -> Speech:
     import numpy as np
 
     duration_ms = min(len(text) * ms_per_character, LONGEST_MS)
-    hertz = 220 + int.from_bytes(digest[:2]) % 660  # another text, another tone
+    hertz = 220 + int.from_bytes(digest[:2]) % 660  # depends on the text
     second = np.arange(opus.SAMPLE_RATE) * (2 * np.pi * hertz / opus.SAMPLE_RATE)
     samples = np.resize((0.3 * np.sin(second)).astype(np.float32), opus.SAMPLE_RATE * duration_ms // 1000)
     return Speech(encode(samples), duration_ms, _words(text, duration_ms))
 
 
 def _instant(text: str, digest: bytes, size: int) -> Speech:
-    """Noise made once per size; only the comment differs, so that a mix-up between texts shows."""
+    """Noise, generated once per size. The comment holds the text's digest: mixed-up files are found."""
     head, rest, duration_ms = _noise(size)
     audio = b"".join((head, ogg.tags_page(0, f"TEXT_SHA256={digest.hex()}"), rest))
     return Speech(audio, duration_ms, _words(text, duration_ms))
@@ -127,7 +120,7 @@ def _instant(text: str, digest: bytes, size: int) -> Speech:
 
 @lru_cache(maxsize=8)
 def _noise(size: int) -> tuple[bytes, bytes, int]:
-    """First page, pages after the tags, and duration of a file of about this size."""
+    """First page, pages after the tags, and duration in milliseconds of a file of about `size` bytes."""
     import numpy as np
 
     bit_rate = min(max(size * 8 // NOISE_SECONDS, 32_000), 256_000)
@@ -140,6 +133,6 @@ def _noise(size: int) -> tuple[bytes, bytes, int]:
 def _words(text: str, duration_ms: int) -> tuple[Word, ...]:
     scale = duration_ms / len(text)
     return tuple(
-        Word(found.group(), int(found.start() * scale), int(found.end() * scale))
-        for found in finditer(r"\S+", text)
+        Word(match.group(), int(match.start() * scale), int(match.end() * scale))
+        for match in finditer(r"\S+", text)
     )

@@ -1,4 +1,4 @@
-"""The default engine, with its real model: right sound, right times, the same bytes everywhere."""
+"""The hibari engine with its real model: sound, word times, reproducible bytes."""
 
 import hashlib
 import subprocess
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.yapit.audio.ogg_decoding import assert_words_fit, declared_samples, decoded_samples
 from yapit.engines import EngineError, load_engine
-from yapit.engines.hibari.model import MAX_PHONEMES, Phoneme, pieces, readable
+from yapit.engines.hibari.assets import model_path, registry
+from yapit.engines.hibari.model import MAX_PHONEMES, Model, Phoneme, pieces, readable
 
-PATH = "yapit.engines.hibari.engine.HibariEngine"
+PATH = "yapit.engines.hibari.HibariEngine"
 ENGINE = load_engine("hibari", PATH)
 TEXT = "On the 3rd of March, 42 people paid $9.99 — really? Dr. Smith’s cats didn’t."
 
@@ -23,21 +24,25 @@ def speak(text=TEXT, voice="heart", **parameters):
     return ENGINE.synthesize(text, voice=voice, parameters=parameters)
 
 
-def test_it_sounds_exactly_as_the_package_does():
-    model = ENGINE._model("heart")
+@pytest.fixture(scope="module")
+def model():
+    about = registry()["heart"]
+    return Model(model_path(about), british=about["british"])
 
+
+def test_the_samples_equal_those_of_the_package(model):
     samples, _ = model.speak(TEXT, speed=1.0, seed=7)
 
     assert np.array_equal(samples, Hibari()(TEXT, seed=7))
 
 
-def test_the_file_is_as_long_as_it_says():
+def test_the_duration_equals_the_length_of_the_file():
     speech = speak()
 
     assert decoded_samples(speech.audio) == declared_samples(speech.audio) == speech.duration_ms * 24
 
 
-def test_the_words_are_those_of_the_text():
+def test_words_are_those_of_the_text_in_order():
     speech = speak()
 
     assert [word.text for word in speech.words] == TEXT.replace("— ", "").split()
@@ -45,8 +50,8 @@ def test_the_words_are_those_of_the_text():
     assert all(word.end_ms > word.start_ms for word in speech.words)
 
 
-def test_a_word_is_loud_while_it_is_spoken_and_the_pause_before_it_is_not():
-    samples, words = ENGINE._model("heart").speak("Hello there. My friend.", speed=1.0, seed=0)
+def test_words_are_loud_during_their_times_and_pauses_are_silent(model):
+    samples, words = model.speak("Hello there. My friend.", speed=1.0, seed=0)
     loudness = np.abs(samples)
 
     assert loudness[: words[0].start_ms * 24 - 1200].max() < 0.02
@@ -64,7 +69,7 @@ def test_the_same_text_gives_the_same_bytes_in_another_process():
     assert done.stdout.strip() == hashlib.sha256(speak().audio).hexdigest()
 
 
-def test_speed_and_seed_matter():
+def test_speed_and_seed_change_the_audio():
     usual = speak()
 
     assert speak(speed=2.0).duration_ms < usual.duration_ms * 0.65
@@ -73,14 +78,14 @@ def test_speed_and_seed_matter():
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "😀", "你好。", "…", "\x00", "()", "\u200d"])
-def test_what_cannot_be_said_gives_nothing(text):
+def test_a_text_without_sound_gives_no_audio(text):
     speech = speak(text)
 
     assert (speech.audio, speech.duration_ms, speech.words) == (b"", 0, ())
 
 
 @pytest.mark.parametrize("text", ["9" * 400, "1,000" * 60, "① first ❷ second", "word " * 100, "a" * 500])
-def test_what_the_package_trips_over_is_spoken(text):
+def test_a_text_on_which_the_package_fails_is_spoken(text):
     speech = speak(text)
 
     assert speech.audio
@@ -91,15 +96,15 @@ def test_what_the_package_trips_over_is_spoken(text):
     "parameters",
     [{"pitch": 1}, {"speed": 0.4}, {"speed": "1"}, {"speed": float("nan")}, {"seed": -1}, {"seed": 1.5}],
 )
-def test_odd_parameters_are_refused(parameters):
+def test_invalid_parameters_are_refused(parameters):
     with pytest.raises(EngineError) as caught:
         speak(**parameters)
 
     assert caught.value.code == "bad_parameters"
 
 
-@pytest.mark.parametrize("voice", ["nobody", "emma", "../heart"])
-def test_a_voice_that_is_not_here_is_refused_and_not_fetched(voice, monkeypatch):
+@pytest.mark.parametrize("voice", ["unknown", "emma", "../heart"])
+def test_a_voice_without_a_model_is_refused_and_not_downloaded(voice, monkeypatch):
     monkeypatch.delenv("HIBARI_HOME", raising=False)
 
     with pytest.raises(EngineError) as caught:
@@ -108,11 +113,11 @@ def test_a_voice_that_is_not_here_is_refused_and_not_fetched(voice, monkeypatch)
     assert caught.value.code == "unknown_voice"
 
 
-def test_tripping_over_a_text_is_final_and_does_not_quote_it(monkeypatch):
-    def trip(text, **_):
+def test_an_error_in_the_pronunciation_is_final_and_does_not_quote_the_text(monkeypatch):
+    def fail(self, text, **_):
         raise IndexError(text)
 
-    monkeypatch.setattr(ENGINE._model("heart"), "speak", trip)
+    monkeypatch.setattr(Model, "speak", fail)
 
     with pytest.raises(EngineError) as caught:
         speak("secret words")
@@ -126,7 +131,7 @@ SIGNS = "abcT 019 .,'’-²é/()[]$€%°:;!?—…\"①❶αλ你😀\n\t\x00\u
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(codec="utf-8"), max_size=80) | st.text(st.sampled_from(SIGNS), max_size=60))
-def test_any_text_is_spoken(text):
+def test_every_text_can_be_spoken(text):
     speech = speak(text, speed=2.0)
 
     assert bool(speech.audio) == bool(speech.duration_ms)
@@ -137,7 +142,7 @@ def cut(text):
     return ["".join(one.sign for one in piece) for piece in pieces([Phoneme(sign, 0) for sign in text])]
 
 
-def test_long_readings_are_cut_behind_a_clause_or_between_words_or_anywhere():
+def test_long_sentences_are_cut_after_a_clause_or_between_words_or_anywhere():
     clause, words, solid = "x" * 250 + ", ", "word " * 100, "y" * 900
 
     assert cut(clause * 2) == ["x" * 250 + ","] * 2
@@ -146,13 +151,13 @@ def test_long_readings_are_cut_behind_a_clause_or_between_words_or_anywhere():
 
 
 @given(st.text(st.sampled_from("ab ,;"), max_size=2000))
-def test_cutting_loses_nothing_but_spaces(text):
-    found = cut(text)
+def test_cutting_drops_spaces_only(text):
+    runs = cut(text)
 
-    assert "".join(found).replace(" ", "") == text.replace(" ", "")
-    assert all(0 < len(piece) <= MAX_PHONEMES for piece in found)
+    assert "".join(runs).replace(" ", "") == text.replace(" ", "")
+    assert all(0 < len(run) <= MAX_PHONEMES for run in runs)
 
 
-def test_digits_that_the_package_cannot_read_are_rewritten():
+def test_unreadable_digits_and_numbers_are_rewritten():
     assert readable("① m² 12") == " 1  m² 12"
     assert readable("1" * 40).split() == ["111"] * 13 + ["1"]

@@ -1,4 +1,4 @@
-"""The tone engine: a stand-in whose length, size, delay and failures can be relied on."""
+"""The tone engine: duration, size, delays and failures on request."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.yapit.audio.ogg_decoding import assert_words_fit, declared_samples, d
 from yapit.audio import ogg
 from yapit.engines import EngineError, load_engine
 
-PATH = "yapit.engines.tone.engine.ToneEngine"
+PATH = "yapit.engines.tone.ToneEngine"
 ENGINE = load_engine("tone", PATH)
 TEXT = "Some words to read, aloud."
 
@@ -25,7 +25,7 @@ def failed(text, **parameters):
     return not speak(text, voice="instant", **parameters).audio
 
 
-def test_a_tone_lasts_as_long_as_speech_would():
+def test_the_duration_is_that_of_speech():
     speech = speak(ms_per_character=50)
 
     assert speech.duration_ms == len(TEXT) * 50
@@ -34,12 +34,12 @@ def test_a_tone_lasts_as_long_as_speech_would():
     assert_words_fit(speech, TEXT)
 
 
-def test_the_same_text_sounds_the_same_and_another_does_not():
+def test_audio_depends_on_the_text_only():
     assert speak().audio == speak().audio != speak(TEXT[:-1] + "!").audio
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000, 300_000])
-def test_an_instant_file_has_the_size_asked_for_and_plays(size):
+def test_an_instant_file_has_the_requested_size_and_is_valid(size):
     speech = speak(voice="instant", bytes=size)
 
     assert len(speech.audio) == pytest.approx(size, rel=0.05)
@@ -54,7 +54,7 @@ def test_instant_files_of_two_texts_differ_in_their_comment_only():
     assert one[:1] + one[2:] == other[:1] + other[2:]
 
 
-def test_the_instant_voice_is_no_bottleneck():
+def test_the_instant_voice_takes_less_than_a_millisecond():
     speak(voice="instant")
     start = time.process_time()
     for number in range(200):
@@ -63,34 +63,34 @@ def test_the_instant_voice_is_no_bottleneck():
     assert time.process_time() - start < 0.2
 
 
-def test_a_delay_is_kept():
+def test_the_delay_is_respected():
     start = time.monotonic()
     speak(voice="slow", delay_ms=60)
 
     assert time.monotonic() - start >= 0.06
 
 
-def test_raising_is_an_engine_error():
+def test_raise_raises_an_engine_error():
     with pytest.raises(EngineError) as caught:
         speak(fail="raise")
 
     assert caught.value.code == "engine_failed"
 
 
-def test_nothing_and_garbage_are_what_they_say():
+def test_nothing_and_garbage_give_no_valid_audio():
     assert speak(fail="nothing").audio == b""
     with pytest.raises(ogg.BadOgg):
         list(ogg.pages(speak(fail="garbage").audio))
 
 
-def test_dying_takes_the_process_along():
+def test_die_ends_the_process():
     code = "from tests.yapit.engines.tone import test_engine; test_engine.speak(fail='die'); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
 
     assert (done.returncode, done.stdout) == (70, b"")
 
 
-def test_hanging_does_not_end():
+def test_hang_does_not_return():
     code = (
         "from tests.yapit.engines.tone import test_engine"
         "; print('begun', flush=True); test_engine.speak(fail='hang')"
@@ -102,7 +102,7 @@ def test_hanging_does_not_end():
         process.kill()
 
 
-def test_failures_hit_their_share_of_texts_and_always_the_same_ones():
+def test_failures_apply_to_their_share_of_texts_and_always_to_the_same_ones():
     texts = [f"text {number}" for number in range(400)]
     first = [text for text in texts if failed(text, fail="nothing", fail_rate=0.25)]
     second = [text for text in texts if failed(text, fail="nothing", fail_rate=0.25)]
@@ -113,7 +113,7 @@ def test_failures_hit_their_share_of_texts_and_always_the_same_ones():
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
 @pytest.mark.parametrize("voice", ["sine", "instant"])
-def test_blank_text_has_nothing_to_say(text, voice):
+def test_blank_text_gives_no_audio(text, voice):
     speech = speak(text, voice=voice)
 
     assert (speech.audio, speech.duration_ms, speech.words) == (b"", 0, ())
@@ -131,7 +131,7 @@ def test_blank_text_has_nothing_to_say(text, voice):
         {"bytes": 10**9},
     ],
 )
-def test_odd_parameters_are_refused(parameters):
+def test_invalid_parameters_are_refused(parameters):
     with pytest.raises(EngineError) as caught:
         speak(**parameters)
 
@@ -140,14 +140,14 @@ def test_odd_parameters_are_refused(parameters):
 
 def test_an_unknown_voice_is_refused():
     with pytest.raises(EngineError) as caught:
-        speak(voice="nobody")
+        speak(voice="unknown")
 
     assert caught.value.code == "unknown_voice"
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=500), st.sampled_from(["sine", "instant"]))
-def test_any_text_is_spoken(text, voice):
+def test_every_text_can_be_spoken(text, voice):
     speech = speak(text, voice=voice, ms_per_character=1)
 
     assert bool(speech.audio) == bool(text.strip())
