@@ -1,4 +1,4 @@
-"""The application that servers run: tells audio, sockets, the API and everything else apart."""
+"""ASGI entry point: dispatches audio, WebSockets, the API and all other requests."""
 
 import os
 import re
@@ -17,46 +17,46 @@ from config.caching import listen
 from yapit.api.audio import application as audio
 from yapit.api.http.body_limit import Application, BodyLimit, Receive, Scope, Send
 from yapit.api.http.handler import ApiHandler
-from yapit.api.http.not_modified import Front
+from yapit.api.http.not_modified import NotModifiedLayer
 from yapit.sockets.synthesis_socket import SynthesisSocket
 
-if not settings.SECRET_KEY:  # said here, and not to the first who logs in
+if not settings.SECRET_KEY:  # fail at start, not at the first log-in
     raise ImproperlyConfigured("Set SECRET_KEY to a long random text: it signs sessions and API keys.")
 
 SOCKET = "/v1/ws/tts"
 NO_SUCH_SOCKET = 4404
 OVER_TLS = {"http": "https", "websocket": "wss"}
-# Models, and voices with what is below them, are the API's; everything else is audio, or nothing.
+# Of the paths below /v1/audio/, models and voices/... belong to the API, all others to audio.
 AUDIO = re.compile(r"/v1/audio/(?!models/?$|voices(/|$))")
 
-api: Application = Front(BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
+api: Application = NotModifiedLayer(BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
 socket: Application = SynthesisSocket.as_asgi()
 pages: Application = BodyLimit(ASGIHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    scope = _as_reached(scope)
-    listen()  # nobody else says when the event loop begins: Daphne has no lifespan
+    scope = _normalized(scope)
+    listen()  # at the first request: Daphne does not support lifespan
     if scope["type"] == "http":
-        await _http(scope["path"])(scope, receive, send)
+        await _http_application(scope["path"])(scope, receive, send)
     elif scope["type"] == "websocket":
-        # No session or account is looked up in front: the socket asks `yapit.accounts.identity` itself.
+        # No authentication middleware: the consumer uses `yapit.accounts.identity` itself.
         await (socket if scope["path"] == SOCKET else _no_such_socket)(scope, receive, send)
     else:
         raise ValueError(f"There is no {scope['type']} here.")
 
 
-def _as_reached(scope: Scope) -> Scope:
-    """As the browser reached the proxy in front. There is no prefix: daphne takes one from a header, and
-    anybody may send that.
+def _normalized(scope: Scope) -> Scope:
+    """The scope with the scheme that the browser used, and without root_path: Daphne takes that from a
+    request header, which any client can send.
     """
-    changed = {"root_path": ""} if scope.get("root_path") else {}
+    changes = {"root_path": ""} if scope.get("root_path") else {}
     if settings.HTTPS and scope["type"] in OVER_TLS:
-        changed["scheme"] = OVER_TLS[scope["type"]]
-    return {**scope, **changed} if changed else scope
+        changes["scheme"] = OVER_TLS[scope["type"]]
+    return {**scope, **changes} if changes else scope
 
 
-def _http(path: str) -> Application:
+def _http_application(path: str) -> Application:
     if AUDIO.match(path):
         return audio
     return api if path.startswith("/v1/") or path == "/health" else pages

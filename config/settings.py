@@ -54,7 +54,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the access log: a page has forty of these
     "config.observability.logging.RequestIdMiddleware",
     "config.serving.security_headers.security_headers",
-    "yapit.api.http.errors.ErrorShape",
+    "yapit.api.http.errors.JsonErrors",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -65,8 +65,8 @@ MIDDLEWARE = [
 API_MIDDLEWARE = [
     "config.observability.logging.RequestIdMiddleware",
     "config.serving.security_headers.security_headers",
-    "yapit.api.http.default_headers.CompleteAnswers",
-    "yapit.api.http.errors.ErrorShape",
+    "yapit.api.http.default_headers.DefaultHeaders",
+    "yapit.api.http.errors.JsonErrors",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"

@@ -1,4 +1,4 @@
-"""Which address leads where. What is not Django's (audio, sockets) is told apart before, in `config.asgi`."""
+"""URL configuration. Audio and WebSockets are dispatched before Django, in `config.asgi`."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,1 +1,3 @@
-"""The HTTP side under /v1: doors that translate and delegate."""
+"""HTTP API under /v1: views that translate requests and delegate to services."""
+
+__all__ = ["app", "audio", "description", "examples", "http", "openai", "v1"]

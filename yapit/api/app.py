@@ -1,4 +1,4 @@
-"""The API put together: its routes, how it reads and writes JSON, and its description."""
+"""The Ninja API: routers, JSON parser and renderer."""
 
 import json
 from typing import Any, NoReturn
@@ -10,7 +10,7 @@ from ninja.renderers import BaseRenderer
 
 from yapit.api.description import DescribedAPI
 from yapit.api.http import errors
-from yapit.api.http.auth import Account
+from yapit.api.http.auth import RequireAccount
 from yapit.api.openai import discovery
 from yapit.api.v1 import (
     account,
@@ -23,24 +23,24 @@ from yapit.api.v1 import (
 )
 
 DESCRIPTION = """\
-Text in, speech out. Bring a text as a document, then ask for the audio of its blocks over the WebSocket
+Text to speech. Create a document from a text, request the audio of its blocks over the WebSocket
 `/v1/ws/tts`, and fetch it from `/v1/audio/{hash}`.
 
-Every error is `{"error": {"message", "type", "param", "code"}}`; `code` is meant for programs."""
+Every error is `{"error": {"message", "type", "param", "code"}}`; `code` is stable and meant for programs."""
 
 
 class StrictParser(Parser):
-    """JSON as its standard has it, and nothing that a number column or an ETag could trip over."""
+    """Strict JSON: rejects NaN, Infinity and excessive nesting, which `json.loads` accepts."""
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
         try:
-            parsed: dict[str, Any] = json.loads(request.body, parse_constant=_refuse)
+            parsed: dict[str, Any] = json.loads(request.body, parse_constant=_reject_constant)
         except RecursionError:
             raise ValueError("nested too deeply") from None
         return parsed
 
 
-def _refuse(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -56,16 +56,20 @@ api = DescribedAPI(
     version="1",
     description=DESCRIPTION,
     urls_namespace="v1",
-    auth=Account(),
+    auth=RequireAccount(),
     parser=StrictParser(),
     renderer=Renderer(),
 )
 errors.register(api)
-api.add_router("/documents", documents.router)
-api.add_router("/me", account.router)
-api.add_router("/keys", keys.router)
-api.add_router("/ws", tickets.router)
-api.add_router("/leaderboard", leaderboard.router)
-api.add_router("", usage.router)
-api.add_router("", speech.router)
-api.add_router("", discovery.router)
+ROUTERS = (
+    ("/documents", documents.router),
+    ("/me", account.router),
+    ("/keys", keys.router),
+    ("/ws", tickets.router),
+    ("/leaderboard", leaderboard.router),
+    ("", usage.router),
+    ("", speech.router),
+    ("", discovery.router),
+)
+for prefix, router in ROUTERS:
+    api.add_router(prefix, router)

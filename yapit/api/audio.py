@@ -1,5 +1,5 @@
-"""GET and HEAD of /v1/audio/{hash}: a bare ASGI application beside Django's handler, since a listener's every
-block passes here. Redis first, SQLite second; no middleware, and the ORM never on the event loop.
+"""GET and HEAD of /v1/audio/{hash}: an ASGI application without Django's handler, since every played block is
+fetched here. Reads Redis first, then SQLite; no middleware, and no ORM on the event loop.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 AUDIO_PATH = re.compile(r"/v1/audio/([0-9a-f]{64})")
 MEDIA_TYPE = re.compile(r"audio/[a-z0-9.+-]+(; ?codecs=[a-z0-9.,+-]+)?")
-LOOKED_AT = frozenset({b"if-none-match", b"if-range", b"range"})
-FOR_EVER = "max-age=31536000, immutable"
+CONDITIONAL_HEADERS = frozenset({b"if-none-match", b"if-range", b"range"})
+IMMUTABLE = "max-age=31536000, immutable"
 COLD_THREADS = 2
-COLD_WAITING = 1024  # reads of SQLite under way or waiting; more are refused
+COLD_LIMIT = 1024  # pending reads of SQLite; more are refused
 RETRY_SECONDS = 1
 
 REQUESTS = metrics.counter("audio_requests", "Requests for audio by how they ended", ["outcome"])
@@ -48,11 +48,11 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Unavailable(Exception):
-    """Whether there is such audio cannot be found out right now."""
+    """The stores cannot be read right now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AudioResponse:
     status: int
     headers: Headers
     body: bytes = b""
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Audio as it goes out."""
+    """Audio with its media type and hexadecimal SHA-256."""
 
     data: bytes | memoryview
     media_type: str
@@ -68,28 +68,28 @@ class Audio:
 
 
 class ColdReads:
-    """Reads SQLite in a few threads of its own, so that no disk ever holds the event loop.
+    """Reads of SQLite in dedicated threads, so that the disk never blocks the event loop.
 
-    An executor takes longer to pass a piece of work there and back than most reads take.
+    Not an executor: its overhead per call exceeds the duration of most reads.
     """
 
     def __init__(self, read: Callable[[str], Found | None]) -> None:
         self._read = read
-        self._asked: SimpleQueue[tuple[str, asyncio.Future[Found | None]]] = SimpleQueue()
+        self._requests: SimpleQueue[tuple[str, asyncio.Future[Found | None]]] = SimpleQueue()
         self._done: deque[tuple[asyncio.Future[Found | None], Found | Exception | None]] = deque()
-        self._waiting = 0
+        self._pending = 0
         self._threads: list[threading.Thread] = []
 
     async def get(self, hash_hex: str) -> Found | None:
-        if self._waiting >= COLD_WAITING:
+        if self._pending >= COLD_LIMIT:
             raise Unavailable
-        if len(self._threads) < min(COLD_THREADS, self._waiting + 1):
+        if len(self._threads) < min(COLD_THREADS, self._pending + 1):
             self._start_thread()
-        self._waiting += 1
-        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
-        self._asked.put((hash_hex, answer))
+        self._pending += 1
+        future: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        self._requests.put((hash_hex, future))
         try:
-            return await answer
+            return await future
         except StoreUnavailable as exc:
             logger.warning("audio cannot be read: %s", exc)
             raise Unavailable from exc
@@ -101,31 +101,31 @@ class ColdReads:
 
     def _serve(self) -> None:
         while True:
-            hash_hex, answer = self._asked.get()
+            hash_hex, future = self._requests.get()
             outcome: Found | Exception | None
             try:
                 outcome = self._read(hash_hex)
-            except Exception as exc:  # it is its asker's to handle
+            except Exception as exc:  # raised by `get`
                 outcome = exc
-            self._done.append((answer, outcome))
-            with contextlib.suppress(RuntimeError):  # its event loop has ended
-                answer.get_loop().call_soon_threadsafe(self._deliver)
+            self._done.append((future, outcome))
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
+                future.get_loop().call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        """All that is there, in the event loop; a listener who hung up has cancelled what was for them."""
+        """Deliver all completed reads, on the event loop. Futures of disconnected clients are cancelled."""
         while self._done:
-            answer, outcome = self._done.popleft()
-            self._waiting -= 1
-            if answer.done():
+            future, outcome = self._done.popleft()
+            self._pending -= 1
+            if future.done():
                 continue
             if isinstance(outcome, Exception):
-                answer.set_exception(outcome)
+                future.set_exception(outcome)
             else:
-                answer.set_result(outcome)
+                future.set_result(outcome)
 
 
 class AudioApplication:
-    """`identify` raises what yapit.accounts.identity.identify_scope does; `read` is an AudioStore's `get`."""
+    """`identify` raises as yapit.accounts.identity.identify_scope does; `read` is `AudioStore.get`."""
 
     def __init__(
         self,
@@ -136,22 +136,22 @@ class AudioApplication:
         self.cold = ColdReads(read or (lambda hash_hex: store_for("audio").get(hash_hex)))
 
     async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
-        answer = await self.answer(scope)
-        body = b"" if scope["method"] == "HEAD" else answer.body
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        response = await self.respond(scope)
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def answer(self, scope: Scope) -> Answer:
-        """The key is checked before anything that would tell whether there is such audio."""
+    async def respond(self, scope: Scope) -> AudioResponse:
+        """Authenticates first: an unauthenticated client must not learn whether audio exists."""
         path = AUDIO_PATH.fullmatch(scope["path"])
         if path is None:
             return _error(404, "not_found", "There is nothing here.")
         if scope["method"] not in ("GET", "HEAD"):
             return _error(405, "method_not_allowed", "Audio can only be read.", ((b"allow", b"GET, HEAD"),))
-        refusal = None if settings.AUDIO_PUBLIC else await self._refusal(scope)
-        return refusal or await self._represent(path[1], scope)
+        error = None if settings.AUDIO_PUBLIC else await self._authentication_error(scope)
+        return error or await self._serve(path[1], scope)
 
-    async def _refusal(self, scope: Scope) -> Answer | None:
+    async def _authentication_error(self, scope: Scope) -> AudioResponse | None:
         try:
             await self._identify(scope)
         except NotAuthenticated as exc:
@@ -162,11 +162,11 @@ class AudioApplication:
             return _unavailable(str(exc), exc.code)
         return None
 
-    async def _represent(self, hash_hex: str, scope: Scope) -> Answer:
-        asked = _looked_at(scope["headers"])
-        if conditional.is_known(asked.get(b"if-none-match"), hash_hex):
+    async def _serve(self, hash_hex: str, scope: Scope) -> AudioResponse:
+        headers = _conditional_headers(scope["headers"])
+        if conditional.is_known(headers.get(b"if-none-match"), hash_hex):
             KNOWN.inc()
-            return Answer(304, _lasting(hash_hex))
+            return AudioResponse(304, _cache_headers(hash_hex))
         try:
             audio = await self._find(hash_hex)
         except Unavailable:
@@ -176,19 +176,20 @@ class AudioApplication:
             REQUESTS.labels("gone").inc()
             return _error(404, "audio_gone", "This audio is not here (any longer): ask for its block again.")
         touches().note(hash_hex)
-        wanted = asked.get(b"range") if scope["method"] == "GET" else None  # HEAD has no ranges
-        if wanted and not conditional.may_be_partial(asked.get(b"if-range"), audio.checksum):
-            wanted = None
-        return _with_body(audio, hash_hex, wanted)
+        # HEAD does not support ranges.
+        byte_range = headers.get(b"range") if scope["method"] == "GET" else None
+        if byte_range and not conditional.may_be_partial(headers.get(b"if-range"), audio.checksum):
+            byte_range = None
+        return _audio_response(audio, hash_hex, byte_range)
 
     async def _find(self, hash_hex: str) -> Audio | None:
-        """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
+        """From Redis first: audio is stored in SQLite before it is removed from Redis."""
         try:
             hot = await blob_reader().get(f"audio:{hash_hex}")
         except RedisError as exc:
-            logger.warning("no hot audio: %s", type(exc).__name__)
+            logger.warning("hot audio unavailable: %s", type(exc).__name__)
             cold = await self.cold.get(hash_hex)
-            if cold is None:  # it may well be in Redis
+            if cold is None:  # it may be in Redis
                 raise Unavailable from exc
             return _cold_audio(cold)
         audio = _hot_audio(hot)
@@ -203,32 +204,32 @@ def _hot_audio(value: memoryview | None) -> Audio | None:
         return None
     try:
         front, data = blob.split_front(value)
-    except blob.BadBlob:  # the persister finds it, too, and has it made again
+    except blob.BadBlob:  # the persister detects it as well and has it synthesized again
         return None
     HOT.inc()
     return Audio(data, front.media_type, front.sha256.hex())
 
 
 def _cold_audio(found: Found) -> Audio:
-    front = blob.front_of(found.header)  # whole, or the store would not have given it
+    front = blob.front_of(found.header)  # verified by the store
     COLD.inc()
     return Audio(found.audio, front.media_type, front.sha256.hex())
 
 
-def _looked_at(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    """The headers that matter here; one that comes several times is one list."""
-    found: dict[bytes, str] = {}
+def _conditional_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The conditional and range headers; repeated ones are joined with commas."""
+    values: dict[bytes, str] = {}
     for name, value in headers:
-        if name in LOOKED_AT:
+        if name in CONDITIONAL_HEADERS:
             text = value.decode("latin-1")
-            found[name] = f"{found[name]}, {text}" if name in found else text
-    return found
+            values[name] = f"{values[name]}, {text}" if name in values else text
+    return values
 
 
-def _with_body(audio: Audio, hash_hex: str, wanted: str | None) -> Answer:
+def _audio_response(audio: Audio, hash_hex: str, byte_range: str | None) -> AudioResponse:
     length = len(audio.data)
     try:
-        span = conditional.span(wanted, length)
+        span = conditional.span(byte_range, length)
     except conditional.Unsatisfiable:
         return _error(
             416,
@@ -242,12 +243,12 @@ def _with_body(audio: Audio, hash_hex: str, wanted: str | None) -> Answer:
         (b"content-length", b"%d" % (stop - start)),
         (b"accept-ranges", b"bytes"),
         (b"x-audio-sum", audio.checksum.encode()),
-        *_lasting(hash_hex),
+        *_cache_headers(hash_hex),
     )
     if span is None:
-        return Answer(200, headers, bytes(audio.data))  # Daphne takes nothing else
+        return AudioResponse(200, headers, bytes(audio.data))  # Daphne accepts bytes only
     partial = (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, length))
-    return Answer(206, (*headers, partial), bytes(audio.data[start:stop]))
+    return AudioResponse(206, (*headers, partial), bytes(audio.data[start:stop]))
 
 
 @lru_cache
@@ -255,21 +256,21 @@ def _content_type(media_type: str) -> bytes:
     return media_type.encode() if MEDIA_TYPE.fullmatch(media_type) else b"application/octet-stream"
 
 
-def _lasting(hash_hex: str) -> Headers:
-    """What says how long this may be kept: for ever, the name stands for these words in this voice."""
+def _cache_headers(hash_hex: str) -> Headers:
+    """Cacheable forever: the hash identifies text, voice and engine revision."""
     scope = "public" if settings.AUDIO_PUBLIC else "private"
     return (
         (b"etag", f'"{hash_hex}"'.encode()),
-        (b"cache-control", f"{scope}, {FOR_EVER}".encode()),
+        (b"cache-control", f"{scope}, {IMMUTABLE}".encode()),
         (b"x-content-type-options", b"nosniff"),
     )
 
 
-def _unavailable(message: str, code: str) -> Answer:
+def _unavailable(message: str, code: str) -> AudioResponse:
     return _error(503, code, message, ((b"retry-after", b"%d" % RETRY_SECONDS),))
 
 
-def _error(status: int, code: str, message: str, more: Headers = ()) -> Answer:
+def _error(status: int, code: str, message: str, extra: Headers = ()) -> AudioResponse:
     content = json.dumps(error_body.body(status, message, code=code)).encode()
     headers: Headers = (
         (b"content-type", b"application/json"),
@@ -277,7 +278,7 @@ def _error(status: int, code: str, message: str, more: Headers = ()) -> Answer:
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     )
-    return Answer(status, (*headers, *more), content)
+    return AudioResponse(status, (*headers, *extra), content)
 
 
 application = AudioApplication()

@@ -1,4 +1,4 @@
-"""What goes in and out under /v1, by example: one of each shape, for the description of the API."""
+"""Examples of requests, responses and errors for the OpenAPI description."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -109,7 +109,7 @@ EXAMPLES: Mapping[str, Any] = {
     },
     "Me": {"id": 1, "username": "local", "via": "key"},
     "Ticket": {"object": "ticket", "ticket": "yt_3q2mB0c8w1", "expires_in": 30},
-    "Farewell": {"password": "the one of the account"},
+    "AccountDeletion": {"password": "correct horse battery staple"},
     "NewKey": {"name": "laptop", "expires_in_days": 90},
     "KeyChange": {"name": "old laptop"},
     "KeyOut": KEY,
@@ -140,7 +140,7 @@ EXAMPLES: Mapping[str, Any] = {
     },
 }
 
-# One code that may come with each status: docs/protocol.md has all of them.
+# One error code of each status; docs/protocol.md lists all of them.
 ERRORS = {
     400: ("invalid_request", "content: Field required", "content"),
     401: ("invalid_api_key", "The API key is unknown, revoked or expired.", None),
@@ -156,9 +156,10 @@ ERRORS = {
     503: ("unavailable", "The server cannot answer this right now. Try again.", None),
     504: ("timeout", "It takes longer than this request waits, and goes on.", None),
 }
-WITH_WAIT = (429, 503, 504)
+WITH_RETRY_AFTER = (429, 503, 504)
 
 
 def error(status: int) -> dict[str, Any]:
+    """Example of an error body with this status."""
     code, message, param = ERRORS.get(status, (None, HTTPStatus(status).phrase, None))
     return error_body.body(status, message, code=code, param=param)

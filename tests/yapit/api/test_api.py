@@ -1,4 +1,4 @@
-"""Everything under /v1 alike: who is let in, what an error looks like, and how it is described."""
+"""All operations under /v1: authentication, error format and OpenAPI description."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.yapit.web.http_clients import Client, own_page, with_key
 from yapit import documents
 from yapit.accounts import keys
 from yapit.api import examples
-from yapit.api.app import api
+from yapit.api.app import ROUTERS
 from yapit.api.v1 import schemas, usage_schemas
 from yapit.models import Voice
 
@@ -30,16 +30,16 @@ PUBLIC = {
     "/v1/audio/models",
     "/v1/audio/voices",
 }
-BESIDE = {"/v1/audio/{hash}": 2}  # what another application answers
+NOT_NINJA = {"/v1/audio/{hash}": 2}  # number of methods by path, of other ASGI applications
 PROTOCOL = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 
 
 def operations():
     return [
         (method.upper(), path)
-        for bound in api._get_bound_routers()
-        for route, view in bound.path_operations.items()
-        for path in [re.sub(r"{\w+:", "{", f"/v1{bound.prefix}{route}")]
+        for prefix, router in ROUTERS
+        for route, view in router.path_operations.items()
+        for path in [re.sub(r"{\w+:", "{", f"/v1{prefix}{route}")]
         for operation in view.operations
         for method in operation.methods
     ]
@@ -53,7 +53,7 @@ def filled(path):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_remembered():
+def _empty_caches():
     caching.flush_all()
 
 
@@ -69,16 +69,16 @@ def error_of(answer):
     return answer.status_code, error["code"]
 
 
-# --- Who is let in ----------------------------------------------------------------------------------------
+# --- Authentication ---------------------------------------------------------------------------------------
 
 
-def test_there_are_operations_to_try():
+def test_the_list_of_operations_is_complete():
     assert len(OPERATIONS) >= 14
     assert {path for _, path in OPERATIONS} >= PUBLIC
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_a_bad_key_gets_401_everywhere(local, method, path):
+async def test_every_operation_answers_an_invalid_key_with_401(local, method, path):
     for token in ("nope", "", "yk_a1b2c3d4e5f6_" + "0" * 48):
         answer = await with_key(token).send(method, filled(path), {} if method != "GET" else None)
 
@@ -87,7 +87,7 @@ async def test_a_bad_key_gets_401_everywhere(local, method, path):
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_without_credentials_only_discovery_is_open_in_multi_user_mode(settings, method, path):
+async def test_in_multi_user_mode_only_public_operations_need_no_credentials(settings, method, path):
     settings.MULTI_USER = True
 
     answer = await own_page().send(method, filled(path), {} if method != "GET" else None)
@@ -99,13 +99,13 @@ async def test_without_credentials_only_discovery_is_open_in_multi_user_mode(set
 
 
 @pytest.mark.parametrize(("method", "path"), [pair for pair in OPERATIONS if pair[0] != "GET"])
-async def test_another_site_changes_nothing(local, method, path):
+async def test_a_foreign_origin_is_refused(local, method, path):
     answer = await Client(origin="https://evil.example").send(method, filled(path), {})
 
     assert error_of(answer) == (403, "origin_refused")
 
 
-async def test_a_session_is_enough_from_our_own_page(settings):
+async def test_a_session_is_accepted_from_a_page_of_this_site(settings):
     settings.MULTI_USER = True
     user = await offload(make_user)
     client = own_page()
@@ -129,7 +129,7 @@ async def test_a_session_is_enough_from_our_own_page(settings):
         ("PUT", "/v1/documents", (405, "method_not_allowed")),
     ],
 )
-async def test_errors_of_django_itself_have_the_shape(local, method, path, expected):
+async def test_errors_of_django_are_json(local, method, path, expected):
     answer = await own_page().send(method, path, {} if method != "GET" else None)
 
     assert error_of(answer) == expected
@@ -143,7 +143,7 @@ async def test_errors_of_django_itself_have_the_shape(local, method, path, expec
         (OperationalError("the secret"), (503, "unavailable")),
     ],
 )
-async def test_a_fault_says_nothing_about_the_inside(local, monkeypatch, caplog, raised, expected):
+async def test_an_internal_error_reveals_no_details(local, monkeypatch, caplog, raised, expected):
     def fail(*args):
         raise raised
 
@@ -156,7 +156,7 @@ async def test_a_fault_says_nothing_about_the_inside(local, monkeypatch, caplog,
     assert not (isinstance(raised, IntegrityError | OperationalError) and "secret" in caplog.text)
 
 
-async def test_pages_outside_of_the_api_keep_their_errors(local):
+async def test_errors_outside_of_the_api_stay_html(local):
     answer = await own_page().get("/nope")
 
     assert answer.status_code == 404
@@ -166,7 +166,7 @@ async def test_pages_outside_of_the_api_keep_their_errors(local):
 # --- Models and voices ------------------------------------------------------------------------------------
 
 
-async def test_models_are_listed_in_the_shape_that_clients_know(settings):
+async def test_models_are_listed_in_the_openai_format(settings):
     settings.MULTI_USER = True
     await offload(make_model, "bell", usage_multiplier_bp=15_000)
     await offload(make_model, "broken", is_active=False)
@@ -193,7 +193,7 @@ async def test_a_model_id_may_contain_a_slash(settings):
     assert (await Client().get("/v1/models/org/bell")).json()["id"] == "org/bell"
 
 
-async def test_voices_are_listed_twice_and_may_be_filtered(settings):
+async def test_voices_are_listed_under_both_names_and_can_be_filtered(settings):
     settings.MULTI_USER = True
     model = await offload(make_model, "bell")
     await offload(make_voice, "aria", model=model, language="en-US", gender="female")
@@ -218,7 +218,7 @@ async def test_voices_are_listed_twice_and_may_be_filtered(settings):
     assert await names("language=en_gb&model=bell") == []
 
 
-async def test_an_account_sees_its_own_voices_and_a_stranger_does_not(settings):
+async def test_private_voices_are_listed_for_their_owner_only(settings):
     settings.MULTI_USER = True
     made = await offload(lambda: keys.create_key(make_user(), "x"))
     await offload(make_voice, "mine", owner_id=made.key.user_id, approved=False)
@@ -230,14 +230,14 @@ async def test_an_account_sees_its_own_voices_and_a_stranger_does_not(settings):
     assert await offload(Voice.objects.count) == 1
 
 
-# --- The account ------------------------------------------------------------------------------------------
+# --- Account ----------------------------------------------------------------------------------------------
 
 
-async def test_in_single_user_mode_one_is_the_local_account(local):
+async def test_in_single_user_mode_the_account_is_local(local):
     assert (await own_page().get("/v1/me")).json() == {"id": local.pk, "username": "local", "via": "local"}
 
 
-async def test_preferences_change_field_by_field(local):
+async def test_only_the_given_preferences_are_changed(local):
     client = own_page()
     defaults = (await client.get("/v1/me/preferences")).json()
     assert defaults == {
@@ -272,34 +272,34 @@ async def test_preferences_change_field_by_field(local):
         ({"pinned_voices": None}, "pinned_voices"),
     ],
 )
-async def test_what_is_wrong_with_preferences_is_named(local, change, param):
+async def test_an_invalid_preference_is_named_in_the_error(local, change, param):
     answer = await own_page().send("PATCH", "/v1/me/preferences", change)
 
     assert error_of(answer) == (400, "invalid_request")
     assert answer.json()["error"]["param"] == param
 
 
-# --- The description --------------------------------------------------------------------------------------
+# --- Description ------------------------------------------------------------------------------------------
 
 
 async def test_every_operation_is_described_with_its_errors():
-    described = (await Client().get("/v1/openapi.json")).json()
+    description = (await Client().get("/v1/openapi.json")).json()
 
-    for path, methods in described["paths"].items():
+    for path, methods in description["paths"].items():
         for operation in methods.values():
             assert operation["summary"]
             assert all(given["description"] for given in operation["parameters"]), path
-            assert operation["security"] == [{"Account": []}] or path in PUBLIC
+            assert operation["security"] == [{"RequireAccount": []}] or path in PUBLIC
             assert {"401", "403", "503"} <= set(operation["responses"])
-    names = [operation["operationId"] for m in described["paths"].values() for operation in m.values()]
-    assert len(set(names)) == len(names) == len(OPERATIONS) + sum(BESIDE.values())
-    assert described["paths"].keys() == {path for _, path in OPERATIONS} | BESIDE.keys()
+    names = [operation["operationId"] for m in description["paths"].values() for operation in m.values()]
+    assert len(set(names)) == len(names) == len(OPERATIONS) + sum(NOT_NINJA.values())
+    assert description["paths"].keys() == {path for _, path in OPERATIONS} | NOT_NINJA.keys()
 
 
 async def test_every_body_has_an_example_and_every_error_one_of_its_status():
-    described = (await Client().get("/v1/openapi.json")).json()
+    description = (await Client().get("/v1/openapi.json")).json()
 
-    for path, methods in described["paths"].items():
+    for path, methods in description["paths"].items():
         for method, operation in methods.items():
             bodies = list(operation.get("requestBody", {}).get("content", {}).values())
             for status, answer in operation["responses"].items():
@@ -313,29 +313,29 @@ async def test_every_body_has_an_example_and_every_error_one_of_its_status():
 
 
 @pytest.mark.parametrize("name", examples.EXAMPLES)
-def test_examples_are_what_they_are_examples_of(name):
-    shape = getattr(schemas, name, None) or getattr(usage_schemas, name)
+def test_examples_match_their_schemas(name):
+    schema = getattr(schemas, name, None) or getattr(usage_schemas, name)
 
-    shown = examples.EXAMPLES[name]
+    example = examples.EXAMPLES[name]
 
-    assert shape.model_validate_json(json.dumps(shown))
-    assert shown.keys() <= shape.model_fields.keys()
-    if not issubclass(shape, schemas.Request):
-        assert shown.keys() == shape.model_fields.keys()
+    assert schema.model_validate_json(json.dumps(example))
+    assert example.keys() <= schema.model_fields.keys()
+    if not issubclass(schema, schemas.Request):
+        assert example.keys() == schema.model_fields.keys()
 
 
-async def test_the_description_is_shown_without_anything_from_elsewhere():
+async def test_the_documentation_page_loads_no_external_resources():
     page = (await Client().get("/v1/docs")).content.decode()
 
     assert "swagger-ui-bundle.js" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
 
 
-# --- The way in -------------------------------------------------------------------------------------------
+# --- ASGI entry point -------------------------------------------------------------------------------------
 
 
 async def through_asgi(path, method="GET", body=(b"",), *, root_path="", **headers):
-    """What the whole application of `config.asgi` answers."""
+    """(status, body) of a request to the application of `config.asgi`."""
     from config.asgi import application
 
     headers = {"host": "localhost", "origin": "http://localhost"} | headers
@@ -363,7 +363,7 @@ async def through_asgi(path, method="GET", body=(b"",), *, root_path="", **heade
     return start["status"], content
 
 
-async def test_the_api_answers_without_sessions_and_forms(local):
+async def test_the_api_is_served_without_csrf_tokens(local):
     body = json.dumps({"content": "Hello there."}).encode()
     status, content = await through_asgi("/v1/documents/text", method="POST", body=[body])
 
@@ -373,7 +373,7 @@ async def test_the_api_answers_without_sessions_and_forms(local):
     assert (await through_asgi("/v1/me"))[0] == 200
 
 
-async def test_voices_and_audio_share_a_prefix_and_nothing_else(local):
+async def test_voices_and_models_below_audio_belong_to_the_api(local):
     assert (await through_asgi("/v1/audio/voices"))[0] == 200
     assert (await through_asgi("/v1/audio/models"))[0] == 200
     assert (await through_asgi("/v1/audio/nope"))[0] == 404
@@ -381,7 +381,7 @@ async def test_voices_and_audio_share_a_prefix_and_nothing_else(local):
 
 @pytest.mark.parametrize("path", ["/v1/documents/text", "/login/"])
 @pytest.mark.parametrize("announce", [True, False])
-async def test_a_body_that_is_too_large_is_refused_while_it_comes_in(local, path, announce):
+async def test_a_body_that_is_too_large_is_refused_while_receiving(local, path, announce):
     limit = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     chunks = [b"x" * (limit // 2)] * 4
     headers = {"content_length": str(limit * 2)} if announce else {}

@@ -1,4 +1,4 @@
-"""GET and HEAD of audio: who gets it, from where, whole and in part. Real Valkey, real SQLite, no server."""
+"""GET and HEAD of audio: authentication, stores, ranges, caching. With real Valkey and SQLite."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ TAG = f'"{ONE.hash}"'
 
 
 @dataclass
-class Answered:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -32,8 +32,8 @@ class Answered:
         return json.loads(self.body)["error"]["code"]
 
 
-async def known(scope):
-    """Stands for an account."""
+async def accept(scope):
+    """Accepts every request."""
 
 
 def refuses(error):
@@ -56,7 +56,7 @@ async def ask(application, hash_or_path=ONE.hash, method="GET", **headers):
     start, body = sent
     answered = {name.decode(): value.decode() for name, value in start["headers"]}
     assert len(answered) == len(start["headers"])
-    return Answered(start["status"], answered, body["body"])
+    return Response(start["status"], answered, body["body"])
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def application(store):
-    return AudioApplication(known, store.get)
+    return AudioApplication(accept, store.get)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def cold(async_redis, store):
 
 @pytest.fixture
 def no_redis(settings):
-    """Nobody listens where Redis should be."""
+    """Point REDIS_URL to a closed port."""
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
 
@@ -93,7 +93,7 @@ def anywhere(request):
     request.getfixturevalue(request.param)
 
 
-async def test_audio_comes_whole_from_wherever_it_is(application, anywhere):
+async def test_audio_is_served_from_both_stores(application, anywhere):
     answer = await ask(application)
 
     assert (answer.status, answer.body) == (200, ONE.audio)
@@ -108,7 +108,7 @@ async def test_audio_comes_whole_from_wherever_it_is(application, anywhere):
     }
 
 
-async def test_head_says_the_same_without_the_body(application, anywhere):
+async def test_head_has_the_same_headers_without_a_body(application, anywhere):
     whole = await ask(application)
 
     for headers in ({}, {"range": "bytes=0-4"}):
@@ -120,7 +120,7 @@ async def test_head_says_the_same_without_the_body(application, anywhere):
     ("value", "start", "stop"),
     [("bytes=0-9", 0, 10), ("bytes=99990-", 99_990, 100_000), ("bytes=-10", 99_990, 100_000)],
 )
-async def test_a_range_comes_as_a_part(application, anywhere, value, start, stop):
+async def test_a_range_is_served_as_partial_content(application, anywhere, value, start, stop):
     answer = await ask(application, range=value)
 
     assert (answer.status, answer.body) == (206, ONE.audio[start:stop])
@@ -129,13 +129,13 @@ async def test_a_range_comes_as_a_part(application, anywhere, value, start, stop
     assert answer.headers["etag"] == TAG
 
 
-async def test_several_ranges_get_the_whole(application, hot):
+async def test_several_ranges_get_the_complete_audio(application, hot):
     answer = await ask(application, range="bytes=0-9,20-29")
 
     assert (answer.status, answer.body) == (200, ONE.audio)
 
 
-async def test_a_range_behind_the_end_is_refused_with_the_length(application, hot):
+async def test_a_range_past_the_end_is_refused_with_the_length(application, hot):
     answer = await ask(application, range="bytes=100000-")
 
     assert (answer.status, answer.code) == (416, "range_not_satisfiable")
@@ -143,25 +143,25 @@ async def test_a_range_behind_the_end_is_refused_with_the_length(application, ho
 
 
 @pytest.mark.parametrize(("if_range", "status"), [(f'"{ONE.sum}"', 206), (TAG, 200), (f'W/"{ONE.sum}"', 200)])
-async def test_a_part_is_continued_only_of_the_very_same_bytes(application, hot, if_range, status):
+async def test_if_range_requires_the_same_checksum(application, hot, if_range, status):
     answer = await ask(application, range="bytes=0-9", if_range=if_range)
 
     assert answer.status == status
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_what_the_client_has_is_confirmed_without_looking(no_redis, method):
+async def test_a_matching_entity_tag_is_answered_without_a_lookup(no_redis, method):
     def read(hash_hex):
         raise AssertionError("storage was read")
 
-    answer = await ask(AudioApplication(known, read), method=method, if_none_match=f'"other", W/{TAG}')
+    answer = await ask(AudioApplication(accept, read), method=method, if_none_match=f'"other", W/{TAG}')
 
     assert (answer.status, answer.body) == (304, b"")
     assert answer.headers["etag"] == TAG
     assert "immutable" in answer.headers["cache-control"]
 
 
-async def test_a_condition_comes_before_a_range(application, hot):
+async def test_if_none_match_has_precedence_over_a_range(application, hot):
     answer = await ask(application, range="bytes=0-9", if_none_match="*")
 
     assert answer.status == 304
@@ -184,7 +184,7 @@ async def test_a_condition_comes_before_a_range(application, hot):
         "",
     ],
 )
-async def test_what_is_no_hash_is_not_found(hot, path):
+async def test_an_invalid_hash_is_not_found(hot, path):
     answer = await ask(AudioApplication(refuses(AssertionError)), path or "/v1/audio/")
 
     assert (answer.status, answer.code) == (404, "not_found")
@@ -209,14 +209,16 @@ async def test_audio_can_only_be_read(application, hot, method):
         (AuthenticationUnavailable("Try again."), 503, "cannot_check"),
     ],
 )
-async def test_who_may_not_ask_learns_nothing(hot, store, error, status, code, asked, more):
+async def test_an_unauthenticated_client_does_not_learn_whether_audio_exists(
+    hot, store, error, status, code, asked, more
+):
     answer = await ask(AudioApplication(refuses(error), store.get), asked, **more)
 
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_refusals_say_what_to_do_next(hot):
+async def test_refusals_have_www_authenticate_or_retry_after(hot):
     unknown = await ask(AudioApplication(refuses(NotAuthenticated("invalid_api_key", "No."))))
     unsure = await ask(AudioApplication(refuses(AuthenticationUnavailable("Later."))))
 
@@ -224,7 +226,7 @@ async def test_refusals_say_what_to_do_next(hot):
     assert unsure.headers["retry-after"] == "1"
 
 
-async def test_behind_a_public_cache_nobody_is_asked(hot, store, settings):
+async def test_public_audio_needs_no_credentials(hot, store, settings):
     settings.AUDIO_PUBLIC = True
 
     answer = await ask(AudioApplication(refuses(AssertionError), store.get))
@@ -233,7 +235,7 @@ async def test_behind_a_public_cache_nobody_is_asked(hot, store, settings):
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-async def test_audio_in_neither_place_is_gone(application, async_redis):
+async def test_audio_in_neither_store_is_gone(application, async_redis):
     answer = await ask(application, sound("absent").hash)
 
     assert (answer.status, answer.code) == (404, "audio_gone")
@@ -246,45 +248,45 @@ async def test_damaged_hot_audio_is_not_served(application, async_redis, cold):
     assert (await ask(application)).body == ONE.audio
 
 
-async def test_without_redis_what_is_stored_is_served(application, cold, no_redis):
+async def test_without_redis_stored_audio_is_served(application, cold, no_redis):
     assert (await ask(application)).body == ONE.audio
 
 
-async def test_without_redis_what_is_not_stored_may_be_there_later(application, no_redis):
+async def test_without_redis_audio_that_is_not_stored_is_unavailable(application, no_redis):
     answer = await ask(application)
 
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_when_sqlite_cannot_be_read_either_it_says_so(async_redis):
+async def test_an_unreadable_sqlite_file_is_unavailable(async_redis):
     def read(hash_hex):
         raise StoreUnavailable("locked")
 
-    answer = await ask(AudioApplication(known, read))
+    answer = await ask(AudioApplication(accept, read))
 
     assert (answer.status, answer.code) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "audio/ogg\r\nset-cookie: a=b", "audio/ogg; x=y", ""])
-async def test_only_audio_is_called_by_its_type(application, async_redis, media_type):
+async def test_only_audio_media_types_are_sent(application, async_redis, media_type):
     header = blob.header_for(ONE.audio, duration_ms=1, media_type=media_type)
     await async_redis.set(f"audio:{ONE.hash}", blob.pack(header, ONE.audio))
 
     assert (await ask(application)).headers["content-type"] == "application/octet-stream"
 
 
-async def test_a_slow_disk_holds_nobody_else_up_and_its_queue_ends(hot, monkeypatch):
-    monkeypatch.setattr(audio, "COLD_WAITING", 6)
-    go_on = threading.Event()
-    application = AudioApplication(known, lambda hash_hex: go_on.wait(10) and None)
+async def test_a_slow_disk_blocks_no_other_request_and_its_queue_is_bounded(hot, monkeypatch):
+    monkeypatch.setattr(audio, "COLD_LIMIT", 6)
+    release = threading.Event()
+    application = AudioApplication(accept, lambda hash_hex: release.wait(10) and None)
     absent = sound("absent").hash
     waiting = [asyncio.create_task(ask(application, absent)) for _ in range(8)]
     await async_wait_until(lambda: sum(task.done() for task in waiting) == 2)
 
     assert (await ask(application)).body == ONE.audio
 
-    go_on.set()
+    release.set()
     answers = await asyncio.gather(*waiting)
     assert sorted(answer.status for answer in answers) == [404] * 6 + [503] * 2
     assert (await ask(application, absent)).status == 404

@@ -1,4 +1,4 @@
-"""What is somebody's is nobody else's: every operation is asked by somebody else, with the right ids."""
+"""Isolation of accounts: every operation with the ids of another account's objects."""
 
 import re
 import uuid
@@ -21,7 +21,7 @@ from yapit.realtime import notifications
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CANARY = "canary"  # in everything of hers
+CANARY = "canary"  # in all of Ann's objects
 BODY = {
     "title": "his now",
     "name": "his now",
@@ -36,7 +36,7 @@ BODY = {
 
 
 @pytest.fixture(autouse=True)
-def _nobody_remembered(redis):
+def _empty_caches(redis):
     identity.forget()
     resolution.forget()
 
@@ -56,7 +56,7 @@ def make_ann():
 
 
 def state():
-    """All of hers that an operation could change."""
+    """All of Ann's rows that an operation could change."""
     tables = (Document, Playback, Preferences, Voice, ApiKey)
     return [list(table.objects.exclude(**{of(table): "ben"}).order_by("pk").values()) for table in tables]
 
@@ -76,7 +76,7 @@ async def ben():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_nobody_sees_or_changes_what_is_anothers(hers, ben, method, path):
+async def test_no_operation_reads_or_changes_objects_of_another_account(hers, ben, method, path):
     before = await offload(state)
     address = re.sub(r"{(\w+)}", lambda name: str(hers[name[1]]), path)
 
@@ -89,7 +89,7 @@ async def test_nobody_sees_or_changes_what_is_anothers(hers, ben, method, path):
         assert answer.status_code == 404
 
 
-async def test_on_a_socket_it_is_not_there_either(hers, ben):
+async def test_a_socket_does_not_find_documents_of_another_account(hers, ben):
     theirs = await offload(make_document)
     async with listener(headers=[(b"authorization", f"Bearer {ben}".encode())]) as one:
         for document, voice, code in (
@@ -102,7 +102,7 @@ async def test_on_a_socket_it_is_not_there_either(hers, ben):
             assert (await one.frame())["code"] == code
 
 
-async def test_what_is_shared_no_longer_is_gone_at_once_for_who_listens(ben):
+async def test_an_unshared_document_is_gone_at_once_for_connected_listeners(ben):
     def make():
         make_voice("sine", model=make_model("tone", is_active=True))
         return make_document(make_user("ann"), "One.", "Two.", is_public=True)
@@ -119,6 +119,6 @@ async def test_what_is_shared_no_longer_is_gone_at_once_for_who_listens(ben):
         await one.ask(document, 1, model="tone", voice="sine")
         return (await one.frame()).get("code") == "document_not_found"
 
-    await async_wait_until(is_gone, timeout=15)  # half of the time after which it would be looked up again
+    await async_wait_until(is_gone, timeout=15)  # half of the lifetime of the cached permission
     await one.close()
     await notifications.hub().close()

@@ -1,36 +1,33 @@
-"""Conditional and partial requests as RFC 9110 has them, for answers that never change in part. Pure."""
+"""Conditional and range requests (RFC 9110). Pure."""
 
 import re
 
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 RANGE_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 BLANKS = " \t"
-LONGEST_NUMBER = 18  # digits; no file is that long, and int() refuses thousands of them
+LONGEST_NUMBER = 18  # digits; longer than any file, and int() refuses thousands of digits
 
 
 class Unsatisfiable(Exception):
-    """The asked-for range lies behind the end."""
+    """The range begins past the end."""
 
 
 def is_known(if_none_match: str | None, tag: str) -> bool:
-    """Whether the client has what bears this entity tag (without quotes): a star, or the tag in its list.
-
-    Weak tags count, as they do wherever the question is only whether to send it again.
-    """
+    """Whether If-None-Match contains this entity tag (without quotes) or is `*`. Weak comparison."""
     if if_none_match is None:
         return False
     return if_none_match.strip(BLANKS) == "*" or tag in ENTITY_TAG.findall(if_none_match)
 
 
 def may_be_partial(if_range: str | None, checksum: str) -> bool:
-    """Whether a Range may be answered in part: the parts the client has must be of these very bytes."""
+    """Whether If-Range allows a partial response: it names the checksum (strong comparison) or is absent."""
     return if_range is None or if_range.strip(BLANKS) in (checksum, f'"{checksum}"')
 
 
 def span(value: str | None, length: int) -> tuple[int, int] | None:
-    """First byte and the one after the last that a Range header asks for.
+    """(start, stop) of a Range header with a single byte range; stop is exclusive.
 
-    None: answer with the whole, as for several ranges and for whatever is no range of bytes. Raises
+    None means the complete representation, also for several ranges and for other or invalid units. Raises
     Unsatisfiable.
     """
     unit, _, ranges = (value or "").strip(BLANKS).partition("=")

@@ -1,4 +1,4 @@
-"""What every answer under /v1 says even where nobody thought of it: its length, and whose it is."""
+"""Default headers of responses under /v1: Content-Length, Cache-Control and Vary."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,8 +12,8 @@ from yapit.api.http.http_cache import CREDENTIALS, PRIVATE
 WITHOUT_BODY = (204, 304)
 
 
-class CompleteAnswers:
-    """Middleware. Caches may keep even a 404 that says nothing of it, and give it to somebody else."""
+class DefaultHeaders:
+    """Middleware. Without Cache-Control, shared caches may store even a 404 and serve it to other clients."""
 
     sync_capable = False
     async_capable = True
@@ -23,10 +23,10 @@ class CompleteAnswers:
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        answer = await self.get_response(request)
-        if isinstance(answer, HttpResponse) and answer.status_code not in WITHOUT_BODY:
-            answer.headers.setdefault("Content-Length", str(len(answer.content)))
-        if "Cache-Control" not in answer.headers:
-            answer["Cache-Control"] = PRIVATE
-            patch_vary_headers(answer, CREDENTIALS.split(", "))
-        return answer
+        response = await self.get_response(request)
+        if isinstance(response, HttpResponse) and response.status_code not in WITHOUT_BODY:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        if "Cache-Control" not in response.headers:
+            response["Cache-Control"] = PRIVATE
+            patch_vary_headers(response, CREDENTIALS.split(", "))
+        return response

@@ -1,4 +1,4 @@
-"""The one shape of an error under /v1, for Django's views and for what stands beside them. Pure."""
+"""JSON body of errors under /v1, for Django views and bare ASGI applications. Pure."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ CODES = {
 
 
 def body(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
-    """Without a code, the one that goes with the status."""
+    """Error body; `code` defaults to the general code of the status."""
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     code = code or CODES.get(status, kind)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

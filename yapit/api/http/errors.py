@@ -1,4 +1,4 @@
-"""What an error under /v1 looks like, wherever in the stack it comes from."""
+"""Error responses under /v1: exception handlers for Ninja, and middleware for Django's own errors."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ STATUS: Mapping[type[Exception], int] = {
     errors.AccountProtected: 409,
     errors.ConfirmationRequired: 403,
 }
-# Of SpeechRefused, by its code; anything else is the engine's own failure.
+# Status of SpeechRefused by its code; other codes are failures of the engine.
 SPEECH_STATUS: Mapping[str, int] = {
     "usage_limit": 402,
     **dict.fromkeys(
@@ -54,6 +54,7 @@ ENGINE_FAILED = 502
 
 
 def response(status: int, message: str, *, code: str | None = None, param: str | None = None) -> HttpResponse:
+    """Error response; `code` defaults to the general code of the status."""
     content = json.dumps(body(status, message, code=code, param=param))
     answer = HttpResponse(content, status=status, content_type="application/json")
     if status == 401:
@@ -64,10 +65,10 @@ def response(status: int, message: str, *, code: str | None = None, param: str |
 
 
 def register(api: NinjaAPI) -> None:
-    """Give every exception that a view or its parameters may raise its answer."""
+    """Register the exception handlers of views and of their parameters."""
     for kind in STATUS:
-        api.add_exception_handler(kind, _known)
-    api.add_exception_handler(errors.DocumentRefused, _refused)
+        api.add_exception_handler(kind, _domain_error)
+    api.add_exception_handler(errors.DocumentRefused, _document_refused)
     api.add_exception_handler(errors.SpeechRefused, _speech_refused)
     api.add_exception_handler(errors.KeyNameRefused, _name_refused)
     api.add_exception_handler(ValidationError, _invalid)
@@ -76,17 +77,17 @@ def register(api: NinjaAPI) -> None:
     api.add_exception_handler(OperationalError, _unavailable)
     api.add_exception_handler(InterfaceError, _unavailable)
     api.add_exception_handler(RedisError, _unavailable)
-    api.add_exception_handler(Exception, _bug)
+    api.add_exception_handler(Exception, _unhandled)
 
 
-def _known(request: HttpRequest, exc: Any) -> HttpResponse:
+def _domain_error(request: HttpRequest, exc: Any) -> HttpResponse:
     answer = response(STATUS[type(exc)], str(exc), code=exc.code)
     if isinstance(exc, errors.RateLimited):
         answer["Retry-After"] = str(exc.retry_after)
     return answer
 
 
-def _refused(request: HttpRequest, exc: Any) -> HttpResponse:
+def _document_refused(request: HttpRequest, exc: Any) -> HttpResponse:
     status = 400 if exc.code == "invalid_request" else 422
     return response(status, str(exc), code=exc.code, param=exc.param)
 
@@ -111,7 +112,7 @@ def _invalid(request: HttpRequest, exc: Any) -> HttpResponse:
     source, *path = first["loc"]
     if source == "path":
         return response(404, "There is nothing here.")
-    # A body has one parameter of its own, which is no name that a client knows.
+    # The first name of a body's path is that of the view's parameter, which clients do not know.
     names = path[1:] if source == "body" else path
     param = ".".join(map(str, names)) or None
     return response(400, f"{param or source}: {first['msg']}", param=param)
@@ -128,19 +129,19 @@ def _http_error(request: HttpRequest, exc: Any) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, exc: Any) -> HttpResponse:
-    logger.warning("a database did not answer: %s", type(exc).__name__)
+    logger.warning("database unavailable: %s", type(exc).__name__)
     return response(503, "The server cannot answer this right now. Try again.")
 
 
-def _bug(request: HttpRequest, exc: Any) -> HttpResponse:
-    # What a database refuses, it quotes; and that is what people wrote.
+def _unhandled(request: HttpRequest, exc: Any) -> HttpResponse:
+    # Messages of the database quote rejected values, which may be user content.
     quotes_content = isinstance(exc, DatabaseError)
     logger.error("unhandled %s", type(exc).__name__, exc_info=None if quotes_content else exc)
     return response(500, "Something went wrong on the server.")
 
 
-class ErrorShape:
-    """Middleware: errors under /v1 that Django made itself (no route, wrong method) get the shape, too."""
+class JsonErrors:
+    """Middleware: converts Django's own errors under /v1 (no route, wrong method) to JSON."""
 
     sync_capable = True
     async_capable = True
@@ -153,19 +154,20 @@ class ErrorShape:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
-            return self._on_the_loop(request)
-        return shaped(request, cast(HttpResponseBase, self.get_response(request)))
+            return self._call_async(request)
+        return as_json_error(request, cast(HttpResponseBase, self.get_response(request)))
 
-    async def _on_the_loop(self, request: HttpRequest) -> HttpResponseBase:
-        return shaped(request, await self.get_response(request))
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        return as_json_error(request, await self.get_response(request))
 
 
-def shaped(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+def as_json_error(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+    """The response itself, or a JSON error in place of an HTML error page under /v1."""
     if answer.status_code < 400 or not request.path_info.startswith(PREFIX):
         return answer
     if answer.headers.get("Content-Type", "").startswith("application/json"):
         return answer
-    ours = response(answer.status_code, HTTPStatus(answer.status_code).phrase)
+    error = response(answer.status_code, HTTPStatus(answer.status_code).phrase)
     if "Allow" in answer.headers:
-        ours["Allow"] = answer.headers["Allow"]
-    return ours
+        error["Allow"] = answer.headers["Allow"]
+    return error

@@ -1,4 +1,4 @@
-"""Django's handler for /v1, with API_MIDDLEWARE for its only middleware, and without its threads."""
+"""Django ASGI handler for /v1: only the middleware of API_MIDDLEWARE, and no thread per request."""
 
 import asyncio
 from typing import Any
@@ -18,10 +18,11 @@ UNREADABLE = "This is no request that can be read."
 
 
 class ApiHandler(ASGIHandler):
-    """Nothing here leaves the event loop: a session is read by `yapit.accounts.identity`, where one counts.
+    """Runs requests on the event loop; cancels the view when the client disconnects.
 
-    Django's own begins each request by starting a thread, which closes the connections to databases that it
-    never had. Here `config.database.offload` runs what needs one, and looks after it.
+    Django's handler sends `request_started` in a new thread for each request, to close old database
+    connections that the thread does not have. Here database access goes through `config.database.offload`,
+    which manages the connections of its threads. Sessions are read by `yapit.accounts.identity`.
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -42,28 +43,28 @@ class ApiHandler(ASGIHandler):
             set_script_prefix(get_script_prefix(scope))
             request, refusal = self.create_request(scope, body)
             if request is not None:
-                await self._answer_unless_gone(request, receive, send)
+                await self._respond_unless_disconnected(request, receive, send)
             elif refusal is not None:
                 await self.send_response(errors.response(refusal.status_code, UNREADABLE), send)
 
-    async def _answer_unless_gone(self, request: HttpRequest, receive: Receive, send: Send) -> None:
-        answering = asyncio.create_task(self._answer(request, send))
-        leaving = asyncio.create_task(self.listen_for_disconnect(receive))
+    async def _respond_unless_disconnected(self, request: HttpRequest, receive: Receive, send: Send) -> None:
+        responding = asyncio.create_task(self._respond(request, send))
+        disconnecting = asyncio.create_task(self.listen_for_disconnect(receive))
         try:
-            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((responding, disconnecting), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # Whoever is gone waits for nothing any more; nor does anybody when the server is stopped.
-            answering.cancel()
-            leaving.cancel()
-            await asyncio.wait((answering, leaving))
-        for ended in (answering, leaving):
-            error = None if ended.cancelled() else ended.exception()
+            # The response is no longer needed: the client has disconnected or the server stops.
+            responding.cancel()
+            disconnecting.cancel()
+            await asyncio.wait((responding, disconnecting))
+        for task in (responding, disconnecting):
+            error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, RequestAborted):
                 raise error
 
-    async def _answer(self, request: HttpRequest, send: Send) -> None:
-        answer = await self.run_get_response(request)
+    async def _respond(self, request: HttpRequest, send: Send) -> None:
+        response = await self.run_get_response(request)
         try:
-            await self.send_response(answer, send)
+            await self.send_response(response, send)
         finally:
-            answer.close()
+            response.close()

@@ -1,6 +1,6 @@
-"""Bodies as answers to conditional requests: entity tags, 304, and who may keep them for how long.
+"""Responses from cached bodies: entity tags, 304 and Cache-Control.
 
-Django compares the tags (RFC 9110: lists, weak ones, the star) and makes the 304.
+Django compares the entity tags as RFC 9110 describes and creates the 304.
 """
 
 from collections.abc import Callable
@@ -22,31 +22,34 @@ Serve = Callable[[HttpRequest, Body, IsCurrent | None], HttpResponse]
 
 
 def public(request: HttpRequest, body: Body, is_current: IsCurrent | None = None) -> HttpResponse:
-    """The same for everybody. `is_current`: while it is, who has it hears so in front of Django."""
-    answer = _answer(request, body, {"Cache-Control": PUBLIC})
+    """Response that is the same for all clients.
+
+    With `is_current`, later conditional requests are answered by `not_modified` while it returns true.
+    """
+    response = _response(request, body, {"Cache-Control": PUBLIC})
     if is_current is not None:
-        not_modified.remember(request, answer, is_current, is_for_anybody=False)
-    return answer
+        not_modified.remember(request, response, is_current, anonymous_only=False)
+    return response
 
 
-def anybodys(request: HttpRequest, body: Body, is_current: IsCurrent | None = None) -> HttpResponse:
-    """What anybody gets who brings no credentials; with them, there may be more."""
-    answer = _answer(request, body, {"Cache-Control": PUBLIC, "Vary": CREDENTIALS})
+def anonymous(request: HttpRequest, body: Body, is_current: IsCurrent | None = None) -> HttpResponse:
+    """Response to requests without credentials; may differ with credentials. `is_current` as in `public`."""
+    response = _response(request, body, {"Cache-Control": PUBLIC, "Vary": CREDENTIALS})
     if is_current is not None:
-        not_modified.remember(request, answer, is_current, is_for_anybody=True)
-    return answer
+        not_modified.remember(request, response, is_current, anonymous_only=True)
+    return response
 
 
 def private(request: HttpRequest, body: Body) -> HttpResponse:
-    """An account's own."""
-    return _answer(request, body, {"Cache-Control": PRIVATE, "Vary": CREDENTIALS})
+    """Response for one account."""
+    return _response(request, body, {"Cache-Control": PRIVATE, "Vary": CREDENTIALS})
 
 
-def serialized(answer: BaseModel) -> bytes:
-    return msgspec.json.encode(answer.model_dump(mode="json"))
+def serialized(content: BaseModel) -> bytes:
+    return msgspec.json.encode(content.model_dump(mode="json"))
 
 
-def _answer(request: HttpRequest, body: Body, headers: dict[str, str]) -> HttpResponse:
+def _response(request: HttpRequest, body: Body, headers: dict[str, str]) -> HttpResponse:
     response = HttpResponse(
         body.data, content_type="application/json", headers={"ETag": body.etag, **headers}
     )

@@ -1,7 +1,7 @@
-"""Stands in front of Django for those who poll: who has what a response cache would serve hears so at once.
+"""Conditional GETs of shared responses, answered with 304 by an ASGI layer before Django.
 
-Django takes most of a millisecond to find out the same. It answers first, once for each address, and says
-here what it answered with; everything else, and whatever is not current any more, goes on to it.
+Django needs most of a millisecond for the same 304. It answers the first request of a URL and registers its
+response here; a URL that is not registered, or no longer current, is passed on to Django.
 """
 
 import time
@@ -18,72 +18,77 @@ from yapit.api.http.auth import WITHOUT_CREDENTIALS
 from yapit.api.http.body_limit import Application, Receive, Scope, Send
 from yapit.errors import AuthenticationUnavailable, NotAuthenticated, OriginRefused
 
-ADDRESSES = 1000
-LONGEST_QUERY = 200
-REPEATED = ("ETag", "Cache-Control", "Vary")
+MAX_RESPONSES = 1000
+MAX_QUERY_LENGTH = 200
+REPEATED_HEADERS = ("ETag", "Cache-Control", "Vary")
 CREDENTIALS = frozenset({b"authorization", b"cookie"})
 Headers = dict[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class CurrentResponse:
     tag: str  # without quotes
     headers: tuple[tuple[bytes, bytes], ...]
     is_current: Callable[[], bool]
-    is_for_anybody: bool  # who brings credentials may get another
+    anonymous_only: bool  # requests with credentials may get another response
 
 
-_answered: "OrderedDict[tuple[str, bytes], _Answered]" = OrderedDict()
+# By path and query string, least recently registered first.
+responses: "OrderedDict[tuple[str, bytes], CurrentResponse]" = OrderedDict()
 
 
 def remember(
-    request: HttpRequest, answer: HttpResponse, is_current: Callable[[], bool], *, is_for_anybody: bool
+    request: HttpRequest, response: HttpResponse, is_current: Callable[[], bool], *, anonymous_only: bool
 ) -> None:
-    """That this was answered, for as long as it is current. For answers that are the same for everybody."""
+    """Register a response that is the same for all clients, or for all without credentials."""
     scope = getattr(request, "scope", None)
-    is_whole = answer.status_code in (200, 304) and request.method == "GET"
-    if scope is None or not is_whole or len(scope["query_string"]) > LONGEST_QUERY:
+    is_complete = response.status_code in (200, 304) and request.method == "GET"
+    if scope is None or not is_complete or len(scope["query_string"]) > MAX_QUERY_LENGTH:
         return
-    headers = [(name.lower().encode(), answer[name].encode()) for name in REPEATED if name in answer]
-    address = (scope["path"], scope["query_string"])
-    _answered[address] = _Answered(answer["ETag"].strip('"'), tuple(headers), is_current, is_for_anybody)
-    _answered.move_to_end(address)
-    if len(_answered) > ADDRESSES:
-        _answered.popitem(last=False)
+    headers = [
+        (name.lower().encode(), response[name].encode()) for name in REPEATED_HEADERS if name in response
+    ]
+    key = (scope["path"], scope["query_string"])
+    responses[key] = CurrentResponse(response["ETag"].strip('"'), tuple(headers), is_current, anonymous_only)
+    responses.move_to_end(key)
+    if len(responses) > MAX_RESPONSES:
+        responses.popitem(last=False)
 
 
-class Front:
-    def __init__(self, behind: Application) -> None:
-        self._behind = behind
+class NotModifiedLayer:
+    """ASGI middleware: answers 304 itself where the client's copy is current."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         headers: Headers = dict(scope["headers"])
-        answered = _known_to_client(scope, headers)
-        if answered is None or not await _may_ask(scope):
-            await self._behind(scope, receive, send)
+        current = _current_response(scope, headers)
+        if current is None or not await _is_allowed(scope):
+            await self.application(scope, receive, send)
             return
         request_id = acceptable(headers.get(b"x-request-id", b"").decode("latin-1")).encode()
-        sent = [*answered.headers, (b"x-request-id", request_id)]
+        sent = [*current.headers, (b"x-request-id", request_id)]
         await send({"type": "http.response.start", "status": 304, "headers": sent})
         await send({"type": "http.response.body", "body": b""})
-        log_access("GET", scope["path"], 304, time.perf_counter() - begun)
+        log_access("GET", scope["path"], 304, time.perf_counter() - started)
 
 
-def _known_to_client(scope: Scope, headers: Headers) -> _Answered | None:
+def _current_response(scope: Scope, headers: Headers) -> CurrentResponse | None:
     tags = headers.get(b"if-none-match")
     if tags is None or scope["method"] != "GET" or b"if-match" in headers:
         return None
-    answered = _answered.get((scope["path"], scope["query_string"]))
-    if answered is None or not conditional.is_known(tags.decode("latin-1"), answered.tag):
+    response = responses.get((scope["path"], scope["query_string"]))
+    if response is None or not conditional.is_known(tags.decode("latin-1"), response.tag):
         return None
-    if answered.is_for_anybody and not CREDENTIALS.isdisjoint(headers):
+    if response.anonymous_only and not CREDENTIALS.isdisjoint(headers):
         return None
-    return answered if answered.is_current() else None
+    return response if response.is_current() else None
 
 
-async def _may_ask(scope: Scope) -> bool:
-    """False also where nobody can say; Django says then what is the matter."""
+async def _is_allowed(scope: Scope) -> bool:
+    """Whether Django would serve the request. False also on failures, which Django then reports."""
     try:
         await identify_scope(scope)
     except NotAuthenticated as refused:

@@ -1,7 +1,7 @@
-"""/v1/models and /v1/audio/...: what there is to choose from, in the shapes that other clients know.
+"""/v1/models and /v1/audio/...: lists of models and voices in the format of the OpenAI API.
 
-Public: some of them ask without a key. An account sees its own voices, too. The lists that everybody gets are
-built once in half a minute; what is filtered or an account's own is made of what is kept in memory.
+Public, since some clients send no key; an account also gets its own voices. The unfiltered public lists come
+from a response cache, rebuilt every 30 seconds; other lists are built from the catalog in memory.
 """
 
 from collections.abc import Callable
@@ -15,40 +15,42 @@ from config.caching import Body, TtlResponseCache
 from config.database.offload import offload
 from yapit import invalidation
 from yapit.api.http import http_cache
-from yapit.api.http.auth import AccountOrAnybody, user_id_or_none
-from yapit.api.http.responses import answers, conditional_answers
+from yapit.api.http.auth import OptionalAccount, user_id_or_none
+from yapit.api.http.responses import conditional_responses, responses
 from yapit.api.v1 import schemas
 from yapit.catalog import voices
 from yapit.catalog.voices import CatalogVoice
 from yapit.errors import UnknownModel
 
-router = Router(tags=["models and voices"], auth=AccountOrAnybody())
+router = Router(tags=["models and voices"], auth=OptionalAccount())
 lists = TtlResponseCache("discovery", follows=[invalidation.CATALOG])
 
 
-@router.get("/models", response=conditional_answers(schemas.ModelList), summary="List the models")
+@router.get("/models", response=conditional_responses(schemas.ModelList), summary="List the models")
 async def list_models(request: HttpRequest) -> HttpResponse:
-    return await _kept(request, "models", _list_of_models, http_cache.public)
+    return await _cached(request, "models", _list_of_models, http_cache.public)
 
 
-@router.get("/models/{path:model_id}", response=answers(schemas.ModelOut, 404), summary="Look at a model")
+@router.get("/models/{path:model_id}", response=responses(schemas.ModelOut, 404), summary="Get a model")
 async def get_model(request: HttpRequest, model_id: str) -> schemas.ModelOut:
-    found = [model for model in await voices.amodels() if model.slug == model_id]
-    if not found:
+    matching = [model for model in await voices.amodels() if model.slug == model_id]
+    if not matching:
         raise UnknownModel("There is no such model.")
-    return schemas.ModelOut.of(found[0])
+    return schemas.ModelOut.of(matching[0])
 
 
 @router.get(
-    "/audio/models", response=conditional_answers(schemas.AudioModelList), summary="List the models, ids only"
+    "/audio/models",
+    response=conditional_responses(schemas.AudioModelList),
+    summary="List the models, ids only",
 )
 async def list_audio_models(request: HttpRequest) -> HttpResponse:
-    return await _kept(request, "audio models", _list_of_audio_models, http_cache.public)
+    return await _cached(request, "audio models", _list_of_audio_models, http_cache.public)
 
 
 @router.get(
     "/audio/voices",
-    response=conditional_answers(schemas.VoiceList | schemas.VoiceNames, 400),
+    response=conditional_responses(schemas.VoiceList | schemas.VoiceNames, 400),
     summary="List the voices",
 )
 async def list_voices(
@@ -57,21 +59,21 @@ async def list_voices(
     language: str | None = None,
     legacy: bool = False,
 ) -> HttpResponse:
-    """Of one `model`; in one `language`, of which `en` means every kind. `legacy`: ids only."""
+    """Voices, filtered by `model` and `language`; `en` includes `en-US`. With `legacy`, ids only."""
     user_id = user_id_or_none(request)
     if user_id is None and model is None and not language:
-        everyones = partial(_list_of_voices, legacy=legacy)
-        return await _kept(request, f"voices {legacy}", everyones, http_cache.anybodys)
+        build = partial(_list_of_voices, legacy=legacy)
+        return await _cached(request, f"voices {legacy}", build, http_cache.anonymous)
     offers = [
         offer
         for offer in await voices.alist_voices(user_id)
         if model in (None, offer.model.slug) and _speaks(offer, language)
     ]
     body = Body.of(http_cache.serialized(_voices(offers, user_id, legacy=legacy)))
-    return (http_cache.anybodys if user_id is None else http_cache.private)(request, body)
+    return (http_cache.anonymous if user_id is None else http_cache.private)(request, body)
 
 
-async def _kept(
+async def _cached(
     request: HttpRequest, name: str, read: Callable[[], BaseModel], serve: http_cache.Serve
 ) -> HttpResponse:
     key, build = (name,), partial(offload, _serialized, read)
@@ -108,5 +110,5 @@ def _voices(
 def _speaks(offer: CatalogVoice, language: str | None) -> bool:
     if not language:
         return True
-    spoken, asked = (tag.lower().replace("_", "-") for tag in (offer.language, language))
-    return spoken == asked or spoken.startswith(f"{asked}-")
+    spoken, requested = (tag.lower().replace("_", "-") for tag in (offer.language, language))
+    return spoken == requested or spoken.startswith(f"{requested}-")

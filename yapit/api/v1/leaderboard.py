@@ -1,4 +1,4 @@
-"""/v1/leaderboard: what is heard most. Public, and made to be polled."""
+"""/v1/leaderboard: most played voices and documents by day. Public, designed for polling."""
 
 from functools import partial
 
@@ -11,33 +11,37 @@ from config.caching import Body, TtlResponseCache
 from config.database.offload import offload
 from yapit import invalidation
 from yapit.api.http import http_cache
-from yapit.api.http.auth import AccountOrAnybody
-from yapit.api.http.responses import conditional_answers
+from yapit.api.http.auth import OptionalAccount
+from yapit.api.http.responses import conditional_responses
 from yapit.api.v1 import schemas
 from yapit.errors import InvalidCursor
 from yapit.usage import leaderboard, leaderboard_pages
 from yapit.usage.leaderboard_pages import LONGEST_CURSOR, BadCursor
 
-router = Router(tags=["leaderboard"], auth=AccountOrAnybody())
+router = Router(tags=["leaderboard"], auth=OptionalAccount())
 days = TtlResponseCache("leaderboard", follows=[invalidation.LEADERBOARD, invalidation.CATALOG])
-# Of one state of the days each, so they need not be told of any change.
+# Keyed by the entity tag of the days, so no invalidation is needed.
 _pages: caching.MemoryCache[tuple[str, str | None, int], Body] = caching.MemoryCache(
     "leaderboard-pages", max_bytes=4 * 1024 * 1024, seconds=60
 )
 
 
 @router.get(
-    "/recent", response=conditional_answers(schemas.Leaderboard, 400), summary="What was heard most, by day"
+    "/recent",
+    response=conditional_responses(schemas.Leaderboard, 400),
+    summary="List the most played voices and documents",
 )
 async def recent(
     request: HttpRequest,
-    after: str | None = Query(None, max_length=LONGEST_CURSOR, description="The `cursor` of an answer."),
+    after: str | None = Query(
+        None, max_length=LONGEST_CURSOR, description="`cursor` of an earlier response."
+    ),
     limit: int = Query(50, ge=1, le=100),
 ) -> HttpResponse:
-    """Of the last 30 days (UTC), newest last. Without `after`: the newest rows; with it, what follows.
+    """Rows of the last 30 days (UTC), newest last: without `after` the newest, with it those that follow.
 
-    Today's rows change: when they have, all of them come again, and replace those that you have of that day.
-    When nothing is new the list is empty; ask with If-None-Match, and it is not even sent.
+    When rows of a day have changed, all rows of that day are returned again and replace the earlier ones.
+    Without new rows the list is empty, or the response is 304 with If-None-Match.
     """
     key, build = ("days",), partial(offload, _read_days)
     window = await days.get(key, build)

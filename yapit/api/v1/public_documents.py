@@ -1,4 +1,4 @@
-"""Pages of public documents, which are the same for everybody: built once for all processes."""
+"""Response cache of block and section pages of public documents, shared by all processes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from yapit.errors import DocumentNotFound
 
 CACHED_SECONDS = 30.0
 CACHED_BYTES = 2 * 1024 * 1024
-# Others are read from the database: each way to cut a document into pages would be kept beside the others.
+# Only these page sizes are cached: each further size would store the whole document again.
 LIMITS = frozenset({50, 100, 200, 500})
 
 pages = TtlResponseCache("public-documents", kind="document", grace_seconds=60, refusals=(DocumentNotFound,))
@@ -27,13 +27,12 @@ caching.subscribe(
     missed=_public.flush,
 )
 
+# Arguments: document id, user id, offset, limit.
+ReadPage = Callable[[UUID, int, int, int], schemas.BlockList | schemas.SectionList]
 
-# Of a document, for an account, from an offset on, so many.
-Read = Callable[[UUID, int, int, int], schemas.BlockList | schemas.SectionList]
 
-
-async def public_page(document_id: UUID, part: str, offset: int, limit: int, read: Read) -> Body | None:
-    """None: it is not public, or no page that is kept."""
+async def public_page(document_id: UUID, part: str, offset: int, limit: int, read: ReadPage) -> Body | None:
+    """Cached page `part` (`blocks` or `sections`); None if it is not public or not a cached page size."""
     if limit not in LIMITS or offset % limit or not await _is_public(document_id):
         return None
     key = (str(document_id), part, str(offset), str(limit))
@@ -47,8 +46,8 @@ async def _is_public(document_id: UUID) -> bool:
     return await _public.aget_or_fetch(document_id, partial(offload, documents.is_public, document_id))
 
 
-def _build(read: Read, document_id: UUID, offset: int, limit: int) -> bytes:
+def _build(read: ReadPage, document_id: UUID, offset: int, limit: int) -> bytes:
     page = read(document_id, documents.ANONYMOUS, offset, limit)
-    if not page.data:  # behind the end, where there are pages without number
+    if not page.data:  # past the end; unlimited offsets would fill the cache
         raise DocumentNotFound("There is no such page.")
     return http_cache.serialized(page)

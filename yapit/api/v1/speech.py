@@ -1,4 +1,4 @@
-"""POST /v1/synthesize and voice previews: one text in, its audio out, in one request."""
+"""POST /v1/synthesize and voice previews: audio of one text in one request."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from ninja import Path, Router
 from yapit.accounts.identity import Identity
 from yapit.api.http import conditional
 from yapit.api.http.auth import identity_of
-from yapit.api.http.responses import answers
+from yapit.api.http.responses import responses
 from yapit.api.v1 import schemas
 from yapit.catalog import previews, resolution
 from yapit.catalog.resolution import SpokenAs
@@ -19,10 +19,10 @@ from yapit.synthesis import block_cache
 
 router = Router(tags=["speech"])
 
-AUDIO_ANSWER = {
+AUDIO_RESPONSE = {
     "responses": {
         200: {
-            "description": "The audio, or with `Accept: application/json` where it is.",
+            "description": "The audio, or with `Accept: application/json` its URL.",
             "content": {"audio/ogg": {"schema": {"type": "string", "format": "binary"}}},
         }
     }
@@ -32,41 +32,41 @@ PREVIEW_SECONDS = 86_400
 
 @router.post(
     "/synthesize",
-    response=answers(schemas.SpeechOut, 400, 402, 404, 413, 422, 429, 502, 504),
-    summary="Speak one text",
-    openapi_extra=AUDIO_ANSWER,
+    response=responses(schemas.SpeechOut, 400, 402, 404, 413, 422, 429, 502, 504),
+    summary="Synthesize a text",
+    openapi_extra=AUDIO_RESPONSE,
 )
 async def synthesize(request: HttpRequest, speech: schemas.NewSpeech) -> HttpResponse:
-    """Waits until it is spoken. Answers with the audio, or with its address where `Accept` prefers JSON.
+    """Waits for the result. Responds with the audio, or with its URL if `Accept` prefers JSON.
 
-    The same text in the same voice is spoken once, for whoever asks; to ask again after a loss or a `504`
-    joins what is under way and is not billed twice.
+    The same text in the same voice is synthesized only once, for all accounts. Repeating a request after a
+    lost connection or a `504` joins the synthesis in progress and is not charged twice.
     """
-    who = identity_of(request)
-    spoken_as = await resolution.aresolve(speech.model, speech.voice, who.user_id)
+    identity = identity_of(request)
+    spoken_as = await resolution.aresolve(speech.model, speech.voice, identity.user_id)
     work = block_cache.work_of(speech.text, spoken_as)
     if _wants_json(request):
-        return _described(await speak(who, work), spoken_as)
-    return _sounding(*await synthesize_audio(who, work))
+        return _json_response(await speak(identity, work), spoken_as)
+    return _audio_response(*await synthesize_audio(identity, work))
 
 
 @router.get(
     "/audio/voices/{path:voice_id}/preview",
-    response=answers(None, 304, 404, 429, 502, 504),
-    summary="Hear a voice",
-    openapi_extra=AUDIO_ANSWER,
+    response=responses(None, 304, 404, 429, 502, 504),
+    summary="Preview a voice",
+    openapi_extra=AUDIO_RESPONSE,
 )
 async def preview(request: HttpRequest, voice_id: Annotated[str, Path()]) -> HttpResponse:
-    """One sentence in the voice's language. Free; it counts as a block among those of a minute."""
-    who = identity_of(request)
-    work = await _preview_of(who, voice_id)
+    """A sentence in the language of the voice. Free, but counts towards the blocks per minute."""
+    identity = identity_of(request)
+    work = await _preview_of(identity, voice_id)
     if conditional.is_known(request.headers.get("If-None-Match"), work.hash):
-        return _kept(HttpResponse(status=304), work.hash)
-    return _kept(_sounding(*await synthesize_audio(who, work, is_billable=False)), work.hash)
+        return _cacheable(HttpResponse(status=304), work.hash)
+    return _cacheable(_audio_response(*await synthesize_audio(identity, work, is_billable=False)), work.hash)
 
 
-async def _preview_of(who: Identity, voice_id: str) -> JobSpec:
-    spoken_as = await resolution.aresolve(None, voice_id, who.user_id)
+async def _preview_of(identity: Identity, voice_id: str) -> JobSpec:
+    spoken_as = await resolution.aresolve(None, voice_id, identity.user_id)
     return block_cache.work_of(previews.sentence(spoken_as.language), spoken_as)
 
 
@@ -74,7 +74,7 @@ def _wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["audio/ogg", "application/json"]) == "application/json"
 
 
-def _described(spoken: Spoken, spoken_as: SpokenAs) -> HttpResponse:
+def _json_response(spoken: Spoken, spoken_as: SpokenAs) -> HttpResponse:
     words = msgspec.Raw((spoken.words or "null").encode())
     content = {
         "hash": spoken.hash,
@@ -88,20 +88,20 @@ def _described(spoken: Spoken, spoken_as: SpokenAs) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(content), content_type="application/json")
 
 
-def _sounding(spoken: Spoken, audio: Audio) -> HttpResponse:
-    answer = HttpResponse(audio.data, content_type=audio.media_type)
-    answer["ETag"] = f'"{spoken.hash}"'
-    answer["Content-Location"] = f"/v1/audio/{spoken.hash}"
-    answer["X-Audio-Hash"] = spoken.hash
-    answer["X-Audio-Sum"] = audio.checksum
-    answer["X-Duration-Ms"] = str(spoken.duration_ms)
-    answer["X-Cache"] = "hit" if spoken.was_cached else "miss"
-    answer["X-Content-Type-Options"] = "nosniff"
-    return answer
+def _audio_response(spoken: Spoken, audio: Audio) -> HttpResponse:
+    response = HttpResponse(audio.data, content_type=audio.media_type)
+    response["ETag"] = f'"{spoken.hash}"'
+    response["Content-Location"] = f"/v1/audio/{spoken.hash}"
+    response["X-Audio-Hash"] = spoken.hash
+    response["X-Audio-Sum"] = audio.checksum
+    response["X-Duration-Ms"] = str(spoken.duration_ms)
+    response["X-Cache"] = "hit" if spoken.was_cached else "miss"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
-def _kept(answer: HttpResponse, variant: str) -> HttpResponse:
-    """A day: another revision of the engine may sound better under the same address."""
-    answer["ETag"] = f'"{variant}"'
-    answer["Cache-Control"] = f"private, max-age={PREVIEW_SECONDS}"
-    return answer
+def _cacheable(response: HttpResponse, variant: str) -> HttpResponse:
+    """Cacheable for a day only: another revision of the engine changes the audio of the same URL."""
+    response["ETag"] = f'"{variant}"'
+    response["Cache-Control"] = f"private, max-age={PREVIEW_SECONDS}"
+    return response

@@ -1,4 +1,4 @@
-"""/v1/ws/ticket: what opens one WebSocket without a header."""
+"""/v1/ws/ticket: one-time tickets for WebSockets of clients that cannot send headers."""
 
 from http import HTTPStatus
 
@@ -9,7 +9,7 @@ from ninja import Router, Status
 from config.redis import clients as redis_clients
 from yapit.accounts import tickets
 from yapit.api.http.auth import identity_of
-from yapit.api.http.responses import answers
+from yapit.api.http.responses import responses
 from yapit.api.v1 import schemas
 from yapit.errors import RateLimited
 
@@ -18,14 +18,14 @@ router = Router(tags=["account"])
 
 @router.post(
     "/ticket",
-    response=answers(schemas.Ticket, 429, status=HTTPStatus.CREATED),
-    summary="Get a one-time ticket",
+    response=responses(schemas.Ticket, 429, status=HTTPStatus.CREATED),
+    summary="Create a one-time ticket",
 )
 async def create_ticket(request: HttpRequest, response: HttpResponse) -> Status[schemas.Ticket]:
-    """Opens one WebSocket as `/v1/ws/tts?ticket=...`, within 30 seconds, for clients that can set no headers.
+    """Opens one WebSocket as `/v1/ws/tts?ticket=...` within 30 seconds, for clients that cannot set headers.
 
-    It stands for the key or log-in that asked for it: what ends that closes the socket. One that a log-in
-    asked for opens sockets from this site's own pages only.
+    The ticket represents the key or session that created it: when that ends, the WebSocket is closed. A
+    ticket of a session is accepted from pages of this site only.
     """
     identity = identity_of(request)
     redis = redis_clients.hot()

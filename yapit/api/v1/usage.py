@@ -1,4 +1,4 @@
-"""/v1/usage: what the account used, and what it may still use."""
+"""/v1/usage: usage and balances of the account, as JSON and CSV."""
 
 from typing import Any
 
@@ -7,37 +7,37 @@ from ninja import Query, Router
 
 from config.database.offload import offload
 from yapit.api.http.auth import identity_of
-from yapit.api.http.responses import answers
+from yapit.api.http.responses import responses
 from yapit.api.v1.usage_schemas import UsageOut
 from yapit.usage import account_usage
 
 router = Router(tags=["usage"])
 MONTH: Any = Query(  # type: ignore[type-arg]  # generic in the stubs only
     None,
-    description="A month in UTC. Left out: the current one.",
+    description="Month in UTC. Default: the current month.",
     pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$",
     examples=["2026-01"],
 )
 
-CSV_ANSWER = {
-    "responses": {200: {"description": "A table.", "content": {"text/csv": {"schema": {"type": "string"}}}}}
+CSV_RESPONSE = {
+    "responses": {200: {"description": "CSV table.", "content": {"text/csv": {"schema": {"type": "string"}}}}}
 }
 
 
-@router.get("/usage", response=answers(UsageOut, 400), summary="See what you used")
+@router.get("/usage", response=responses(UsageOut, 400), summary="Get your usage")
 async def get_usage(request: HttpRequest, period: str | None = MONTH) -> UsageOut:
-    """By voice, model, document and day. What was asked for and is not charged yet is `pending`, and in no
-    other number but `available`.
+    """Usage by voice, model, document and day. Requested characters that are not charged yet are `pending`,
+    and subtracted from `available` only.
     """
     month = account_usage.period_named(period)
     return UsageOut.of(await offload(account_usage.usage_in, identity_of(request).user_id, month))
 
 
 @router.get(
-    "/usage.csv", response=answers(None, 400), summary="Download what you used", openapi_extra=CSV_ANSWER
+    "/usage.csv", response=responses(None, 400), summary="Download your usage", openapi_extra=CSV_RESPONSE
 )
 async def get_usage_csv(request: HttpRequest, period: str | None = MONTH) -> StreamingHttpResponse:
-    """Each use, gift, correction and rollover of the month, oldest first, as CSV."""
+    """All uses, grants, corrections and rollovers of the month as CSV, oldest first."""
     month = account_usage.period_named(period)
     name = f"usage-{month.start:%Y-%m}.csv"
     return StreamingHttpResponse(

@@ -1,4 +1,4 @@
-"""What goes out under /v1/usage."""
+"""Response schemas of /v1/usage."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,9 +9,9 @@ from billing.reports.account_usage import Balance, Line
 from yapit.usage.account_usage import MonthlyUsage
 
 
-class Between(Schema):
+class PeriodOut(Schema):
     start: datetime
-    end: datetime = Field(description="The first moment that is not part of it.")
+    end: datetime = Field(description="Exclusive end.")
 
 
 class PlanOut(Schema):
@@ -22,12 +22,12 @@ class PlanOut(Schema):
 class BalanceOut(Schema):
     usage_type: str
     limit: int | None = Field(description="Characters of the period; null: unlimited.")
-    used: int = Field(description="Taken from the limit.")
-    total: int = Field(description="Used in all, whatever paid for it.")
-    rollover: int = Field(description="Left over from earlier periods; below 0: owed.")
+    used: int = Field(description="Charged to the limit.")
+    total: int = Field(description="Total usage, from all balances.")
+    rollover: int = Field(description="Carried over from earlier periods; negative: debt.")
     purchased: int
-    available: int | None = Field(description="May be asked for now; null: any number.")
-    pending: int = Field(description="Asked for and not charged yet.")
+    available: int | None = Field(description="Characters that can be requested now; null: unlimited.")
+    pending: int = Field(description="Requested but not charged yet.")
 
     @classmethod
     def of(cls, balance: Balance) -> "BalanceOut":
@@ -37,7 +37,7 @@ class BalanceOut(Schema):
 
 class Sums(Schema):
     events: int
-    characters: int = Field(description="Spoken, in code points.")
+    characters: int = Field(description="Spoken characters in code points.")
     cost: int = Field(description="Characters charged.")
     duration_ms: int
 
@@ -57,24 +57,24 @@ class DayUsage(Sums):
 
 class DocumentUsage(Sums):
     document: str | None
-    title: str | None = Field(description="null: it is gone, or not yours to see.")
+    title: str | None = Field(description="Null: deleted, or not visible to you.")
 
 
 class UsageOut(Schema):
     object: Literal["usage"] = "usage"
-    period: Between
+    period: PeriodOut
     plan: PlanOut | None
     balances: list[BalanceOut]
     by_voice: list[VoiceUsage]
     by_model: list[ModelUsage]
-    by_document: list[DocumentUsage] = Field(description="The hundred that cost most.")
+    by_document: list[DocumentUsage] = Field(description="The 100 documents with the highest cost.")
     by_day: list[DayUsage]
 
     @classmethod
     def of(cls, monthly: MonthlyUsage) -> "UsageOut":
         usage = monthly.usage
         return cls(
-            period=Between(start=usage.period.start, end=usage.period.end),
+            period=PeriodOut(start=usage.period.start, end=usage.period.end),
             plan=PlanOut(id=usage.plan[0], name=usage.plan[1]) if usage.plan else None,
             balances=[BalanceOut.of(balance) for balance in usage.balances],
             by_voice=[VoiceUsage(voice=line.name, model=line.model, **_sums(line)) for line in usage.voices],

@@ -1,4 +1,4 @@
-"""The odd forms of RFC 9110's conditional and range headers, as tables."""
+"""Unusual forms of conditional and range headers (RFC 9110)."""
 
 import pytest
 
@@ -24,7 +24,7 @@ SUM = "cd" * 32
         " * ",
     ],
 )
-def test_what_the_client_has_is_not_sent_again(value):
+def test_matching_entity_tags(value):
     assert is_known(value, TAG)
 
 
@@ -44,12 +44,12 @@ def test_what_the_client_has_is_not_sent_again(value):
         '*, "other"',
     ],
 )
-def test_what_the_client_does_not_have_is_sent(value):
+def test_entity_tags_that_do_not_match(value):
     assert not is_known(value, TAG)
 
 
 @pytest.mark.parametrize("value", [None, SUM, f'"{SUM}"', f' "{SUM}" '])
-def test_parts_of_these_bytes_may_be_continued(value):
+def test_if_range_with_the_same_checksum_allows_a_part(value):
     assert may_be_partial(value, SUM)
 
 
@@ -57,7 +57,7 @@ def test_parts_of_these_bytes_may_be_continued(value):
     "value",
     ["", f'W/"{SUM}"', f'"{TAG}"', "*", "Sat, 21 Nov 2026 10:00:00 GMT", f'"{SUM}", "{SUM}"', SUM.upper()],
 )
-def test_parts_of_other_bytes_are_not_continued(value):
+def test_if_range_with_anything_else_forbids_a_part(value):
     assert not may_be_partial(value, SUM)
 
 
@@ -81,12 +81,12 @@ def test_parts_of_other_bytes_are_not_continued(value):
         ("bytes=-" + "9" * 5000, (0, 100)),
     ],
 )
-def test_one_range_is_understood(value, expected):
+def test_a_single_range_is_parsed(value, expected):
     assert span(value, 100) == expected
 
 
 @pytest.mark.parametrize("value", ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=" + "9" * 5000 + "-"])
-def test_a_range_behind_the_end_cannot_be_satisfied(value):
+def test_a_range_past_the_end_cannot_be_satisfied(value):
     with pytest.raises(Unsatisfiable):
         span(value, 100)
 
@@ -119,5 +119,5 @@ def test_a_range_behind_the_end_cannot_be_satisfied(value):
         "bytes=200-,300-",
     ],
 )
-def test_anything_else_gets_the_whole(value):
+def test_anything_else_means_the_complete_representation(value):
     assert span(value, 100) is None

@@ -1,4 +1,4 @@
-"""How /v1 is handled: without threads of its own, and for nobody who is gone."""
+"""ASGI handler of /v1: disconnects, cancellation, and no thread per request."""
 
 import asyncio
 import json
@@ -14,98 +14,108 @@ from tests.yapit.api.http.test_not_modified import ask
 from yapit.api.http.handler import ApiHandler
 
 
-class Waiting(ApiHandler):
-    """Answers when it is let to, and tells how that ended."""
+class EchoView:
+    """Middleware in place of all views: echoes the body when released, and records how the request ended."""
 
     def __init__(self):
-        super().__init__()
-        self.begun, self.let = asyncio.Event(), asyncio.Event()
+        self.started, self.released = asyncio.Event(), asyncio.Event()
         self.ended = None
-        self._middleware_chain = self._wait
 
-    async def _wait(self, request):
-        self.begun.set()
+    async def respond(self, request):
+        self.started.set()
         try:
-            await self.let.wait()
+            await self.released.wait()
         except asyncio.CancelledError:
             self.ended = "cancelled"
             raise
-        self.ended = "answered"
+        self.ended = "responded"
         return HttpResponse(request.body)
 
 
 @pytest.fixture
-async def handler():
-    return Waiting()
+async def view(monkeypatch):
+    view = EchoView()
+    monkeypatch.setattr(f"{__name__}.echo_middleware", lambda get_response: view.respond)
+    return view
 
 
-def asking(handler, **more):
-    scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": [], **more}
-    return ApplicationCommunicator(handler, scope)
+def echo_middleware(get_response):
+    """Replaced by the fixture `view`."""
 
 
-async def send_body(asked):
-    await asked.send_input({"type": "http.request", "body": b"he", "more_body": True})
-    await asked.send_input({"type": "http.request", "body": b"llo", "more_body": False})
+@pytest.fixture
+def handler(view, settings):
+    settings.API_MIDDLEWARE = [f"{__name__}.echo_middleware"]
+    return ApiHandler()
 
 
-async def test_it_answers_and_says_that_it_has_ended(handler):
-    told = []
-    request_finished.connect(lambda sender, **_: told.append(sender), weak=False, dispatch_uid="told")
-    asked = asking(handler)
-    handler.let.set()
-    await send_body(asked)
-
-    assert (await asked.receive_output(PATIENCE))["status"] == 200
-    assert (await asked.receive_output(PATIENCE))["body"] == b"hello"
-    await asked.wait(PATIENCE)
-    assert told == [Waiting]
-    request_finished.disconnect(dispatch_uid="told")
+def open_request(handler, **scope):
+    default = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
+    return ApplicationCommunicator(handler, default | scope)
 
 
-async def test_who_leaves_is_not_answered_any_more(handler):
-    asked = asking(handler)
-    await send_body(asked)
-    await handler.begun.wait()
-
-    await asked.send_input({"type": "http.disconnect"})
-
-    await asked.wait(PATIENCE)
-    assert handler.ended == "cancelled"
-    assert asked.output_queue.empty()
+async def send_body(request):
+    await request.send_input({"type": "http.request", "body": b"he", "more_body": True})
+    await request.send_input({"type": "http.request", "body": b"llo", "more_body": False})
 
 
-async def test_who_leaves_while_still_sending_is_not_even_asked_for(handler):
-    asked = asking(handler)
-    await asked.send_input({"type": "http.request", "body": b"he", "more_body": True})
-    await asked.send_input({"type": "http.disconnect"})
+async def test_a_response_is_followed_by_request_finished(handler, view):
+    senders = []
+    request_finished.connect(lambda sender, **_: senders.append(sender), weak=False, dispatch_uid="senders")
+    request = open_request(handler)
+    view.released.set()
+    await send_body(request)
 
-    await asked.wait(PATIENCE)
-    assert not handler.begun.is_set()
+    assert (await request.receive_output(PATIENCE))["status"] == 200
+    assert (await request.receive_output(PATIENCE))["body"] == b"hello"
+    await request.wait(PATIENCE)
+    assert senders == [ApiHandler]
+    request_finished.disconnect(dispatch_uid="senders")
 
 
-async def test_a_server_that_gives_up_leaves_no_task_behind(handler):
-    asked = asking(handler)
-    await send_body(asked)
-    await handler.begun.wait()
+async def test_a_disconnect_cancels_the_view(handler, view):
+    request = open_request(handler)
+    await send_body(request)
+    await view.started.wait()
 
-    asked.future.cancel()
+    await request.send_input({"type": "http.disconnect"})
 
-    await async_wait_until(lambda: handler.ended == "cancelled")
+    await request.wait(PATIENCE)
+    assert view.ended == "cancelled"
+    assert request.output_queue.empty()
+
+
+async def test_a_disconnect_during_the_body_does_not_call_the_view(handler, view):
+    request = open_request(handler)
+    await request.send_input({"type": "http.request", "body": b"he", "more_body": True})
+    await request.send_input({"type": "http.disconnect"})
+
+    await request.wait(PATIENCE)
+    assert not view.started.is_set()
+
+
+async def test_a_cancelled_request_leaves_no_task_behind(handler, view):
+    request = open_request(handler)
+    await send_body(request)
+    await view.started.wait()
+
+    request.future.cancel()
+
+    await async_wait_until(lambda: view.ended == "cancelled")
     await async_wait_until(lambda: len(asyncio.all_tasks()) == 1)
 
 
-async def test_an_address_that_is_no_text_is_refused_like_anything_else(handler):
-    asked = asking(handler, query_string=b"\xff")
-    await send_body(asked)
+async def test_an_undecodable_query_string_is_refused(handler):
+    request = open_request(handler, query_string=b"\xff")
+    await send_body(request)
 
-    assert (await asked.receive_output(PATIENCE))["status"] == 400
-    error = json.loads((await asked.receive_output(PATIENCE))["body"])["error"]
+    assert (await request.receive_output(PATIENCE))["status"] == 400
+    error = json.loads((await request.receive_output(PATIENCE))["body"])["error"]
     assert error["code"] == "invalid_request"
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_not_each_request_starts_a_thread(settings, monkeypatch):
+async def test_requests_start_no_threads(settings, monkeypatch):
     settings.MULTI_USER = True
     started, start = [], threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", lambda self: started.append(self) or start(self))
@@ -113,4 +123,4 @@ async def test_not_each_request_starts_a_thread(settings, monkeypatch):
     for _ in range(50):
         assert (await ask())[0] == 200
 
-    assert len(started) < 25  # those of pools, which grow when a list is built
+    assert len(started) < 25  # threads of pools, which grow when a list is built

@@ -1,4 +1,4 @@
-"""What is served from caches: entity tags, 304, who may keep it, and that a change shows at once."""
+"""Cached responses: entity tags, 304, Cache-Control, and invalidation by changes."""
 
 from datetime import timedelta
 
@@ -41,11 +41,11 @@ async def known(client, path, tags):
     return await client.get(path, headers={"if-none-match": tags})
 
 
-# --- Conditional requests -------------------------------------------------------------------------------
+# --- Conditional requests ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_what_the_client_has_is_not_sent_again(path):
+async def test_a_matching_entity_tag_gets_304(path):
     await offload(make_voice, "aria")
     full = await Client().get(path)
     again = await known(Client(), path, full["ETag"])
@@ -57,14 +57,14 @@ async def test_what_the_client_has_is_not_sent_again(path):
 
 
 @pytest.mark.parametrize("pattern", ["{}", "W/{}", '"x", {}', '"x",W/{} , "y"', "*"])
-async def test_the_tag_is_found_in_every_form(pattern):
+async def test_entity_tags_match_in_every_form(pattern):
     tag = (await Client().get("/v1/models"))["ETag"]
 
     assert (await known(Client(), "/v1/models", pattern.format(tag))).status_code == 304
 
 
 @pytest.mark.parametrize("tags", ['"x"', "", '"', 'W/"x", "y"', "x" * 3000])
-async def test_other_tags_get_the_body(tags):
+async def test_other_entity_tags_get_the_body(tags):
     await offload(make_model, "bell")
 
     answer = await known(Client(), "/v1/models", tags)
@@ -73,7 +73,7 @@ async def test_other_tags_get_the_body(tags):
 
 
 @pytest.mark.parametrize("path", [*LISTS, "/v1/leaderboard/recent"])
-async def test_a_body_says_nothing_that_is_only_true_now(path, monkeypatch):
+async def test_bodies_do_not_depend_on_the_current_time(path, monkeypatch):
     await offload(make_voice, "aria")
     first, now = await Client().get(path), timezone.now
     caching.flush_all()
@@ -83,13 +83,13 @@ async def test_a_body_says_nothing_that_is_only_true_now(path, monkeypatch):
     assert (later.content, later["ETag"]) == (first.content, first["ETag"])
 
 
-async def test_everyones_lists_may_be_kept_by_everybody_for_a_while():
+async def test_public_lists_are_cacheable_by_shared_caches():
     for path in LISTS:
         assert (await Client().get(path))["Cache-Control"] == "public, max-age=15"
     assert (await Client().get("/v1/audio/voices"))["Vary"] == "Authorization, Cookie"
 
 
-async def test_an_accounts_own_list_is_for_itself_alone():
+async def test_the_list_of_an_account_is_private():
     made = await account()
     answer = await with_key(made.token).get("/v1/audio/voices")
 
@@ -99,16 +99,16 @@ async def test_an_accounts_own_list_is_for_itself_alone():
     assert (again.status_code, again["Cache-Control"]) == (304, "private, no-cache")
 
 
-async def test_a_bad_key_is_refused_whatever_it_has():
+async def test_an_invalid_key_is_refused_despite_a_matching_entity_tag():
     tag = (await Client().get("/v1/models"))["ETag"]
 
     assert (await known(with_key("nope"), "/v1/models", tag)).status_code == 401
 
 
-# --- Changes --------------------------------------------------------------------------------------------
+# --- Changes ----------------------------------------------------------------------------------------------
 
 
-async def test_lists_are_built_once_and_anew_after_an_operators_change(listening, django_assert_num_queries):
+async def test_lists_are_rebuilt_only_after_a_change_in_the_admin(listening, django_assert_num_queries):
     voice = await offload(make_voice, "aria", name="Aria")
     operator = Pages()
     await offload(lambda: operator.force_login(User.objects.create_superuser("operator")))
@@ -124,11 +124,11 @@ async def test_lists_are_built_once_and_anew_after_an_operators_change(listening
     await async_wait_until(is_new)
 
 
-# --- Public documents -----------------------------------------------------------------------------------
+# --- Public documents -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("part", ["blocks", "sections"])
-async def test_pages_of_a_public_document_are_built_once_for_all(part):
+async def test_pages_of_a_public_document_are_built_once_for_all_accounts(part):
     owner, other = await account(), await account()
     document = await offload(
         lambda: documents.create_text(owner.key.user_id, "Hello there.\n\nAnd again.").document
@@ -145,7 +145,7 @@ async def test_pages_of_a_public_document_are_built_once_for_all(part):
     assert (await Client().get(path)).status_code == 401
 
 
-async def test_a_private_document_is_for_its_owner_alone():
+async def test_pages_of_a_private_document_are_not_shared():
     owner, other = await account(), await account()
     document = await offload(lambda: make_document(owner.key.user))
     path = f"/v1/documents/{document.pk}/blocks"
@@ -157,7 +157,7 @@ async def test_a_private_document_is_for_its_owner_alone():
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_what_is_not_public_any_more_is_gone_at_once(listening, deleted):
+async def test_pages_are_dropped_when_a_document_is_unshared_or_deleted(listening, deleted):
     owner, other = await account(), await account()
     document = await offload(lambda: make_document(owner.key.user, is_public=True))
     path = f"/v1/documents/{document.pk}/blocks"
@@ -174,7 +174,7 @@ async def test_what_is_not_public_any_more_is_gone_at_once(listening, deleted):
     await async_wait_until(is_gone)
 
 
-async def test_pages_behind_the_end_or_of_odd_length_are_not_kept():
+async def test_pages_past_the_end_or_of_other_sizes_are_not_cached():
     owner = await account()
     document = await offload(lambda: make_document(owner.key.user, is_public=True))
     for query in ("offset=100", "offset=1", "limit=7", "offset=3&limit=50"):

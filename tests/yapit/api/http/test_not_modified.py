@@ -1,10 +1,10 @@
-"""Behind the door of /v1: what is answered in front of Django, and what each answer of Django says."""
+"""Conditional GETs answered before Django, and default headers of Django's responses."""
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
+import config.asgi
 from config import caching
-from config.asgi import application
 from config.caching.figures import figures
 from config.database.offload import offload
 from tests.waiting import PATIENCE, async_wait_until
@@ -18,21 +18,21 @@ PATH = "/v1/models"
 
 
 @pytest.fixture(autouse=True)
-async def asked_of_django(settings, monkeypatch, redis):
-    """The paths of requests that came as far as Django."""
+async def django_requests(settings, monkeypatch, redis):
+    """Paths of requests that reached Django."""
     settings.MULTI_USER = True
-    await caching.listen().subscribed()  # which empties all caches: not in the middle of a test
+    await caching.listen().subscribed()  # a new subscription empties all caches: wait for it before the test
     caching.flush_all()
-    not_modified._answered.clear()
-    asked = []
-    behind = application.__globals__["api"]._behind
+    not_modified.responses.clear()
+    paths = []
+    django = config.asgi.api.application
 
-    async def noted(scope, receive, send):
-        asked.append(scope["path"])
-        await behind(scope, receive, send)
+    async def recorded(scope, receive, send):
+        paths.append(scope["path"])
+        await django(scope, receive, send)
 
-    monkeypatch.setattr(application.__globals__["api"], "_behind", noted)
-    return asked
+    monkeypatch.setattr(config.asgi, "api", not_modified.NotModifiedLayer(recorded))
+    return paths
 
 
 async def ask(path=PATH, query=b"", method="GET", **headers):
@@ -53,7 +53,7 @@ async def ask(path=PATH, query=b"", method="GET", **headers):
             for name, value in ({"host": "localhost"} | headers).items()
         ],
     }
-    communicator = ApplicationCommunicator(application, scope)
+    communicator = ApplicationCommunicator(config.asgi.application, scope)
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
     start = await communicator.receive_output(PATIENCE)
     body = (await communicator.receive_output(PATIENCE)).get("body", b"")
@@ -75,20 +75,18 @@ async def tag_of(path=PATH, query=b"", **headers):
         ("/v1/leaderboard/recent", b"limit=5"),
     ],
 )
-async def test_who_has_what_is_current_is_told_without_django(asked_of_django, path, query):
+async def test_a_current_entity_tag_gets_304_without_django(django_requests, path, query):
     _, full, body = await ask(path, query)
-    status, headers, nothing = await ask(
-        path, query, if_none_match=full[b"etag"].decode(), x_request_id="abc"
-    )
+    status, headers, empty = await ask(path, query, if_none_match=full[b"etag"].decode(), x_request_id="abc")
 
-    assert (status, nothing, asked_of_django) == (304, b"", [path])
+    assert (status, empty, django_requests) == (304, b"", [path])
     assert body
     for name in (b"etag", b"cache-control", b"vary"):
         assert headers.get(name) == full.get(name)
     assert headers[b"x-request-id"] == b"abc"
 
 
-async def test_what_is_stale_is_current_and_the_next_is_built_beside(asked_of_django, monkeypatch):
+async def test_a_stale_response_counts_as_current_while_it_is_rebuilt(django_requests, monkeypatch):
     monkeypatch.setattr(discovery.lists, "seconds", 0.0)
     tag = await tag_of()
     before = rebuilds()
@@ -96,20 +94,20 @@ async def test_what_is_stale_is_current_and_the_next_is_built_beside(asked_of_dj
     assert (await ask(if_none_match=tag))[0] == 304
 
     await async_wait_until(lambda: rebuilds() == before + 1)
-    assert asked_of_django == [PATH]
+    assert django_requests == [PATH]
 
 
 def rebuilds():
     return next(cache.rebuilds for cache in figures() if cache.name == "discovery")
 
 
-async def test_after_a_change_django_is_asked(asked_of_django):
+async def test_after_a_change_requests_reach_django(django_requests):
     tag = await tag_of("/v1/audio/voices")
     await offload(make_voice, "aria")
     caching.flush_all()
 
     assert (await ask("/v1/audio/voices", if_none_match=tag))[0] == 200
-    assert len(asked_of_django) == 2
+    assert len(django_requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -121,21 +119,21 @@ async def test_after_a_change_django_is_asked(asked_of_django):
         ({"if_match": '"other"'}, 412),
     ],
 )
-async def test_whom_django_refuses_is_refused(asked_of_django, headers, expected):
+async def test_requests_that_django_refuses_are_refused(django_requests, headers, expected):
     tag = await tag_of()
 
     assert (await ask(if_none_match=tag, **headers))[0] == expected
 
 
-async def test_a_good_key_is_told_the_same_of_what_is_everybodys(asked_of_django):
+async def test_a_valid_key_gets_304_for_public_responses(django_requests):
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
     tag = await tag_of()
 
     assert (await ask(if_none_match=tag, authorization=f"Bearer {made.token}"))[0] == 304
-    assert len(asked_of_django) == 1
+    assert len(django_requests) == 1
 
 
-async def test_who_brings_credentials_may_have_more_voices_than_anybody(asked_of_django):
+async def test_credentials_are_not_answered_with_the_anonymous_voice_list(django_requests):
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
     await offload(make_voice, "mine", owner_id=made.key.user_id)
     tag = await tag_of("/v1/audio/voices")
@@ -147,25 +145,25 @@ async def test_who_brings_credentials_may_have_more_voices_than_anybody(asked_of
     assert (status, headers[b"cache-control"]) == (200, b"private, no-cache")
 
 
-async def test_other_addresses_and_methods_go_on_to_django(asked_of_django):
+async def test_other_urls_and_methods_reach_django(django_requests):
     tag = await tag_of()
     await ask(query=b"x=1", if_none_match=tag)
     await ask(method="POST", if_none_match=tag)
     await ask()
 
-    assert len(asked_of_django) == 4
+    assert len(django_requests) == 4
 
 
-async def test_so_many_addresses_are_remembered_and_no_more(monkeypatch):
-    monkeypatch.setattr(not_modified, "ADDRESSES", 3)
+async def test_the_number_of_registered_responses_is_limited(monkeypatch):
+    monkeypatch.setattr(not_modified, "MAX_RESPONSES", 3)
     for number in range(6):
         await ask(query=b"x=%d" % number)
     await ask(query=b"x" * 300)
 
-    assert len(not_modified._answered) == 3
+    assert len(not_modified.responses) == 3
 
 
-# --- What Django answers --------------------------------------------------------------------------------
+# --- Default headers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -178,7 +176,7 @@ async def test_so_many_addresses_are_remembered_and_no_more(monkeypatch):
         ("/v1/models", 200),
     ],
 )
-async def test_what_is_not_for_everybody_says_so_and_how_long_it_is(path, status):
+async def test_responses_have_content_length_and_private_cache_control(path, status):
     made = await offload(lambda: keys.create_key(make_user(), "laptop"))
 
     answer, headers, body = await ask(path, authorization=f"Bearer {made.token}")
@@ -189,7 +187,7 @@ async def test_what_is_not_for_everybody_says_so_and_how_long_it_is(path, status
         assert headers[b"vary"] == b"Authorization, Cookie"
 
 
-async def test_what_has_no_body_has_no_length():
+async def test_responses_without_a_body_have_no_content_length():
     status, headers, body = await ask(if_none_match="*")
 
     assert (status, body) == (304, b"")

@@ -1,4 +1,4 @@
-"""Requests for one text, and somebody who speaks it."""
+"""Requests to /v1/synthesize and a worker that answers them."""
 
 import asyncio
 import json
@@ -18,10 +18,8 @@ from yapit.realtime import notifications
 
 @asynccontextmanager
 async def speaking_site(settings):
-    """The page of the single user, and a voice to speak."""
-    settings.MIDDLEWARE = (
-        settings.API_MIDDLEWARE
-    )  # as yapit.api.http.handler has it: others would hold a thread
+    """HTTP client in single-user mode, with one voice."""
+    settings.MIDDLEWARE = settings.API_MIDDLEWARE  # as in yapit.api.http.handler: sync ones use a thread
     settings.DEFAULT_MODEL = "tone"
     settings.RESYNC_SECONDS = 0.2
     settings.SYNTHESIZE_TIMEOUT = 20.0
@@ -43,23 +41,23 @@ async def synthesize(site, text="Hello there.", accept="*/*", **more):
     )
 
 
-async def while_somebody_works(redis, request, work=work_off):
-    """The answer to a request that needs a worker."""
-    asking = asyncio.ensure_future(request)
-    while not asking.done():
+async def with_worker(redis, request, work=work_off):
+    """Response to a request, with a worker running until it arrives."""
+    response = asyncio.ensure_future(request)
+    while not response.done():
         await work(redis)
         await asyncio.sleep(0.01)
-    return await asking
+    return await response
 
 
 def error_of(answer):
     return answer.status_code, answer.json()["error"]["code"]
 
 
-class Leaver:
-    """Asks over ASGI itself, and can hang up."""
+class DisconnectingClient:
+    """ASGI client of /v1/synthesize that can disconnect."""
 
-    async def ask(self, text="Hello there."):
+    async def send(self, text="Hello there."):
         from config.asgi import application
 
         headers = {"host": "localhost", "origin": "http://localhost", "content-type": "application/json"}
@@ -74,6 +72,6 @@ class Leaver:
         body = json.dumps({"text": text}).encode()
         await self.request.send_input({"type": "http.request", "body": body})
 
-    async def leave(self):
+    async def disconnect(self):
         await self.request.send_input({"type": "http.disconnect"})
         await self.request.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""/v1/documents over HTTP, as the one account of single-user mode unless a key says otherwise."""
+"""/v1/documents over HTTP, as the account of single-user mode except where a key is given."""
 
 import json
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _nobody_remembered():
+def _empty_caches():
     identity.forget()
 
 
@@ -44,7 +44,7 @@ def error_of(response, status, code, param=None):
     return error
 
 
-async def test_a_posted_text_is_answered_as_a_document(client):
+async def test_a_posted_text_becomes_a_document(client):
     answer = await post(client, {"content": "# Title\n\nHello there."})
 
     document = answer.json()
@@ -58,7 +58,7 @@ async def test_a_posted_text_is_answered_as_a_document(client):
     assert document["created"].endswith("Z")
 
 
-async def test_a_document_lives_from_its_making_to_its_end(client):
+async def test_a_document_is_created_listed_changed_and_deleted(client):
     document = (await post(client, {"content": "One.\n\nTwo.", "title": "Mine"})).json()
     path = f"/v1/documents/{document['id']}"
 
@@ -90,7 +90,7 @@ async def test_a_document_lives_from_its_making_to_its_end(client):
         ("text", "content"),
     ],
 )
-async def test_what_is_wrong_with_a_text_is_named(client, body, param):
+async def test_an_invalid_field_is_named_in_the_error(client, body, param):
     error_of(await post(client, json.dumps(body)), 400, "invalid_request", param)
 
 
@@ -98,14 +98,14 @@ async def test_what_is_wrong_with_a_text_is_named(client, body, param):
     "raw",
     [b"", b"{", b'{"content": "\xff"}', b"\xff\xfe\x00", b'{"content": NaN}', b"[" * 100_000, b"1" * 5000],
 )
-async def test_what_is_no_json_is_refused(client, raw):
+async def test_invalid_json_is_refused(client, raw):
     answer = await post(client, raw)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "invalid_request"
 
 
-async def test_half_a_character_is_refused_and_a_nul_left_out(client):
+async def test_a_lone_surrogate_is_refused_and_nul_is_removed(client):
     error_of(await post(client, b'{"content": "Half \\ud83d."}'), 400, "invalid_request", "content")
 
     document = (await post(client, b'{"content": "No \\u0000nul.", "title": "A\\u0000"}')).json()
@@ -124,20 +124,20 @@ async def test_a_body_that_is_too_large_is_refused(client, settings):
     error_of(await post(client, {"content": "x" * 2000}), 413, "request_too_large")
 
 
-async def test_the_longest_text_fits_whatever_its_escapes(client, settings):
+async def test_the_longest_text_fits_with_escapes(client, settings):
     body = json.dumps({"content": "\N{GRINNING FACE}" * 500_000})
 
     assert len(body) < settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
-async def test_without_our_origin_nothing_is_changed(local):
+async def test_a_foreign_origin_changes_nothing(local):
     answer = await post(Client(), {"content": "Hello."})
 
     error_of(answer, 403, "origin_refused")
     assert await offload(Document.objects.count) == 0
 
 
-async def test_anothers_private_document_is_not_found(client):
+async def test_a_private_document_of_another_account_is_not_found(client):
     document = await offload(make_document)
     path = f"/v1/documents/{document.pk}"
 
@@ -152,7 +152,7 @@ async def test_anothers_private_document_is_not_found(client):
         error_of(answer, 404, "document_not_found")
 
 
-async def test_a_shared_document_is_read_with_ones_own_key():
+async def test_a_shared_document_is_read_with_the_key_of_another_account():
     document = await offload(make_document, is_public=True)
     made = await offload(lambda: keys.create_key(make_user(), "x"))
     client = with_key(made.token)
@@ -174,7 +174,7 @@ async def test_a_shared_document_is_read_with_ones_own_key():
         ("limit=%00", "limit"),
     ],
 )
-async def test_a_page_has_its_bounds(client, query, param):
+async def test_page_parameters_are_validated(client, query, param):
     error_of(await client.get(f"/v1/documents?{query}"), 400, "invalid_request", param)
 
 
@@ -187,14 +187,14 @@ async def test_a_page_past_the_end_is_empty(client, local):
 
 
 @pytest.mark.parametrize("change", [{"title": ""}, {"title": " \n"}, {"title": "x" * 501}, {"title": 1}])
-async def test_a_title_says_something(client, change):
+async def test_an_empty_or_invalid_title_is_refused(client, change):
     document = (await post(client, {"content": "Hello."})).json()
 
     error_of(await patch(client, f"/v1/documents/{document['id']}", change), 400, "invalid_request", "title")
 
 
 @pytest.mark.parametrize("index", [-1, 1, 2**31, 1.5, "0", None])
-async def test_a_position_is_in_the_document(client, index):
+async def test_a_position_outside_of_the_document_is_refused(client, index):
     document = (await post(client, {"content": "Hello."})).json()
 
     answer = await patch(client, f"/v1/documents/{document['id']}/position", {"block_idx": index})
@@ -203,5 +203,5 @@ async def test_a_position_is_in_the_document(client, index):
 
 
 @pytest.mark.parametrize("name", ["nope", "00000000-0000-4000-8000-00000000000", "..%2f..%2fx", "%00"])
-async def test_what_is_no_id_is_not_found(client, name):
+async def test_an_invalid_id_is_not_found(client, name):
     error_of(await client.get(f"/v1/documents/{name}"), 404, "not_found")

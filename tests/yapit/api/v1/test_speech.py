@@ -1,4 +1,4 @@
-"""POST /v1/synthesize and voice previews: one text in, its audio out, or why there is none."""
+"""POST /v1/synthesize and voice previews: responses and errors."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tests.waiting import async_wait_until
-from tests.yapit.api.v1.synthesis_requests import error_of, speaking_site, synthesize, while_somebody_works
+from tests.yapit.api.v1.synthesis_requests import error_of, speaking_site, synthesize, with_worker
 from tests.yapit.jobs.job_steps import at_rest, finalize, finish
 from tests.yapit.sockets.socket_client import fail_all
 from yapit import jobs
@@ -24,7 +24,7 @@ async def site(async_redis, settings):
 
 
 async def test_a_text_becomes_audio_in_one_request(site, redis):
-    answer = await while_somebody_works(redis, synthesize(site))
+    answer = await with_worker(redis, synthesize(site))
 
     assert (answer.status_code, answer["Content-Type"]) == (200, "audio/ogg")
     assert answer.content.startswith(b"OggS")
@@ -33,8 +33,8 @@ async def test_a_text_becomes_audio_in_one_request(site, redis):
     assert answer["Content-Location"] == f"/v1/audio/{answer['X-Audio-Hash']}"
 
 
-async def test_the_same_text_again_is_there_already_and_needs_nobody(site, redis):
-    first = await while_somebody_works(redis, synthesize(site))
+async def test_the_same_text_again_is_served_without_a_worker(site, redis):
+    first = await with_worker(redis, synthesize(site))
     again = await synthesize(site)
 
     assert again["X-Cache"] == "hit"
@@ -42,8 +42,8 @@ async def test_the_same_text_again_is_there_already_and_needs_nobody(site, redis
     assert redis.xlen("billing") == 1
 
 
-async def test_json_says_where_the_audio_is(site, redis):
-    answer = await while_somebody_works(redis, synthesize(site, accept="application/json"))
+async def test_the_json_response_has_the_url_of_the_audio(site, redis):
+    answer = await with_worker(redis, synthesize(site, accept="application/json"))
 
     told = answer.json()
     assert told == {
@@ -58,16 +58,16 @@ async def test_json_says_where_the_audio_is(site, redis):
     assert redis.exists(f"audio:{told['hash']}")
 
 
-async def test_whoever_does_not_prefer_json_gets_audio(site, redis):
+async def test_requests_that_do_not_prefer_json_get_audio(site, redis):
     for accept in ("*/*", "audio/ogg", "application/octet-stream", "audio/*, application/json;q=0.5"):
-        answer = await while_somebody_works(redis, synthesize(site, accept=accept))
+        answer = await with_worker(redis, synthesize(site, accept=accept))
 
         assert answer["Content-Type"] == "audio/ogg"
 
 
-async def test_many_who_ask_for_the_same_share_one_job(site, redis):
+async def test_concurrent_requests_for_the_same_text_share_one_job(site, redis):
     asking = asyncio.gather(*(synthesize(site) for _ in range(5)))
-    answers = await while_somebody_works(redis, asking)
+    answers = await with_worker(redis, asking)
 
     assert {answer.status_code for answer in answers} == {200}
     assert redis.xlen("billing") == 1
@@ -78,23 +78,23 @@ def finished_jobs(redis):
     return redis.zcard("finished")
 
 
-async def test_what_the_engine_says_is_answered(site, redis):
+async def test_errors_of_the_engine_are_returned(site, redis):
     statuses = {"engine_failed": 502, "text_too_long": 422, "bad_audio": 502, "worker_lost": 503, "new": 502}
     for code, status in statuses.items():
-        answer = await while_somebody_works(redis, synthesize(site, code), lambda r, c=code: fail_all(r, c))
+        answer = await with_worker(redis, synthesize(site, code), lambda r, c=code: fail_all(r, c))
 
         assert error_of(answer) == (status, code)
         assert ("Retry-After" in answer) == (status == 503)
 
 
-async def test_a_text_with_nothing_to_say_is_answered_so(site, redis):
+async def test_a_text_with_nothing_to_speak_is_refused(site, redis):
     @sync_to_async
     def say_nothing(redis):
         while job := jobs.claim(redis, "tone", "w"):
             jobs.submit_nothing(redis, job.id, "w")
         finalize(redis)
 
-    answer = await while_somebody_works(redis, synthesize(site, "…"), say_nothing)
+    answer = await with_worker(redis, synthesize(site, "…"), say_nothing)
 
     assert error_of(answer) == (422, "nothing_to_speak")
 
@@ -110,7 +110,7 @@ BAD = (
 )
 
 
-async def test_what_cannot_be_spoken_is_refused_at_once(site):
+async def test_invalid_requests_are_refused_without_a_job(site):
     for body in BAD:
         answer = await site.post("/v1/synthesize", json.dumps(body), content_type="application/json")
         assert error_of(answer) == (400, "invalid_request")
@@ -119,7 +119,7 @@ async def test_what_cannot_be_spoken_is_refused_at_once(site):
     assert error_of(await site.get("/v1/audio/voices/no/preview")) == (404, "voice_not_found")
 
 
-async def test_a_spent_allowance_is_402_and_says_what_is_left(site, redis, settings):
+async def test_a_spent_allowance_is_402_with_the_balance(site, redis, settings):
     settings.DEFAULT_CHARACTER_LIMIT = 5
 
     answer = await synthesize(site)
@@ -129,9 +129,9 @@ async def test_a_spent_allowance_is_402_and_says_what_is_left(site, redis, setti
     assert await sync_to_async(at_rest)(redis)
 
 
-async def test_who_asks_too_often_is_told_how_long_to_wait(site, redis, settings):
+async def test_too_many_requests_get_429_with_retry_after(site, redis, settings):
     settings.MESSAGES_BURST, settings.MESSAGES_PER_SECOND = 1, 0.1
-    await while_somebody_works(redis, synthesize(site))
+    await with_worker(redis, synthesize(site))
 
     answer = await synthesize(site, "Another.")
 
@@ -139,15 +139,15 @@ async def test_who_asks_too_often_is_told_how_long_to_wait(site, redis, settings
     assert int(answer["Retry-After"]) >= 1
 
 
-async def test_more_new_blocks_than_a_minute_allows_are_told_to_wait(site, redis, settings):
+async def test_too_many_new_blocks_get_429_with_retry_after(site, redis, settings):
     settings.BLOCKS_PER_MINUTE = 1
-    await while_somebody_works(redis, synthesize(site))
+    await with_worker(redis, synthesize(site))
 
     assert error_of(await synthesize(site, "Another.")) == (429, "rate_limited")
     assert error_of(await site.get("/v1/audio/voices/sine/preview")) == (429, "rate_limited")
 
 
-async def test_an_account_has_so_many_requests_open_and_no_more(site, redis, settings):
+async def test_concurrent_requests_of_an_account_are_limited(site, redis, settings):
     settings.CONNECTIONS_PER_USER = 1
     first = asyncio.create_task(synthesize(site))
     await async_wait_until(lambda: redis.exists("limit:connections:" + str(first_user(redis))), 15)
@@ -155,7 +155,7 @@ async def test_an_account_has_so_many_requests_open_and_no_more(site, redis, set
     answer = await synthesize(site, "Another.")
 
     assert error_of(answer) == (429, "too_many_connections")
-    assert (await while_somebody_works(redis, first)).status_code == 200
+    assert (await with_worker(redis, first)).status_code == 200
     await async_wait_until(lambda: not redis.keys("limit:connections:*"), 15)
 
 
@@ -164,14 +164,14 @@ def first_user(redis):
     return keys[0].decode().rpartition(":")[2] if keys else ""
 
 
-async def test_what_takes_too_long_is_a_timeout_and_asking_again_joins(site, redis, settings):
+async def test_a_repeated_request_after_a_timeout_joins_the_job(site, redis, settings):
     settings.SYNTHESIZE_TIMEOUT = 0.3
     answer = await synthesize(site)
     assert error_of(answer) == (504, "timeout")
     assert len(redis.keys("job:*")) == 1
 
     settings.SYNTHESIZE_TIMEOUT = 20.0
-    answer = await while_somebody_works(redis, synthesize(site))
+    answer = await with_worker(redis, synthesize(site))
 
     assert answer.status_code == 200
     assert redis.xlen("billing") == 1
@@ -180,15 +180,15 @@ async def test_what_takes_too_long_is_a_timeout_and_asking_again_joins(site, red
 async def test_a_lost_notification_only_delays_the_response(site, redis, monkeypatch):
     monkeypatch.setattr(Subscribers, "deliver", lambda *args: None)
 
-    answer = await while_somebody_works(redis, synthesize(site))
+    answer = await with_worker(redis, synthesize(site))
 
     assert answer.status_code == 200
 
 
-# --- Previews -------------------------------------------------------------------------------------------
+# --- Previews ---------------------------------------------------------------------------------------------
 
 
-async def test_a_preview_speaks_a_sentence_of_the_voices_language_for_nothing(site, redis, settings):
+async def test_a_preview_is_free_and_in_the_language_of_the_voice(site, redis, settings):
     settings.DEFAULT_CHARACTER_LIMIT = 0
     spoken = []
 
@@ -198,7 +198,7 @@ async def test_a_preview_speaks_a_sentence_of_the_voices_language_for_nothing(si
             spoken.append(job.text)
             finish(redis, job)
 
-    answer = await while_somebody_works(redis, site.get("/v1/audio/voices/sine/preview"), note)
+    answer = await with_worker(redis, site.get("/v1/audio/voices/sine/preview"), note)
 
     assert (answer.status_code, answer["Content-Type"]) == (200, "audio/ogg")
     assert spoken == [previews.SENTENCES["de"]]
@@ -206,8 +206,8 @@ async def test_a_preview_speaks_a_sentence_of_the_voices_language_for_nothing(si
     assert entry[b"billable"] == b"0"
 
 
-async def test_a_preview_that_one_has_is_not_sent_again(site, redis):
-    first = await while_somebody_works(redis, site.get("/v1/audio/voices/sine/preview"))
+async def test_a_preview_with_a_matching_entity_tag_gets_304(site, redis):
+    first = await with_worker(redis, site.get("/v1/audio/voices/sine/preview"))
     again = await site.get("/v1/audio/voices/sine/preview", headers={"if-none-match": first["ETag"]})
 
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
@@ -215,7 +215,7 @@ async def test_a_preview_that_one_has_is_not_sent_again(site, redis):
 
 
 @pytest.mark.parametrize("language", ["pt-BR", "PT", "pt_PT"])
-def test_every_kind_of_a_language_has_its_sentence(language):
+def test_every_variant_of_a_language_has_its_sentence(language):
     assert previews.sentence(language) == previews.SENTENCES["pt"]
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/synthesize and previews where something is in the way: who asks, what they send, or a voice."""
+"""POST /v1/synthesize and previews: disconnects, revoked keys, malformed requests, missing voices."""
 
 import asyncio
 import json
@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 from config.database.offload import offload
 from tests.waiting import async_wait_until
 from tests.yapit.api.v1.synthesis_requests import (
-    Leaver,
+    DisconnectingClient,
     error_of,
     speaking_site,
     synthesize,
-    while_somebody_works,
+    with_worker,
 )
 from tests.yapit.factories import make_model, make_voice
 from tests.yapit.jobs.job_steps import at_rest, finish
@@ -32,25 +32,25 @@ async def site(async_redis, settings):
         yield page
 
 
-# --- Who goes away --------------------------------------------------------------------------------------
+# --- Disconnects ------------------------------------------------------------------------------------------
 
 
-async def test_who_goes_away_before_anybody_began_is_not_spoken_for_and_pays_nothing(site, redis):
-    leaver = Leaver()
-    await leaver.ask()
+async def test_a_disconnect_before_the_job_begins_cancels_it_without_charge(site, redis):
+    client = DisconnectingClient()
+    await client.send()
     await async_wait_until(lambda: redis.keys("job:*"))
-    await leaver.leave()
+    await client.disconnect()
 
     await async_wait_until(lambda: at_rest(redis))
     assert redis.xlen("billing") == 0
 
 
-async def test_what_is_being_spoken_when_its_listener_goes_away_is_kept_and_paid_once(site, redis):
-    leaver = Leaver()
-    await leaver.ask()
+async def test_a_disconnect_during_synthesis_keeps_the_audio_and_charges_once(site, redis):
+    client = DisconnectingClient()
+    await client.send()
     await async_wait_until(lambda: redis.keys("job:*"))
     job = await sync_to_async(jobs.claim)(redis, "tone", "w")
-    await leaver.leave()
+    await client.disconnect()
     await async_wait_until(lambda: not redis.keys("subs:*"))
     await sync_to_async(finish)(redis, job)
 
@@ -58,32 +58,32 @@ async def test_what_is_being_spoken_when_its_listener_goes_away_is_kept_and_paid
     assert redis.xlen("billing") == 1
 
 
-async def test_of_two_who_ask_for_the_same_one_may_go_away(site, redis):
-    leaver = Leaver()
-    await leaver.ask()
+async def test_a_disconnect_does_not_cancel_a_shared_job(site, redis):
+    client = DisconnectingClient()
+    await client.send()
     await async_wait_until(lambda: redis.keys("job:*"))
-    staying = asyncio.create_task(synthesize(site))
+    second = asyncio.create_task(synthesize(site))
     await async_wait_until(lambda: any(redis.scard(key) == 2 for key in redis.keys("subs:*")))
-    await leaver.leave()
+    await client.disconnect()
     await async_wait_until(lambda: any(redis.scard(key) == 1 for key in redis.keys("subs:*")))
 
-    answer = await while_somebody_works(redis, staying)
+    answer = await with_worker(redis, second)
 
     assert answer.status_code == 200
     assert redis.xlen("billing") == 1
 
 
-async def test_a_key_that_is_revoked_meanwhile_gets_no_audio(site, redis):
+async def test_a_key_revoked_during_synthesis_gets_no_audio(site, redis):
     made = await offload(lambda: keys.create_key(User.objects.get(username="local"), "laptop"))
-    asking = asyncio.create_task(synthesize(with_key(made.token)))
+    pending = asyncio.create_task(synthesize(with_key(made.token)))
     await async_wait_until(lambda: redis.keys("job:*"))
     await offload(keys.revoke, made.key)
 
-    assert error_of(await asking) == (401, "not_authenticated")
+    assert error_of(await pending) == (401, "not_authenticated")
     await async_wait_until(lambda: at_rest(redis))
 
 
-# --- What they send -------------------------------------------------------------------------------------
+# --- Malformed requests -----------------------------------------------------------------------------------
 
 
 HOSTILE = {
@@ -104,7 +104,7 @@ HOSTILE = {
 }
 
 
-async def test_what_is_no_request_is_refused_and_not_repeated(site, redis):
+async def test_malformed_requests_are_refused_and_not_echoed(site, redis):
     for name, body in HOSTILE.items():
         answer = await site.post("/v1/synthesize", body, content_type="application/json")
 
@@ -114,7 +114,7 @@ async def test_what_is_no_request_is_refused_and_not_repeated(site, redis):
     assert await sync_to_async(at_rest)(redis)
 
 
-async def test_a_body_beyond_all_measure_is_refused(site):
+async def test_an_oversized_body_is_refused(site):
     body = json.dumps({"text": "x" * 5_000_000})
 
     answer = await site.post("/v1/synthesize", body, content_type="application/json")
@@ -122,31 +122,31 @@ async def test_a_body_beyond_all_measure_is_refused(site):
     assert answer.status_code in (400, 413)
 
 
-async def test_odd_text_is_spoken_as_it_is(site, redis):
+async def test_unusual_texts_are_synthesized(site, redis):
     texts = ["\0", "a\0b", "\u202e\u2066", "🦜" * 5000, "a" + "\u0301" * 4999, "<script>"]
     for text in texts:
-        answer = await while_somebody_works(redis, synthesize(site, text))
+        answer = await with_worker(redis, synthesize(site, text))
 
         assert answer.status_code == 200, text[:10]
     assert redis.xlen("persist") == len(texts)
 
 
-async def test_odd_wishes_about_the_answer_get_audio(site, redis):
+async def test_unusual_accept_headers_get_audio(site, redis):
     for accept in ("", ";;;,,,=", "application/json;q=0", "text/html", "x" * 8000, "image/*"):
-        answer = await while_somebody_works(redis, synthesize(site, accept=accept))
+        answer = await with_worker(redis, synthesize(site, accept=accept))
 
         assert (answer.status_code, answer["Content-Type"]) == (200, "audio/ogg"), accept[:10]
 
 
-async def test_it_is_only_posted(site):
+async def test_only_post_is_allowed(site):
     for answer in (await site.get("/v1/synthesize"), await site.put("/v1/synthesize")):
         assert error_of(answer) == (405, "method_not_allowed")
 
 
-# --- Previews -------------------------------------------------------------------------------------------
+# --- Previews ---------------------------------------------------------------------------------------------
 
 
-async def test_a_preview_of_what_is_no_voice_is_not_found(site, redis):
+async def test_a_preview_of_an_unknown_voice_is_not_found(site, redis):
     for name in ("", "..", "%2e%2e%2fsine", "sine/sine", "tone/", "tone/no", "%00", "SINE", "x" * 3000):
         answer = await site.get(f"/v1/audio/voices/{name}/preview")
 
@@ -154,7 +154,7 @@ async def test_a_preview_of_what_is_no_voice_is_not_found(site, redis):
     assert await sync_to_async(at_rest)(redis)
 
 
-async def test_nobody_hears_a_voice_that_is_not_theirs(site, redis):
+async def test_a_private_voice_has_no_preview_for_other_accounts(site, redis):
     def make_others():
         make_voice("hidden", model=make_model("off", is_active=False))
         make_voice("unapproved", model=make_model("other"), approved=False)
@@ -165,17 +165,17 @@ async def test_nobody_hears_a_voice_that_is_not_theirs(site, redis):
         assert error_of(await synthesize(site, voice=name)) == (404, "voice_not_found")
 
 
-async def test_many_who_want_the_same_preview_share_one_job(site, redis):
-    asking = asyncio.gather(*(site.get("/v1/audio/voices/sine/preview") for _ in range(5)))
+async def test_concurrent_previews_share_one_job(site, redis):
+    pending = asyncio.gather(*(site.get("/v1/audio/voices/sine/preview") for _ in range(5)))
 
-    answers = await while_somebody_works(redis, asking)
+    answers = await with_worker(redis, pending)
 
     assert {answer.status_code for answer in answers} == {200}
     assert redis.xlen("persist") == 1
 
 
-async def test_a_text_that_is_also_a_preview_is_paid_by_who_asks_for_it_first(site, redis):
-    await while_somebody_works(redis, synthesize(site, previews.SENTENCES["de"]))
+async def test_the_text_of_a_preview_is_charged_to_its_first_request(site, redis):
+    await with_worker(redis, synthesize(site, previews.SENTENCES["de"]))
     preview = await site.get("/v1/audio/voices/sine/preview")
 
     assert preview["X-Cache"] == "hit"
@@ -183,8 +183,8 @@ async def test_a_text_that_is_also_a_preview_is_paid_by_who_asks_for_it_first(si
     assert entry[b"billable"] == b"1"
 
 
-async def test_odd_things_that_one_claims_to_have_are_answered(site, redis):
-    await while_somebody_works(redis, site.get("/v1/audio/voices/sine/preview"))
+async def test_malformed_entity_tags_get_a_response(site, redis):
+    await with_worker(redis, site.get("/v1/audio/voices/sine/preview"))
 
     for known, status in {"*": 304, '"': 200, "W/": 200, f'"{"0" * 64}"': 200, "x" * 8000: 200}.items():
         answer = await site.get("/v1/audio/voices/sine/preview", headers={"if-none-match": known})
