@@ -1,1 +1,1 @@
-"""Bytes by hash; knows no user, document or plan."""
+"""Storage of audio by hash. Knows no user, document or plan."""

@@ -1,4 +1,4 @@
-"""Finished audio of blocks. Only run_persister writes the files; what is asked for here are orders to it."""
+"""Admin pages of stored audio. Only run_persister writes the files, so actions are orders to it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,20 +14,20 @@ from redis.exceptions import RedisError
 
 from audiocache import orders
 from audiocache.models import Entry, Stat
-from audiocache.sqlite import eviction, schema
+from audiocache.sqlite import FREED, path_of
 from audiocache.store import store_for
 from config.admin import ReadOnlyAdmin
 from config.redis import clients as redis_clients
 
 ALIAS = "audio"
 HASH_BYTES = 32
-WAIT_SECONDS = 5.0  # for run_persister to carry out an order
+WAIT_SECONDS = 5.0  # for run_persister to apply an order
 
 
 class TotalsPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
     @cached_property
     def count(self) -> int:
-        """From the running totals: counting a million entries takes seconds."""
+        """The number of entries from the running totals: counting a million rows takes seconds."""
         if isinstance(self.object_list, QuerySet) and self.object_list.query.where:
             return super().count
         return sum(Stat.objects.using(ALIAS).values_list("n", flat=True))
@@ -38,21 +38,21 @@ class EntryAdmin(ReadOnlyAdmin):
     list_display = ["hash", "length", "stored", "last_used", "is_pinned"]
     readonly_fields = fields = ("hash", "length", "checksum", "stored", "last_used", "is_pinned")
     search_fields = ["key"]
-    search_help_text = "A hash, or how it begins"
+    search_help_text = "A hash or its beginning"
     ordering = ["-id"]
-    sortable_by = ()  # there is no index that would help
+    sortable_by = ()  # no index supports it
     actions = ("pin", "unpin", "remove")
     paginator = TotalsPaginator
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
         entries = super().get_queryset(request).using(ALIAS).defer("meta")
-        # A look must not make the file: it would get the wrong pages.
-        return entries if schema.path_of(ALIAS).exists() else entries.none()
+        # A query must not create the file: its page size would be wrong.
+        return entries if path_of(ALIAS).exists() else entries.none()
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)
-        actions.pop("delete_selected", None)  # it would write
+        actions.pop("delete_selected", None)  # it would write to the file
         return actions
 
     def changelist_view(
@@ -63,35 +63,35 @@ class EntryAdmin(ReadOnlyAdmin):
         context = {"totals": {**totals, "entries": stats.entries}, **(extra_context or {})}
         return super().changelist_view(request, context)
 
-    @admin.action(description="Pin: never evict them", permissions=["order"])
+    @admin.action(description="Pin: exempt from eviction", permissions=["order"])
     def pin(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
         hashes = self._order(request, queryset, orders.pin)
         unpinned = Entry.objects.using(ALIAS).filter(key__in=map(bytes.fromhex, hashes), pinned=0).count()
         if unpinned:
-            text = f"{unpinned} are not pinned (yet): at most half of the limit may be."
+            text = f"{unpinned} are not pinned (yet): at most half of the limit can be."
             self.message_user(request, text, messages.WARNING)
 
     @admin.action(description="Unpin", permissions=["order"])
     def unpin(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
         self._order(request, queryset, orders.unpin)
 
-    @admin.action(description="Delete: made again when somebody asks", permissions=["order"])
+    @admin.action(description="Delete: synthesized again on request", permissions=["order"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
         self._order(request, queryset, orders.delete)
 
     def _order(
-        self, request: HttpRequest, queryset: QuerySet[Entry], give: Callable[[Any, str, list[str]], Any]
+        self, request: HttpRequest, queryset: QuerySet[Entry], send: Callable[[Any, str, list[str]], Any]
     ) -> list[str]:
         hashes = [bytes(key).hex() for key in queryset.values_list("key", flat=True)]
         try:
             with redis_clients.sync() as redis:
-                is_done = orders.wait_for(redis, give(redis, ALIAS, hashes), WAIT_SECONDS)
+                is_done = orders.wait_for(redis, send(redis, ALIAS, hashes), WAIT_SECONDS)
         except RedisError as exc:
             self.message_user(request, f"Not ordered: {type(exc).__name__}.", messages.ERROR)
         else:
-            said = "done" if is_done else "ordered; run_persister will do it as soon as it runs"
+            outcome = "done" if is_done else "ordered; run_persister will do it as soon as it runs"
             level = messages.SUCCESS if is_done else messages.WARNING
-            self.message_user(request, f"{len(hashes)} selected: {said}.", level)
+            self.message_user(request, f"{len(hashes)} selected: {outcome}.", level)
         return hashes
 
     def has_order_permission(self, request: HttpRequest) -> bool:
@@ -126,8 +126,8 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="last access")
     def last_used(self, entry: Entry) -> datetime | str:
-        if entry.last_access <= eviction.FREED:
-            return "leaves next"
+        if entry.last_access <= FREED:
+            return "evicted next"
         return datetime.fromtimestamp(entry.last_access / 1000, UTC)
 
     @admin.display(boolean=True, description="pinned")

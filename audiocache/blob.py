@@ -1,11 +1,11 @@
-"""One stored value: a small header in front of the finished audio. Pure; imports no Django.
+"""Blobs: a small header followed by the audio, as stored in Redis and SQLite. Pure; imports no Django.
 
     4 bytes   length of what follows up to the audio, big-endian
     n bytes   msgpack array of the Header's fields, then their CRC-32, big-endian
     the rest  the audio
 
-The same front part stands alone as `meta` beside the audio in SQLite: blob == meta + audio. Its own CRC is
-there because the audio's checksum does not cover it: a flipped bit in a duration would go unnoticed.
+SQLite keeps the part before the audio in a column `meta` of its own: blob == meta + audio. The header has its
+own CRC because the checksum of the audio does not cover it: a flipped bit in a duration would go unnoticed.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ import msgspec
 
 LENGTH_BYTES = 4
 CRC_BYTES = 4
-MAX_HEADER_BYTES = 256 * 1024  # word timings of a block take 5 KB; more is not one of ours
+MAX_HEADER_BYTES = 256 * 1024  # word timings of a block take 5 KB; a longer header is malformed
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
-class BadBlob(ValueError):  # named after what is the matter
-    """These bytes are not a whole header with its audio: treat the value as absent."""
+class BadBlob(ValueError):
+    """The bytes are not a complete header with its audio. Callers treat the value as absent."""
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
-    """What a player needs to know besides the audio. Fields may be added at the end, with defaults."""
+    """Metadata of one audio for players. Fields may be added at the end, with defaults."""
 
     duration_ms: Count
     media_type: str
@@ -38,7 +38,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Front(msgspec.Struct, frozen=True, array_like=True):
-    """The first fields of a Header: all that it takes to send the audio. The words are passed over."""
+    """The first fields of a Header, enough to send the audio. Decoding it skips the words."""
 
     duration_ms: Count
     media_type: str
@@ -59,7 +59,7 @@ def header_for(
 
 
 def header_bytes(header: Header) -> bytes:
-    """The front part of a blob: `meta` in SQLite."""
+    """The part of a blob before the audio: `meta` in SQLite."""
     body = _encoder.encode(header)
     size = len(body) + CRC_BYTES
     if size > MAX_HEADER_BYTES:
@@ -74,22 +74,22 @@ def pack(header: Header, audio: bytes) -> bytes:
 
 
 def header_of(prefix: bytes | memoryview) -> Header:
-    """The header at the beginning of a blob; what follows it may be missing."""
+    """The header at the beginning of a blob. The audio may be missing or incomplete."""
     return _parse(memoryview(prefix), _decoder)[0]
 
 
 def front_of(prefix: bytes | memoryview) -> Front:
-    """The same, for whoever does not want the words."""
+    """Like header_of, without the words."""
     return _parse(memoryview(prefix), _front_decoder)[0]
 
 
 def split(blob: bytes | memoryview) -> tuple[Header, memoryview]:
-    """Header and audio (a view, not a copy). The audio's checksum is not looked at: see verify."""
+    """Header and audio (a view, not a copy). Does not verify the checksum of the audio: see verify."""
     return _split(memoryview(blob), _decoder)
 
 
 def split_front(blob: bytes | memoryview) -> tuple[Front, memoryview]:
-    """The same, for whoever does not want the words."""
+    """Like split, without the words."""
     return _split(memoryview(blob), _front_decoder)
 
 
@@ -102,7 +102,21 @@ def _split(view: memoryview, decoder: "msgspec.msgpack.Decoder[AnyHeader]") -> t
 
 
 def verify(header: Header, audio: bytes | memoryview) -> bool:
+    """Whether the audio has the length and the checksum of its header."""
     return len(audio) == header.length and hashlib.sha256(audio).digest() == header.sha256
+
+
+def header_fits(meta: bytes, sha256: bytes) -> bool:
+    """Whether a header is undamaged and belongs to the audio with this checksum."""
+    try:
+        return front_of(meta).sha256 == sha256
+    except BadBlob:
+        return False
+
+
+def is_whole(meta: bytes, sha256: bytes, audio: bytes | None) -> bool:
+    """Whether header and audio are both present and undamaged."""
+    return audio is not None and header_fits(meta, sha256) and hashlib.sha256(audio).digest() == sha256
 
 
 def _parse(view: memoryview, decoder: "msgspec.msgpack.Decoder[AnyHeader]") -> tuple[AnyHeader, int]:

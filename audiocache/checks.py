@@ -1,4 +1,4 @@
-"""System checks of the audio files. Tag `database`: they run where the files are used. No file is fine."""
+"""System checks of the audio files. Tagged `database`: they run where the files are used."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,15 +18,16 @@ OWN_TABLES = {"entry", "payload", "stat", "django_migrations"}
 def check_audio_files(
     app_configs: Sequence[AppConfig] | None = None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
+    """Check each audio file among `databases`. A file that does not exist yet passes."""
+    messages: list[CheckMessage] = []
     for alias in databases or ():
         path = Path(settings.DATABASES[alias]["NAME"])
         if alias in settings.AUDIO_ALIASES and path.exists():
-            found += _look_into(alias, path)
-    return found
+            messages += _file_messages(alias, path)
+    return messages
 
 
-def _look_into(alias: str, path: Path) -> Iterator[CheckMessage]:
+def _file_messages(alias: str, path: Path) -> Iterator[CheckMessage]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -38,19 +39,19 @@ def _look_into(alias: str, path: Path) -> Iterator[CheckMessage]:
     if foreign:
         yield Error(
             f"The file of {alias} holds other tables: {', '.join(foreign)}.",
-            hint="Nothing else may be migrated into it; is AudioRouter among DATABASE_ROUTERS?",
+            hint="Other applications must not migrate into it. Is AudioRouter among DATABASE_ROUTERS?",
             id="audiocache.E001",
         )
     if mode != "wal":
         yield Error(
-            f"The file of {alias} keeps no write-ahead log (journal_mode is {mode}).",
+            f"The file of {alias} has no write-ahead log (journal_mode is {mode}).",
             hint="Run: manage.py init_audiocache",
             id="audiocache.E002",
         )
     if not is_sound():
-        wanted = ".".join(map(str, FIRST_SOUND))
+        fixed = ".".join(map(str, FIRST_SOUND))
         yield Warning(
-            f"SQLite {sqlite3.sqlite_version} can damage {alias}: its log is sound from {wanted} on.",
-            hint="Install the pysqlite3 wheel. Until then the log is written back only while nobody reads.",
+            f"SQLite {sqlite3.sqlite_version} can corrupt {alias}: use {fixed} or later.",
+            hint="Install the pysqlite3 wheel. Until then checkpoints wait for other connections to close.",
             id="audiocache.W001",
         )

@@ -1,5 +1,6 @@
-"""Finished audio by hash, as the migrations and the admin see it; reads and writes on the way to a listener
-use the same tables through `store`. Every query names its alias.
+"""Models of the audio files, for migrations and the admin. Every query names its alias.
+
+Reads and writes of the service use the same tables through `audiocache.store`, without the ORM.
 """
 
 from django.db import models
@@ -7,9 +8,9 @@ from django.db.models import Q
 
 
 class Entry(models.Model):
-    """What is known about one piece of audio. Small, since it changes with every access."""
+    """The metadata of one stored audio. A row is small, since every access changes it."""
 
-    # Not BigAutoField: only a column of type INTEGER is SQLite's own row number.
+    # Not BigAutoField: only a column of type INTEGER is SQLite's row id.
     id = models.IntegerField(primary_key=True)
     key = models.BinaryField("hash", max_length=32, unique=True)
     size = models.PositiveIntegerField(help_text="bytes of audio")
@@ -17,14 +18,14 @@ class Entry(models.Model):
     meta = models.BinaryField("header")
     created_at = models.PositiveBigIntegerField(help_text="milliseconds since 1970")
     last_access = models.PositiveBigIntegerField(help_text="milliseconds since 1970")
-    # A number: `NOT pinned`, which a boolean's condition becomes, would make SQLite read the rows after all.
+    # Not a boolean: its condition becomes `NOT pinned`, for which SQLite would read the rows.
     pinned = models.PositiveSmallIntegerField(default=0, help_text="1: never evicted")
 
     class Meta:
         db_table = "entry"
         verbose_name_plural = "entries"
         indexes = [
-            # Covers what eviction asks for, so that it never reads a row.
+            # Covers the queries of eviction, so that they read no rows.
             models.Index(fields=["last_access", "id", "size"], name="entry_by_age", condition=Q(pinned=0)),
         ]
 
@@ -33,7 +34,7 @@ class Entry(models.Model):
 
 
 class Payload(models.Model):
-    """The audio itself, apart from what changes. Its id is the entry's."""
+    """The audio of the entry with the same id, apart from the columns that change."""
 
     id = models.IntegerField(primary_key=True)
     data = models.BinaryField()
@@ -46,7 +47,7 @@ class Payload(models.Model):
 
 
 class Stat(models.Model):
-    """Running totals, in one row: summing up the entries would read them all."""
+    """Running totals in one row: a sum over the entries would read them all."""
 
     id = models.IntegerField(primary_key=True)
     bytes = models.PositiveBigIntegerField(default=0)

@@ -1,6 +1,6 @@
-"""What anybody may ask of the one process that writes audio files: entries of the stream `orders`.
+"""Orders to run_persister, the one process that writes audio files: entries of the stream `orders`.
 
-The functions take a client or a pipeline; with an asynchronous client what they return is awaited.
+The functions take a client or a pipeline. With an asynchronous client, their results are awaited.
 """
 
 import re
@@ -18,7 +18,7 @@ from config.streams import Fields, UnreadableEntry
 ORDERS_STREAM = "orders"
 POLL_SECONDS = 0.02
 TOUCHES_AT_ONCE = 1000  # in one entry
-LATEST_MS = 2**62  # what a column holds
+LATEST_MS = 2**62  # fits into a column
 HASHES = re.compile(rb"([0-9a-f]{64}(,[0-9a-f]{64})*)?")
 
 
@@ -27,7 +27,7 @@ class Kind(StrEnum):
     DELETE = "delete"
     PIN = "pin"
     UNPIN = "unpin"
-    VERIFY = "verify"  # delete what proves wrong: unlike DELETE it cannot hit the copy that has mended it
+    VERIFY = "verify"  # delete entries that are damaged; unlike DELETE, spares a copy that has replaced them
     PRUNE = "prune"  # evict down to a size below the limit, once
 
     @property
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One kind of change to some entries of one alias."""
+    """One change to some entries of one alias."""
 
     alias: str
     kind: Kind
@@ -53,31 +53,31 @@ class Order:
             at_ms = [int(time_ms) for time_ms in fields[b"at_ms"].split(b",")]
             size = int(fields.get(b"size", 0))
         except (KeyError, ValueError) as exc:
-            raise UnreadableEntry("an order that cannot be read") from exc
+            raise UnreadableEntry("a malformed order") from exc
         if hashes is None:
-            raise UnreadableEntry("an order for what is no hash")
+            raise UnreadableEntry("an order with a malformed hash")
         keys = [bytes.fromhex(key.decode()) for key in hashes[0].split(b",") if key]
         if len(at_ms) not in (1, len(keys)) or size < 0 or not all(0 <= ms < LATEST_MS for ms in at_ms):
-            raise UnreadableEntry("an order with times or a size that make no sense")
+            raise UnreadableEntry("an order with invalid times or size")
         return cls(alias, kind, keys, at_ms, size)
 
     def times(self) -> Iterator[tuple[bytes, int]]:
-        """Each key and when it was used."""
+        """Each key and its time of use, in milliseconds since 1970."""
         return zip(
             self.keys, self.at_ms if len(self.at_ms) > 1 else [*self.at_ms] * len(self.keys), strict=True
         )
 
 
 def touch(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
-    """These were used, or announced, now. One entry however many hashes."""
+    """Record that these were used or announced now, in one entry for all hashes."""
     return _add(redis, alias, Kind.TOUCH, hashes)
 
 
 def touch_at(redis: Any, alias: str, times: Mapping[str, int]) -> Any:
-    """These were used at these milliseconds since 1970. Takes a pipeline: one entry for each thousand."""
-    left = iter(times.items())
-    while some := dict(islice(left, TOUCHES_AT_ONCE)):
-        _add(redis, alias, Kind.TOUCH, some, at_ms=",".join(map(str, some.values())))
+    """Record times of use, in milliseconds since 1970. Takes a pipeline: one entry per thousand hashes."""
+    remaining = iter(times.items())
+    while part := dict(islice(remaining, TOUCHES_AT_ONCE)):
+        _add(redis, alias, Kind.TOUCH, part, at_ms=",".join(map(str, part.values())))
 
 
 def delete(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
@@ -85,7 +85,7 @@ def delete(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
 
 
 def pin(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
-    """Keep these whatever their age."""
+    """Exempt entries from eviction. At most half of the limit can be pinned."""
     return _add(redis, alias, Kind.PIN, hashes)
 
 
@@ -94,22 +94,22 @@ def unpin(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
 
 
 def verify(redis: Any, alias: str, hashes: Iterable[str]) -> Any:
-    """Delete those whose bytes are not what their checksum says."""
+    """Delete those entries that are damaged."""
     return _add(redis, alias, Kind.VERIFY, hashes)
 
 
 def prune(redis: Any, alias: str, size: int) -> Any:
-    """Evict down to `size` bytes, once, and give the file's free pages back."""
+    """Evict down to `size` bytes, once, and return free pages to the file system."""
     return _add(redis, alias, Kind.PRUNE, [], size=size)
 
 
 def is_applied(redis: Redis, entry_id: bytes) -> bool:
-    """Whether the order that XADD gave this id has been carried out, or buried."""
+    """Whether the order with this entry id has been applied or has become a dead letter."""
     return not redis.xrange(ORDERS_STREAM, entry_id, entry_id)
 
 
 def wait_for(redis: Redis, entry_id: bytes, seconds: float) -> bool:
-    """Until it is applied. False: not in time, it will be as soon as run_persister runs."""
+    """Wait until an order is applied. False: not in time; it stays queued for run_persister."""
     deadline = time.monotonic() + seconds
     while not is_applied(redis, entry_id):
         if time.monotonic() > deadline:
@@ -119,7 +119,7 @@ def wait_for(redis: Redis, entry_id: bytes, seconds: float) -> bool:
 
 
 def _add(redis: Any, alias: str, kind: Kind, hashes: Iterable[str], **more: str | int) -> Any:
-    # No MAXLEN: a delete or a pin that the persister has not read yet must not get lost.
+    # No MAXLEN: it would drop a delete or a pin that the persister has not read yet.
     now = int(time.time() * 1000)
     return redis.xadd(
         ORDERS_STREAM, {"alias": alias, "kind": kind.value, "hash": ",".join(hashes), "at_ms": now, **more}

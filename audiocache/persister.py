@@ -1,4 +1,4 @@
-"""From Redis to disk: stores what was finalized and applies the orders, batch by batch. For run_persister."""
+"""The persister: stores finished audio from Redis on disk and applies orders. Run by run_persister."""
 
 import logging
 from collections import defaultdict
@@ -15,8 +15,7 @@ from redis.exceptions import RedisError
 from audiocache import blob
 from audiocache.errors import AudioCacheError, StoreDamaged
 from audiocache.orders import ORDERS_STREAM, Order
-from audiocache.sqlite.rows import Put
-from audiocache.sqlite.writer import Change
+from audiocache.records import Change, Put
 from audiocache.store import AudioStore
 from config.observability import metrics
 from config.streams import Batch, BatchResult, Fields, Handler, UnreadableEntry
@@ -25,17 +24,17 @@ from config.streams.dead_letters import replay_script
 logger = logging.getLogger(__name__)
 
 PERSIST_STREAM = "persist"
-ALIAS = "audio"  # where the audio of blocks goes
+ALIAS = "audio"  # of the store for the audio of blocks
 
-STORED = metrics.counter("audiocache_stored", "Pieces of audio written to disk", ["alias"])
-EVICTED = metrics.counter("audiocache_evicted", "Pieces of audio evicted", ["alias"])
+STORED = metrics.counter("audiocache_stored", "Entries stored on disk", ["alias"])
+EVICTED = metrics.counter("audiocache_evicted", "Entries evicted", ["alias"])
 REFUSED_PINS = metrics.counter("audiocache_refused_pins", "Pins beyond half of the limit", ["alias"])
-SET_ASIDE = metrics.counter("audiocache_set_aside", "Files that were corrupt and replaced", ["alias"])
-BYTES = metrics.gauge("audiocache_bytes", "Audio in the file", ["alias"])
-FULL = metrics.gauge("audiocache_full", "1: far over its limit, and nothing may leave", ["alias"])
-LOST = metrics.counter("audiocache_lost", "Audio that was gone or damaged before it could be stored")
+SET_ASIDE = metrics.counter("audiocache_set_aside", "Corrupt files that were replaced", ["alias"])
+BYTES = metrics.gauge("audiocache_bytes", "Bytes of audio in the file", ["alias"])
+FULL = metrics.gauge("audiocache_full", "1: far over its limit, and no entry may be evicted", ["alias"])
+LOST = metrics.counter("audiocache_lost", "Audio that was missing or damaged before it was stored")
 
-# After the commit. Until then the audio has no expiry: it exists nowhere else. An order has no args.
+# Runs after the commit. Until then the audio in Redis is the only copy, without expiry. Orders have no args.
 PERSISTED = """
 if args[1] then
   if redis.call('DECRBY', 'unpersisted', args[1]) < 0 then redis.call('SET', 'unpersisted', 0) end
@@ -48,20 +47,19 @@ redis.call('INCRBY', 'unpersisted', args[1])
 redis.call('PERSIST', 'audio:' .. args[2])
 """)
 
-
-# While it is there, ENQUEUE refuses: the file is far over its limit, and nothing in it may leave.
+# While this key exists, ENQUEUE refuses jobs: a file is far over its limit and cannot evict entries.
 FULL_KEY = "storage-full"
-FULL_SECONDS = 30  # unless it is said again: a persister that died says nothing
-FULL_PERCENT = 110
+FULL_SECONDS = 30  # expiry, in case the persister dies
+FULL_PERCENT = 110  # of the limit
 
 
 class CannotRestore(AudioCacheError):
-    """Audio is lost and its job cannot be read either."""
+    """Audio is lost, and its job cannot be read to synthesize it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Audio that waits in Redis to be stored. `size` is that of its blob, as counted in `unpersisted`."""
+    """Finished audio in Redis to be stored. `size` is the bytes of its blob, as counted in `unpersisted`."""
 
     hash: str
     size: int
@@ -88,10 +86,7 @@ class Finished:
 
 
 class PersistHandler(Handler[Finished | Order]):
-    """The only writer of the audio files, so that no write ever waits for another.
-
-    Each of its stores must hold the writer lock of its file.
-    """
+    """Writes to the audio stores, whose writer locks it must hold. One process writes, so no write waits."""
 
     streams = (PERSIST_STREAM, ORDERS_STREAM)
     group = "persister"
@@ -155,15 +150,15 @@ class PersistHandler(Handler[Finished | Order]):
     def _store(
         self, finished: Sequence[Finished], orders: Sequence[Order], caught_up: bool
     ) -> list[Finished]:
-        """Return what could not be stored, since it is not there or not what it should be."""
+        """Store audio and apply orders in parts. Return the lost: missing or damaged in Redis."""
         lost: list[Finished] = []
         for part in _by_bytes(finished, settings.PERSIST_BATCH_BYTES) or ([[]] if orders else []):
             puts = self._fetch(part)
             lost += [event for event in part if event.hash not in puts]
             self._write(ALIAS, list(puts.values()), orders, caught_up)
-            # Touches and pins may be meant for any part; a delete may not hit what came after it.
+            # Touches and pins may concern any part; removals must not reach entries stored after them.
             orders = [order for order in orders if not order.kind.removes]
-            caught_up = False  # not with what the part before has marked
+            caught_up = False  # the marks of this part are newer than the orders that were read
         return lost
 
     def _fetch(self, finished: Sequence[Finished]) -> dict[str, Put]:
@@ -178,7 +173,7 @@ class PersistHandler(Handler[Finished | Order]):
         try:
             change = store.write_batch(puts, orders, caught_up=caught_up)
         except StoreDamaged as exc:
-            begin_anew(store, self.redis, exc)
+            replace_damaged(store, self.redis, exc)
             change = store.write_batch(puts, orders, caught_up=caught_up)
         self._count(alias, change)
         self._report_full(alias, not change.more and change.total > store.limit * FULL_PERCENT // 100)
@@ -190,13 +185,13 @@ class PersistHandler(Handler[Finished | Order]):
         BYTES.labels(alias).set(change.total)
         if change.refused_pins:
             REFUSED_PINS.labels(alias).inc(change.refused_pins)
-            logger.warning("%s: %d not pinned: half of the limit is", alias, change.refused_pins)
+            logger.warning("%s: %d entries not pinned: half of the limit is", alias, change.refused_pins)
 
     def _report_full(self, alias: str, is_full: bool) -> None:
         FULL.labels(alias).set(is_full)
         if is_full:
             if alias not in self._full:
-                logger.error("%s is far over its limit: what is in it is pinned or just used", alias)
+                logger.error("%s is far over its limit: its entries are pinned or were just used", alias)
             self._full.add(alias)
             self.redis.set(FULL_KEY, 1, ex=FULL_SECONDS)
         elif alias in self._full:
@@ -205,32 +200,32 @@ class PersistHandler(Handler[Finished | Order]):
                 self.redis.delete(FULL_KEY)
 
     def _tidy(self, alias: str) -> None:
-        """One step: evict, and once nothing is left to evict, give pages back."""
+        """One step: evict, and once no entry is left to evict, free pages."""
         if self._untidy[alias] or alias in self._full:
             self._write(alias, [], [], caught_up=True)  # every stream was found empty
         if not self._untidy[alias]:
-            self._untidy[alias] = self.stores[alias].give_back()
+            self._untidy[alias] = self.stores[alias].free_pages()
 
     def _restore_lost(self, event: Finished) -> None:
-        """Not acknowledged away: whoever waits for it, or comes for it, gets it."""
-        self.redis.delete(event.hot_key)  # if anything is left there, it is wrong
+        """Queue the job of lost audio again, so that those who wait for it or ask for it later get it."""
+        self.redis.delete(event.hot_key)  # a damaged value
         if self.stores[ALIAS].get(event.hash) is not None:
             return  # stored by an earlier attempt
         LOST.inc()
-        logger.error("%s was lost before it was stored; it is made again", event.hash)
+        logger.error("%s was lost before it was stored; it will be synthesized again", event.hash)
         try:
             self.restore(self.redis, event.job)
         except ValueError as exc:
             raise CannotRestore(event.hash) from exc
 
 
-def begin_anew(store: AudioStore, redis: Redis, reason: Exception) -> None:
-    """A corrupt file stops nobody: what was in it is made again when somebody asks for it."""
-    aside = store.begin_anew()
+def replace_damaged(store: AudioStore, redis: Redis, reason: Exception) -> None:
+    """Set a corrupt file aside and continue with an empty one. Its audio is synthesized again on request."""
+    aside = store.replace_damaged()
     SET_ASIDE.labels(store.alias).inc()
     logger.critical(
         "%s is corrupt (%s) and was set aside as %s; the service goes on with an empty file."
-        " %d pinned entries are listed in %s: manage.py warm_audio --lost makes them again.",
+        " %d pinned entries are listed in %s: manage.py warm_audio --lost synthesizes them again.",
         store.alias,
         reason,
         aside.file.name,
@@ -238,13 +233,23 @@ def begin_anew(store: AudioStore, redis: Redis, reason: Exception) -> None:
         aside.pinned_list.name,
     )
     try:
-        redis.incr(f"generation:{store.alias}")  # for `audiocache_stats`: how often this happened
+        redis.incr(f"generation:{store.alias}")  # shown by `audiocache_stats`
     except RedisError as exc:
-        logger.warning("not counted in Redis: %s", type(exc).__name__)
+        logger.warning("cannot count the replacement in Redis: %s", type(exc).__name__)
+
+
+def backlog(redis: Redis) -> dict[str, int]:
+    """Audio and orders that wait in Redis for run_persister."""
+    return {
+        "unpersisted_bytes": int(redis.get("unpersisted") or 0),
+        "unpersisted_limit": settings.UNPERSISTED_LIMIT,
+        "persist": redis.xlen(PERSIST_STREAM),
+        "orders": redis.xlen(ORDERS_STREAM),
+    }
 
 
 def _by_bytes(finished: Iterable[Finished], limit: int) -> list[list[Finished]]:
-    """Parts of at most `limit` bytes each, or a single larger one."""
+    """Parts of at most `limit` bytes each; larger audio is a part of its own."""
     parts: list[list[Finished]] = []
     room = 0
     for event in finished:

@@ -1,4 +1,4 @@
-"""Audio goes to the SQLite aliases and nothing else does."""
+"""The database router: the tables of audiocache belong to the SQLite aliases, and no other tables do."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from django.db.models import Model
 
 
 class AudioRouter:
-    """Names no database to read or write: every query of this app names its own."""
+    """Restricts migrations and relations. Queries of audiocache name their alias themselves."""
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
         return (db in settings.AUDIO_ALIASES) == (app_label == "audiocache")
 
     def allow_relation(self, obj1: Model, obj2: Model, **hints: Any) -> bool | None:
-        """No relation leads in or out; other applications decide about theirs."""
+        """Forbid relations between audiocache and other apps."""
         apps = {obj1._meta.app_label, obj2._meta.app_label}
         return None if "audiocache" not in apps else len(apps) == 1

@@ -41,7 +41,7 @@ class Sounds:
         self.audio, self.header, self.sha256 = audio, blob.header_bytes(header), header.sha256
 
     def puts(self, count: int) -> list[Any]:
-        from audiocache.sqlite.rows import Put
+        from audiocache.records import Put
 
         return [Put(secrets.token_bytes(32), self.header, self.audio, self.sha256) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""The right to write one audio file: a lock on a sibling file, held for the life of the process."""
+"""The writer lock of one audio file: flock on a sibling file, held for the life of the process."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from audiocache.errors import WriterBusy
 
 
 class WriterLock:
-    """Released by the kernel however the process ends. The file itself stays: removing it would race."""
+    """The kernel releases it when the process ends. The lock file stays: removing it would be a race."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".lock")
@@ -19,7 +19,7 @@ class WriterLock:
         return self._fd is not None
 
     def acquire(self) -> None:
-        """Take it, or raise WriterBusy at once."""
+        """Take the lock, or raise WriterBusy at once."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

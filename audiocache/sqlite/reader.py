@@ -1,4 +1,4 @@
-"""Pure reads of one audio file: a read-only connection for each thread, kept. Never takes a write lock."""
+"""Reads of one audio file, on a read-only connection per thread. Never takes a write lock."""
 
 import contextlib
 import logging
@@ -15,20 +15,20 @@ from config.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-DAMAGED = metrics.counter("audiocache_damaged_reads", "Reads that met a damaged page", ["file"])
+DAMAGED = metrics.counter("audiocache_damaged_reads", "Reads that found a damaged page", ["file"])
 
 TABLES = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('entry', 'payload', 'stat')"
-BUSY_SECONDS = 1.0  # readers wait for nobody but a recovery after a crash
+BUSY_SECONDS = 1.0  # readers wait only for a recovery after a crash
 
 
 class _Connection(sqlite3.Connection):
-    """Unlike its parent it can be referred to weakly. Knows which file it reads."""
+    """A connection that supports weak references and knows its file."""
 
-    file: tuple[int, int]
+    file: tuple[int, int]  # device and inode
 
 
 class Reader:
-    """While there is no file, everything is a miss. A file that was set aside is let go at the next read."""
+    """Runs queries. Without a file there are no rows; a replaced file is reopened by the next read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,9 +36,9 @@ class Reader:
         self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows at once: an open cursor would keep the log from being written back.
+        """All rows at once: an open cursor would prevent checkpoints of the log.
 
-        Raises StoreUnavailable when the file cannot be read now, and StoreDamaged when it is corrupt there.
+        Raises StoreUnavailable when the file cannot be read now, and StoreDamaged where it is corrupt.
         """
         try:
             connection = self._connection()
@@ -69,10 +69,10 @@ class Reader:
         return connection
 
     def _file(self) -> tuple[int, int] | None:
-        """Which file is there now. Two microseconds: less than asking anybody whether it is another one."""
+        """Device and inode of the file. Takes two microseconds, so every read checks for a replaced file."""
         with contextlib.suppress(FileNotFoundError):
-            found = os.stat(self.path)
-            return found.st_dev, found.st_ino
+            status = os.stat(self.path)
+            return status.st_dev, status.st_ino
         return None
 
     def _connect(self, file: tuple[int, int]) -> _Connection | None:
@@ -81,7 +81,7 @@ class Reader:
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
-            check_same_thread=False,  # so that `close` may close it
+            check_same_thread=False,  # `close` closes the connections of all threads
             factory=_Connection,
         )
         connection.file = file
@@ -90,7 +90,7 @@ class Reader:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         if connection.execute(TABLES).fetchone()[0] == 3:
             return connection
-        connection.close()  # being made at this moment
+        connection.close()  # another process is creating the tables
         return None
 
     def _forget(self) -> None:

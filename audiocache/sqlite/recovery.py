@@ -1,29 +1,23 @@
-"""What happens to a file that is corrupt: it is set aside whole, and an empty one takes its place."""
+"""Recovery from a corrupt file: it is set aside with its log, and an empty file takes its place."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from audiocache.records import SetAside
 from config.database.sqlite import sqlite3
 
-PARTS = ("", "-wal", "-shm")  # the file first: without it, nobody takes its log for that of the next one
-AT_ONCE = 1000  # ids looked at together for what was pinned
-LARGEST_ID = 10**8  # a larger one is damage
-
-
-class SetAside(NamedTuple):
-    """Where a corrupt file is now, and the list of what was pinned in it as far as it can be read."""
-
-    file: Path
-    pinned_list: Path
-    pinned: int
+PARTS = ("", "-wal", "-shm")  # the file first: a log left behind would be taken for that of the next file
+AT_ONCE = 1000  # ids in one query for pinned entries
+HASH = re.compile(r"[0-9a-f]{64}")
+LARGEST_ID = 10**8  # a larger one is a damaged value
 
 
 def set_aside(path: Path) -> SetAside:
-    """Move the file and its log away together. Nobody may write it; who reads it reopens by itself."""
+    """Move the file and its log away. Requires the writer lock; readers reopen the new file by themselves."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     pinned = list(dict.fromkeys(_pinned(path)))
     pinned_list = path.with_name(f"{path.name}.pinned-{stamp}.txt")
@@ -34,12 +28,19 @@ def set_aside(path: Path) -> SetAside:
 
 
 def finish(path: Path) -> bool:
-    """After a death in the middle of `set_aside`: move what it left. Whether there was such a file at all."""
+    """Finish a `set_aside` that was interrupted. Whether any file has been set aside."""
     moved = sorted(path.parent.glob(f"{path.name}.damaged-*"))
     files = [file for file in moved if not file.name.endswith(PARTS[1:])]
     if files and not path.exists():
         _move(path, files[-1])
     return bool(files)
+
+
+def listed_pins(path: Path) -> list[str]:
+    """Hashes in the pinned lists beside a file, oldest list first, without duplicates."""
+    lists = sorted(path.parent.glob(f"{path.name}.pinned-*.txt"))
+    lines = (line for pinned_list in lists for line in pinned_list.read_text().split())
+    return [line for line in dict.fromkeys(lines) if HASH.fullmatch(line)]
 
 
 def _move(path: Path, to: Path) -> None:
@@ -49,7 +50,7 @@ def _move(path: Path, to: Path) -> None:
 
 
 def _pinned(path: Path) -> Iterator[str]:
-    """Hashes, passing over what cannot be read."""
+    """Hashes of the pinned entries that can be read."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
         try:
             (last,) = db.execute("SELECT max(id) FROM entry").fetchone()

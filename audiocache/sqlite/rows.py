@@ -1,29 +1,13 @@
-"""Statements on entries and their payloads, for the writer: each keeps both tables in step."""
+"""SQL statements of the writer on entries and payloads. Each keeps the two tables consistent."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from audiocache.integrity import is_whole
+from audiocache.blob import is_whole
+from audiocache.records import Put, Removed
 from audiocache.sqlite.eviction import FREED
 from config.database.sqlite import sqlite3
 
-AT_ONCE = 500  # keys in one look-up
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """One piece of audio to keep, its checksum verified by whoever made this."""
-
-    key: bytes
-    meta: bytes
-    audio: bytes | memoryview
-    sha256: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    size: int
-    pinned: bool
+AT_ONCE = 500  # keys in one query
 
 
 def insert(db: sqlite3.Connection, puts: Sequence[Put], now_ms: int) -> None:
@@ -40,7 +24,7 @@ def insert(db: sqlite3.Connection, puts: Sequence[Put], now_ms: int) -> None:
 
 
 def touch(db: sqlite3.Connection, times: Iterable[tuple[bytes, int]]) -> None:
-    """Each forward in time only."""
+    """Set the last access of each key, forward in time only."""
     db.executemany(
         "UPDATE entry SET last_access = ? WHERE key = ? AND last_access < ?",
         [(at_ms, key, at_ms) for key, at_ms in times],
@@ -48,9 +32,9 @@ def touch(db: sqlite3.Connection, times: Iterable[tuple[bytes, int]]) -> None:
 
 
 def pin(db: sqlite3.Connection, keys: Iterable[bytes], room: int) -> tuple[int, int]:
-    """Pin as many as fit into `room` bytes; return the bytes pinned, and how many entries did not fit.
+    """Pin as many entries as fit into `room` bytes. Return the bytes pinned and the number that did not fit.
 
-    What was marked to leave stays, and may be announced again.
+    Unmarks entries that were marked for eviction.
     """
     pinned = refused = 0
     for key in keys:
@@ -67,12 +51,13 @@ def pin(db: sqlite3.Connection, keys: Iterable[bytes], room: int) -> tuple[int, 
 
 
 def unpin(db: sqlite3.Connection, keys: Iterable[bytes]) -> int:
-    """Return how many bytes those were."""
+    """Unpin entries and return the bytes unpinned."""
     statement = "UPDATE entry SET pinned = 0 WHERE key = ? AND pinned = 1 RETURNING size"
     return sum(size for key in keys for (size,) in db.execute(statement, (key,)).fetchall())
 
 
 def delete(db: sqlite3.Connection, keys: Iterable[bytes]) -> list[Removed]:
+    """Delete entries by key. Absent ones are skipped."""
     removed = []
     for key in keys:
         for entry_id, size, pinned in db.execute(
@@ -89,17 +74,17 @@ def remove(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     db.executemany("DELETE FROM entry WHERE id = ?", rows)
 
 
-def present(db: sqlite3.Connection, keys: Sequence[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
+def stored_keys(db: sqlite3.Connection, keys: Sequence[bytes]) -> set[bytes]:
+    stored: set[bytes] = set()
     for start in range(0, len(keys), AT_ONCE):
-        some = keys[start : start + AT_ONCE]
-        marks = ",".join("?" * len(some))
-        found.update(key for (key,) in db.execute(f"SELECT key FROM entry WHERE key IN ({marks})", some))  # noqa: S608
-    return found
+        part = keys[start : start + AT_ONCE]
+        marks = ",".join("?" * len(part))
+        stored.update(key for (key,) in db.execute(f"SELECT key FROM entry WHERE key IN ({marks})", part))  # noqa: S608
+    return stored
 
 
-def is_right(db: sqlite3.Connection, key: bytes) -> bool:
-    """An absent entry is right, too: there is nothing to delete."""
+def is_undamaged(db: sqlite3.Connection, key: bytes) -> bool:
+    """Whether an entry is undamaged or absent: in both cases there is nothing to delete."""
     rows = db.execute(
         "SELECT meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key = ?", (key,)
     ).fetchall()

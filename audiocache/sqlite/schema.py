@@ -1,4 +1,4 @@
-"""Making an audio file: what must be set before its first table, then the migrations. Repeatable."""
+"""Creation of an audio file: pragmas that precede its first table, then the migrations. Repeatable."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def path_of(alias: str) -> Path:
 
 
 def is_ready(alias: str) -> bool:
-    """Whether the file is there with every migration applied."""
+    """Whether the file exists with every migration applied."""
     if not path_of(alias).exists():
         return False
     executor = MigrationExecutor(connections[alias])
@@ -26,7 +26,7 @@ def is_ready(alias: str) -> bool:
 
 
 def make(alias: str) -> None:
-    """Make the file, or bring it up to date. Raises WriterBusy while a process writes it."""
+    """Create or migrate the file. Raises WriterBusy while another process holds the writer lock."""
     path = path_of(alias)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = WriterLock(path)
@@ -38,7 +38,7 @@ def make(alias: str) -> None:
 
 
 def build(alias: str) -> None:
-    """The same for whoever holds the lock."""
+    """Create or migrate the file. The caller holds the writer lock."""
     path = path_of(alias)
     connections[alias].close()
     try:
@@ -51,7 +51,7 @@ def build(alias: str) -> None:
 
 
 def _set_page_size(path: Path) -> None:
-    """Takes effect only in a file without tables; one that Django has touched is empty, but has its pages."""
+    """Set the page size of a file without tables. One that Django has opened is empty but has pages."""
     db = sqlite3.connect(path, isolation_level=None)
     try:
         if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:

@@ -1,77 +1,58 @@
-"""Writes to one audio file: one transaction and one fsync for each batch. Only run_persister does it."""
+"""Writes to one audio file: one transaction and one fsync per batch. Used by run_persister only."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import filterfalse
 from pathlib import Path
 
-from audiocache.errors import StoreDamaged, StoreMissing, StoreUnavailable, is_damage
+from audiocache.errors import StoreDamaged, StoreMissing, StoreUnavailable
 from audiocache.orders import Kind, Order
+from audiocache.records import Change, Put, Removed
 from audiocache.sqlite import eviction, rows
 from audiocache.sqlite.lock import WriterLock
-from audiocache.sqlite.rows import Put, Removed
 from config.database.sqlite import is_sound, sqlite3
 
-WAL_LIMIT = 64 * 1024 * 1024  # bytes the log may keep on disk once it is written back
-VACUUM_PAGES = 256  # given back in one step
-SPARE_BYTES = 64 * 1024 * 1024  # and a tenth of the limit: free pages that a file keeps for later
-
-
-@dataclass(slots=True)
-class Change:
-    """What a batch did; `bytes`, `n` and `pinned_bytes` are the difference it makes to the totals."""
-
-    bytes: int = 0
-    n: int = 0
-    pinned_bytes: int = 0
-    stored: int = 0
-    evicted: int = 0
-    refused_pins: int = 0
-    total: int = 0  # bytes in the file afterwards
-    more: bool = False  # the next batch can evict what this one had to leave
-
-    def leave(self, removed: Sequence[Removed]) -> None:
-        self.n -= len(removed)
-        self.bytes -= sum(one.size for one in removed)
-        self.pinned_bytes -= sum(one.size for one in removed if one.pinned)
+WAL_LIMIT = 64 * 1024 * 1024  # bytes of log kept on disk after a checkpoint
+VACUUM_PAGES = 256  # freed in one step
+SPARE_BYTES = 64 * 1024 * 1024  # of free pages that a file keeps for later, besides a tenth of its limit
+SQLITE_CORRUPT, SQLITE_NOTADB = 11, 26  # sqlite.org/rescode.html
 
 
 class Writer:
-    """Holds the lock from `open` to `close`."""
+    """Applies batches. Holds the writer lock from `open` or `lock` to `close`."""
 
     def __init__(
         self, path: Path, limit: int, *, clock: Callable[[], float] = time.time, busy_seconds: float = 5.0
     ) -> None:
         self._path = path
         self._limit = limit
-        self._goal: int | None = None  # below the limit, while somebody wants less kept for once
-        self._gives_back = False
+        self._goal: int | None = None  # bytes to evict down to once, by an order to prune
+        self._frees_pages = False
         self._clock = clock
         self._busy_seconds = busy_seconds
         self._lock = WriterLock(path)
         self._db: sqlite3.Connection | None = None
 
     def lock(self) -> None:
-        """Raise WriterBusy when this process cannot be the writer."""
+        """Take the writer lock, or raise WriterBusy."""
         if not self._lock.is_held:
             self._lock.acquire()
 
     def open(self) -> None:
-        """Also look whether the file is what it should be. Raises StoreMissing or StoreDamaged as well."""
+        """Take the writer lock and check the file. Raises WriterBusy, StoreMissing or StoreDamaged."""
         if not self._path.exists():
-            raise StoreMissing(f"{self._path.name} is not there yet; run: manage.py init_audiocache")
+            raise StoreMissing(f"{self._path.name} does not exist yet; run: manage.py init_audiocache")
         self.lock()
         try:
-            with self._weather():
+            with self._translated_errors():
                 self._connect().execute("SELECT * FROM stat").fetchall()
         except StoreDamaged:
             raise
         except StoreUnavailable as exc:
             if "no such table" in str(exc):
                 raise StoreMissing(f"{exc}; run: manage.py init_audiocache") from exc
-            # Locked or full for the moment: the first batch waits for it.
+            # The file is locked or the disk full: the first batch will wait.
 
     def disconnect(self) -> None:
         if self._db is not None:
@@ -85,15 +66,15 @@ class Writer:
     def write_batch(self, puts: Sequence[Put], orders: Sequence[Order], *, caught_up: bool = True) -> Change:
         """Apply one batch in one transaction. Repeatable.
 
-        What is removed goes before what comes new, pins and touches find it there, and all that before
-        eviction, or the batch could evict what it was just told is wanted. `caught_up`: every touch that
-        was ordered before the last batch is among `orders` or was applied, so what is marked may leave.
+        Removals come first, then new entries, then pins and touches, which may concern new entries. Eviction
+        comes last, or the batch could evict entries that it pins or touches. `caught_up`: every touch
+        ordered before the last batch is among `orders` or was applied, so marked entries may be evicted.
         Raises StoreUnavailable, with nothing changed, when the disk is full or the file locked or
-        unreadable, and StoreDamaged when it never will be readable again.
+        unreadable, and StoreDamaged when the file is corrupt.
         """
         change = Change()
         now_ms = int(self._clock() * 1000)
-        with self._weather(), self._transaction() as db:
+        with self._translated_errors(), self._transaction() as db:
             for order in filter(_removes, orders):
                 self._apply(db, order, change, now_ms)
             self._insert_new(db, puts, change, now_ms)
@@ -107,44 +88,44 @@ class Writer:
         if self._goal is not None and not change.more:
             self._goal = None
         if not is_sound():
-            self._write_back_when_alone()
+            self._checkpoint_when_alone()
         return change
 
-    def give_back(self) -> bool:
-        """Return a few free pages to the file system, if there are more than this file will need again.
+    def free_pages(self) -> bool:
+        """Return some free pages to the file system, if the file has more than it will need again.
 
-        Whether it is worth another call. Blocks a write for milliseconds, however large the file.
+        Whether another call would free more. Blocks writes for milliseconds, however large the file is.
         """
-        with self._weather():
+        with self._translated_errors():
             db = self._connect()
             (pages,), (free,), (size,) = (
                 db.execute(f"PRAGMA {name}").fetchone()
                 for name in ("page_count", "freelist_count", "page_size")
             )
             spare = pages * size > self._limit + self._limit // 10 + SPARE_BYTES
-            if not free or not (spare or self._gives_back):
-                self._gives_back = False
+            if not free or not (spare or self._frees_pages):
+                self._frees_pages = False
                 return False
             # `execute` would stop after the first page.
             db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         return True
 
     @contextmanager
-    def _weather(self) -> Iterator[None]:
-        """Tell what passes from what does not. After either, the next attempt is on a new connection."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise StoreUnavailable or StoreDamaged for SQLite errors, and close the connection."""
         try:
             yield
         except sqlite3.IntegrityError:
-            raise  # totals below zero, two rows for one key: not weather, and no retry helps
+            raise  # totals below zero or two rows for one key: a bug, which no retry helps
         except sqlite3.DatabaseError as exc:
             self.disconnect()
-            kind = StoreDamaged if is_damage(exc) else StoreUnavailable
+            kind = StoreDamaged if _is_damage(exc) else StoreUnavailable
             raise kind(f"{self._path.stem}: {exc}") from exc
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         db = self._connect()
-        # Not a deferred one: reading first and writing later fails at once when anybody else wrote between.
+        # Not deferred: a transaction that reads first fails when another one writes before it does.
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
@@ -174,8 +155,8 @@ class Writer:
             db.execute("PRAGMA wal_autocheckpoint = 0")
         return db
 
-    def _write_back_when_alone(self) -> None:
-        """Closing checkpoints only if no other connection is open: then even an unsound SQLite is safe."""
+    def _checkpoint_when_alone(self) -> None:
+        """Checkpoint by closing the last connection, which is safe even in an SQLite with the WAL bug."""
         log = self._path.with_name(self._path.name + "-wal")
         if log.exists() and log.stat().st_size > WAL_LIMIT:
             self.disconnect()
@@ -193,19 +174,21 @@ class Writer:
             case Kind.UNPIN:
                 change.pinned_bytes -= rows.unpin(db, order.keys)
             case Kind.DELETE:
-                change.leave(rows.delete(db, order.keys))
+                change.subtract(rows.delete(db, order.keys))
             case Kind.VERIFY:
-                change.leave(rows.delete(db, [key for key in order.keys if not rows.is_right(db, key)]))
+                change.subtract(
+                    rows.delete(db, [key for key in order.keys if not rows.is_undamaged(db, key)])
+                )
             case Kind.PRUNE:
                 self._goal = order.size if self._goal is None else min(self._goal, order.size)
-                self._gives_back = True
+                self._frees_pages = True
 
     def _insert_new(self, db: sqlite3.Connection, puts: Sequence[Put], change: Change, now_ms: int) -> None:
         by_key = {put.key: put for put in puts}
-        present = rows.present(db, list(by_key))
-        wrong = {key for key in present if not rows.is_right(db, key)}
-        change.leave(rows.delete(db, wrong))  # these bytes mend it
-        kept = present - wrong
+        stored = rows.stored_keys(db, list(by_key))
+        damaged = {key for key in stored if not rows.is_undamaged(db, key)}
+        change.subtract(rows.delete(db, damaged))  # the new copy replaces it
+        kept = stored - damaged
         rows.touch(db, ((key, now_ms) for key in kept))
         new = [put for key, put in by_key.items() if key not in kept]
         rows.insert(db, new, now_ms)
@@ -214,15 +197,15 @@ class Writer:
         change.bytes += sum(len(put.audio) for put in new)
 
     def _evict(self, db: sqlite3.Connection, change: Change, now_ms: int, caught_up: bool) -> None:
-        room = eviction.Slice.beside(change.bytes, change.stored)
+        room = eviction.Slice.for_batch(change.bytes, change.stored)
         (stored,) = db.execute("SELECT bytes FROM stat").fetchone()
         excess = stored + change.bytes - (self._limit if self._goal is None else min(self._goal, self._limit))
         if caught_up:
-            leaving = eviction.leaving(db, excess, room)
-            rows.remove(db, [entry_id for entry_id, _ in leaving])
-            change.evicted = len(leaving)
-            change.leave([Removed(size, False) for _, size in leaving])
-            excess -= sum(size for _, size in leaving)
+            marked = eviction.marked(db, excess, room)
+            rows.remove(db, [entry_id for entry_id, _ in marked])
+            change.evicted = len(marked)
+            change.subtract([Removed(size, False) for _, size in marked])
+            excess -= sum(size for _, size in marked)
         if excess > 0:
             change.more = eviction.mark(db, excess, room, now_ms) > 0
         else:
@@ -232,3 +215,8 @@ class Writer:
 
 def _removes(order: Order) -> bool:
     return order.kind.removes
+
+
+def _is_damage(exc: sqlite3.Error) -> bool:
+    """Whether the file is corrupt, rather than locked, full or unreadable for now."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (SQLITE_CORRUPT, SQLITE_NOTADB)

@@ -24,9 +24,9 @@ def audio_batch(size: Size) -> Iterator[Figure]:
     """The two take turns batch by batch, so that whatever else the disk does meets both."""
     sounds = Sounds()
     with audio_file() as path:
-        from audiocache.store import AudioStore
+        from audiocache.sqlite import SqliteStore
 
-        with closing(AudioStore(path, 10**12)) as store, closing(raw_file(path.with_name("raw"))) as raw:
+        with closing(SqliteStore(path, 10**12)) as store, closing(raw_file(path.with_name("raw"))) as raw:
             store.open_writer()
             ours, limit = [], []
             for _ in range(size.pick(10, 60)):
@@ -63,11 +63,11 @@ def audio_growth(size: Size) -> Iterator[Figure]:
 def our_batch(path: Path, empty: Path, count: int) -> float:
     """Seconds for 40 inserts, 200 touches and the limit, in a file that is full."""
     from audiocache.orders import Kind, Order
-    from audiocache.store import AudioStore
+    from audiocache.sqlite import SqliteStore
 
     path.write_bytes(empty.read_bytes())
     sounds, now = Sounds(), [time.time()]
-    with closing(AudioStore(path, count * BYTES, clock=lambda: now[0])) as store:
+    with closing(SqliteStore(path, count * BYTES, clock=lambda: now[0])) as store:
         store.open_writer()
         keys = [put.key for put in fill(store, sounds, count)]
         now[0] += HOUR

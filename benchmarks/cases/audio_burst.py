@@ -31,12 +31,12 @@ def audio_burst(size: Size) -> Iterator[Figure]:
 def fill_file(entries: int) -> None:
     from django.conf import settings
 
-    from audiocache.store import AudioStore
+    from audiocache.sqlite import SqliteStore
 
     path = settings.DATABASES["audio"]["NAME"]
     # An hour ago: what is new may not leave.
     hour_ago = time.time() - 3600
-    with closing(AudioStore(path, settings.AUDIO_LIMITS["audio"], clock=lambda: hour_ago)) as store:
+    with closing(SqliteStore(path, settings.AUDIO_LIMITS["audio"], clock=lambda: hour_ago)) as store:
         store.open_writer()
         fill(store, Sounds(), entries)
 

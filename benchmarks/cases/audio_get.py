@@ -90,10 +90,10 @@ def store_audio() -> list[str]:
     """As many that only SQLite has."""
     from django.conf import settings
 
-    from audiocache.sqlite.rows import Put
-    from audiocache.store import AudioStore
+    from audiocache.records import Put
+    from audiocache.sqlite import SqliteStore
 
-    store = AudioStore(settings.DATABASES["audio"]["NAME"], settings.AUDIO_LIMITS["audio"])
+    store = SqliteStore(settings.DATABASES["audio"]["NAME"], settings.AUDIO_LIMITS["audio"])
     store.open_writer()
     puts = []
     for _ in range(CONNECTIONS):

@@ -59,9 +59,9 @@ def audio_reads(size: Size) -> Iterator[Figure]:
 
 def prepare(path: Path) -> list[str]:
     from audiocache.orders import Kind, Order
-    from audiocache.store import AudioStore
+    from audiocache.sqlite import SqliteStore
 
-    with closing(AudioStore(path, LIMIT)) as store:
+    with closing(SqliteStore(path, LIMIT)) as store:
         store.open_writer()
         puts = fill(store, Sounds(), ENTRIES)
         store.write_batch([], [Order("audio", Kind.PIN, [put.key for put in puts], [0])])
@@ -128,11 +128,11 @@ def write_for_ever(path: Path) -> None:
     import django
 
     django.setup()
-    from audiocache.store import AudioStore
+    from audiocache.sqlite import SqliteStore
 
     sounds, hours = Sounds(), itertools.count()
     # A clock that leaps, so that what was written may leave: the disk has an end.
-    store = AudioStore(path, LIMIT, clock=lambda: time.time() + 3600 * next(hours))
+    store = SqliteStore(path, LIMIT, clock=lambda: time.time() + 3600 * next(hours))
     store.open_writer()
     while True:
         store.write_batch(sounds.puts(BATCH), [])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from audiocache import blob
 from audiocache.orders import Kind, Order
-from audiocache.sqlite.rows import Put
+from audiocache.records import Put
 
 NOW = 1_800_000_000.0
 MINUTE_MS = 60_000

@@ -11,13 +11,13 @@ from config.streams import StreamConsumer
 @contextlib.contextmanager
 def persisting(redis, store) -> Iterator[None]:
     """The store's connection for writing belongs to that thread meanwhile."""
-    store._writer.disconnect()
+    store.disconnect_writer()
     persister, over = StreamConsumer(PersistHandler({"audio": store}, redis), redis), threading.Event()
 
     def run():
         while not over.wait(0.01):
             persister.run_once(wait=False)
-        store._writer.disconnect()
+        store.disconnect_writer()
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -7,7 +7,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
-from audiocache.store import AudioStore, store_for
+from audiocache.sqlite import SqliteStore
+from audiocache.store import store_for
 from config.database.sqlite import sqlite3
 from tests.audiocache.audio_blobs import NOW
 from tests.audiocache.files import copy_files
@@ -41,8 +42,8 @@ def open_store(files, clock):
 
     def open_one(
         *, limit: int = 10**9, writer: bool = False, path: Path | None = None, **options
-    ) -> AudioStore:
-        store = AudioStore(path or files / "audio.sqlite3", limit, clock=clock, busy_seconds=0.05, **options)
+    ) -> SqliteStore:
+        store = SqliteStore(path or files / "audio.sqlite3", limit, clock=clock, busy_seconds=0.05, **options)
         opened.append(store)
         if writer:
             store.open_writer()
@@ -54,7 +55,7 @@ def open_store(files, clock):
 
 
 @pytest.fixture
-def store(open_store) -> AudioStore:
+def store(open_store) -> SqliteStore:
     """One that may also write."""
     return open_store(writer=True)
 

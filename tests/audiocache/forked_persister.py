@@ -17,7 +17,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 
 from audiocache.persister import PersistHandler  # noqa: E402
-from audiocache.store import AudioStore  # noqa: E402
+from audiocache.sqlite import SqliteStore  # noqa: E402
 from config.redis import clients as redis_clients  # noqa: E402
 from config.streams import BatchResult, StopFlag, StreamConsumer, consumer  # noqa: E402
 
@@ -25,7 +25,7 @@ from config.streams import BatchResult, StopFlag, StreamConsumer, consumer  # no
 consumer.MAX_DELIVERIES = 10**9
 
 
-class Told(AudioStore):
+class Told(SqliteStore):
     """Says what it is about to store."""
 
     log: int
@@ -43,8 +43,8 @@ class Torn(Told):
         if puts:
             os.write(self.log, (",".join(put.key.hex() for put in puts) + "\n").encode())
         for put in puts:
-            AudioStore.write_batch(self, [put], orders, **options)
-        return AudioStore.write_batch(self, [], [], **options)
+            SqliteStore.write_batch(self, [put], orders, **options)
+        return SqliteStore.write_batch(self, [], [], **options)
 
 
 class Hasty(PersistHandler):

@@ -3,7 +3,7 @@
 
 def totals_by_counting(store):
     """What the row of totals ought to say."""
-    return store._reader.rows(
+    return store.rows(
         "SELECT total(length(data)), count(*), total(length(data) * pinned)"
         " FROM entry JOIN payload USING (id)"
     )[0]
@@ -12,8 +12,8 @@ def totals_by_counting(store):
 def assert_totals_are_exact(store):
     stats = store.stats()
     assert (stats.bytes, stats.entries, stats.pinned_bytes) == totals_by_counting(store)
-    assert store._reader.rows("SELECT count(*) FROM payload") == [(stats.entries,)]
+    assert store.rows("SELECT count(*) FROM payload") == [(stats.entries,)]
 
 
 def last_access(store, one):
-    return store._reader.rows("SELECT last_access FROM entry WHERE key = ?", (one.key,))[0][0]
+    return store.rows("SELECT last_access FROM entry WHERE key = ?", (one.key,))[0][0]

@@ -5,10 +5,10 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from audiocache.inspection import SlowReader
 from audiocache.management.commands import audiocache_stats, check_audiocache, prune_audio
 from audiocache.orders import Kind
 from audiocache.persister import PersistHandler
+from audiocache.sqlite import ThrottledReader
 from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import finish, order, sounds
 from tests.audiocache.background_persister import persisting
@@ -84,7 +84,7 @@ def test_it_reads_no_faster_than_it_may(store):
     store.write_batch([one.put for one in sounds(100)], [])
     slept = []
 
-    list(SlowReader(store, 10_000, clock=lambda: 0.0, sleep=slept.append).entries())
+    list(ThrottledReader(store, 10_000, clock=lambda: 0.0, sleep=slept.append).entries())
 
     assert slept == [2.0, 4.0, 6.0, 8.0, 10.0]
 
@@ -96,10 +96,10 @@ def test_pruning_waits_until_so_much_is_left(store, redis, clock, capsys):
     with persisting(redis, store):
         call_command("prune_audio", to=1)
 
-    assert "6 entries have left, 1.0 MB are kept" in capsys.readouterr().out
+    assert "6 entries evicted, 1.0 MB kept" in capsys.readouterr().out
     assert store.stats().bytes == MEGABYTE
 
 
 def test_pruning_without_a_persister_says_so(store):
-    with pytest.raises(CommandError, match="has not taken the order yet"):
+    with pytest.raises(CommandError, match="has not accepted the order yet"):
         call_command("prune_audio", to=1, wait=0)

@@ -232,7 +232,7 @@ def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_stor
     one = sound()
     store.write_batch([one.put], [])
     tamper("UPDATE payload SET data = zeroblob(length(data))")
-    reader = open_store(report_wrong=lambda hash_hex: orders.verify(redis, "audio", [hash_hex]))
+    reader = open_store(report_damaged=lambda hash_hex: orders.verify(redis, "audio", [hash_hex]))
     assert reader.get(one.hash) is None
 
     drain(persister)

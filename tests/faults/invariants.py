@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from redis import Redis
 
-from audiocache.store import AudioStore
+from audiocache.sqlite import SqliteStore
 from config.database.sqlite import sqlite3
 from tests.faults.listeners import EXPECTED, Notes
 
@@ -93,7 +93,7 @@ def what_was_heard_is_on_disk(scene: Scene) -> Iterator[str]:
 
 
 def _missing(scene: Scene, hashes: Iterable[str]) -> Iterator[str]:
-    store = AudioStore(scene.audio_file, 1 << 40)
+    store = SqliteStore(scene.audio_file, 1 << 40)
     for hash_ in hashes:
         found = store.get(hash_)
         if found is None:

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from audiocache import blob
 from audiocache.errors import StoreUnavailable
-from audiocache.store import Found, store_for
+from audiocache.store import StoredAudio, store_for
 from config.observability import metrics
 from config.redis.blob_reader import blob_reader
 from yapit.accounts.identity import identify_scope
@@ -73,20 +73,20 @@ class ColdReads:
     Not an executor: its overhead per call exceeds the duration of most reads.
     """
 
-    def __init__(self, read: Callable[[str], Found | None]) -> None:
+    def __init__(self, read: Callable[[str], StoredAudio | None]) -> None:
         self._read = read
-        self._requests: SimpleQueue[tuple[str, asyncio.Future[Found | None]]] = SimpleQueue()
-        self._done: deque[tuple[asyncio.Future[Found | None], Found | Exception | None]] = deque()
+        self._requests: SimpleQueue[tuple[str, asyncio.Future[StoredAudio | None]]] = SimpleQueue()
+        self._done: deque[tuple[asyncio.Future[StoredAudio | None], StoredAudio | Exception | None]] = deque()
         self._pending = 0
         self._threads: list[threading.Thread] = []
 
-    async def get(self, hash_hex: str) -> Found | None:
+    async def get(self, hash_hex: str) -> StoredAudio | None:
         if self._pending >= COLD_LIMIT:
             raise Unavailable
         if len(self._threads) < min(COLD_THREADS, self._pending + 1):
             self._start_thread()
         self._pending += 1
-        future: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[StoredAudio | None] = asyncio.get_running_loop().create_future()
         self._requests.put((hash_hex, future))
         try:
             return await future
@@ -102,7 +102,7 @@ class ColdReads:
     def _serve(self) -> None:
         while True:
             hash_hex, future = self._requests.get()
-            outcome: Found | Exception | None
+            outcome: StoredAudio | Exception | None
             try:
                 outcome = self._read(hash_hex)
             except Exception as exc:  # raised by `get`
@@ -130,7 +130,7 @@ class AudioApplication:
     def __init__(
         self,
         identify: Callable[[Scope], Awaitable[object]] = identify_scope,
-        read: Callable[[str], Found | None] | None = None,
+        read: Callable[[str], StoredAudio | None] | None = None,
     ) -> None:
         self._identify = identify
         self.cold = ColdReads(read or (lambda hash_hex: store_for("audio").get(hash_hex)))
@@ -210,10 +210,10 @@ def _hot_audio(value: memoryview | None) -> Audio | None:
     return Audio(data, front.media_type, front.sha256.hex())
 
 
-def _cold_audio(found: Found) -> Audio:
-    front = blob.front_of(found.header)  # verified by the store
+def _cold_audio(stored: StoredAudio) -> Audio:
+    front = blob.front_of(stored.header)  # verified by the store
     COLD.inc()
-    return Audio(found.audio, front.media_type, front.sha256.hex())
+    return Audio(stored.audio, front.media_type, front.sha256.hex())
 
 
 def _conditional_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:

@@ -4,11 +4,9 @@ Nobody is billed. Nothing is remembered between two steps but what is left to do
 at any moment and begun again.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -29,7 +27,6 @@ from yapit.synthesis import block_cache
 ALIAS = "audio"
 AT_ONCE = 200  # looked at in one step: fewer than may wait in a queue
 PIN_SECONDS = 30.0  # for run_persister to carry out an order
-HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +102,6 @@ def _spoken_or_none(voice: str, user_id: int) -> SpokenAs | None:
         return resolution.resolve(None, voice, user_id)
     except (UnknownModel, UnknownVoice):
         return None
-
-
-def listed_as_lost(store: AudioStore) -> list[str]:
-    """What was pinned in files that were set aside, by the lists beside them."""
-    names = sorted(store.path.parent.glob(f"{store.path.name}.pinned-*.txt"))
-    lines = (line for name in names for line in Path(name).read_text().split())
-    return [line for line in dict.fromkeys(lines) if HASH.fullmatch(line)]
 
 
 # --- Warming ----------------------------------------------------------------------------------------------

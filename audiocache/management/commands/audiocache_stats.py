@@ -1,4 +1,4 @@
-"""What the audio files hold, and what is on its way to them."""
+"""Statistics of the audio files and of the audio that waits to be stored."""
 
 import dataclasses
 import json
@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from audiocache.errors import AudioCacheError
-from audiocache.inspection import FileStats, backlog, file_stats
+from audiocache.persister import backlog
+from audiocache.sqlite import FileStats, file_stats
 from audiocache.store import store_for
 from config.redis import clients as redis_clients
 
@@ -29,11 +30,11 @@ SHOWN = (  # field, heading
 
 
 class Command(BaseCommand):
-    help = "Show what the files of finished audio hold, and what waits to be stored."
+    help = "Show statistics of the audio files and of the audio that waits to be stored."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for machines; all sizes in bytes")
+        parser.add_argument("--json", action="store_true", help="write JSON, with all sizes in bytes")
 
     def handle(self, *args: object, **options: Any) -> None:
         try:

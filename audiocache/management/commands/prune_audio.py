@@ -1,4 +1,4 @@
-"""Makes an audio file smaller, while the service runs."""
+"""Shrinks an audio file while the service runs."""
 
 import sys
 import time
@@ -15,29 +15,29 @@ from config.redis import clients as redis_clients
 
 MEGABYTE = 1024 * 1024
 POLL_SECONDS = 0.2
-STUCK_SECONDS = 3.0  # nothing left for so long: the rest may not leave
+STUCK_SECONDS = 3.0  # without an eviction: the remaining entries cannot be evicted
 
 
 class Command(BaseCommand):
     help = (
-        "Evict what was unused for longest until so much is left, and give the space back to the file system."
-        " run_persister does it, a little at a time; this waits for it and may be interrupted and repeated."
+        "Evict the least recently used audio down to a size and return the space to the file system."
+        " run_persister does it in small steps; this command waits, and may be interrupted and repeated."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--to", type=float, required=True, metavar="MB", help="keep at most so much audio"
+            "--to", type=float, required=True, metavar="MB", help="megabytes of audio to keep at most"
         )
         parser.add_argument(
-            "--alias", choices=settings.AUDIO_ALIASES, default="audio", help="which file (audio)"
+            "--alias", choices=settings.AUDIO_ALIASES, default="audio", help="the file (default: audio)"
         )
         parser.add_argument(
             "--wait",
             type=float,
             default=30.0,
             metavar="SECONDS",
-            help="for run_persister to take the order (30)",
+            help="time for run_persister to accept the order (default: 30)",
         )
 
     def handle(self, *args: object, to: float, alias: str, wait: float, **options: Any) -> None:
@@ -50,23 +50,23 @@ class Command(BaseCommand):
         self._watch(store, before.bytes, goal)
         after = store.stats()
         self.stdout.write(
-            f"{alias}: {before.entries - after.entries:,} entries have left,"
-            f" {after.bytes / MEGABYTE:,.1f} MB are kept"
+            f"{alias}: {before.entries - after.entries:,} entries evicted,"
+            f" {after.bytes / MEGABYTE:,.1f} MB kept"
         )
         if after.bytes > goal:
-            self.stdout.write("The rest is pinned or was used within five minutes.")
+            self.stdout.write("The remaining entries are pinned or were used within five minutes.")
 
     def _order(self, redis: Redis, alias: str, goal: int, wait: float) -> None:
         if not orders.wait_for(redis, orders.prune(redis, alias, goal), wait):
-            raise CommandError("run_persister has not taken the order yet; it will when it runs.")
+            raise CommandError("run_persister has not accepted the order yet; it will when it runs.")
 
-    def _watch(self, store: AudioStore, begun_at: int, goal: int) -> None:
-        progress = Progress(sys.stderr, begun_at - goal, store.alias)
-        kept, changed = begun_at, time.monotonic()
-        while kept > goal and time.monotonic() - changed < STUCK_SECONDS:
+    def _watch(self, store: AudioStore, before_bytes: int, goal: int) -> None:
+        progress = Progress(sys.stderr, before_bytes - goal, store.alias)
+        kept, changed_at = before_bytes, time.monotonic()
+        while kept > goal and time.monotonic() - changed_at < STUCK_SECONDS:
             time.sleep(POLL_SECONDS)
             now = store.stats().bytes
             if now < kept:
-                kept, changed = now, time.monotonic()
-            progress.show(begun_at - kept)
+                kept, changed_at = now, time.monotonic()
+            progress.show(before_bytes - kept)
         progress.end()

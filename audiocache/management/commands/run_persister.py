@@ -1,4 +1,4 @@
-"""The process that writes the audio files."""
+"""The command that runs the persister, the one process that writes the audio files."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -9,17 +9,16 @@ from django.core.management.base import CommandError
 from redis import Redis
 
 from audiocache.errors import StoreDamaged, StoreMissing, WriterBusy
-from audiocache.persister import PersistHandler, begin_anew
-from audiocache.store import AudioStore, store_for
+from audiocache.persister import PersistHandler, replace_damaged
+from audiocache.sqlite import SqliteStore
+from audiocache.store import store_for
 from config import checks
 from config.redis import clients as redis_clients
 from config.streams import EX_TEMPFAIL, StreamCommand
 
 
 class Command(StreamCommand):
-    """The only writer of the audio files, so that no write ever waits for another."""
-
-    help = "Store finished audio, and apply what is ordered of the stored. Exactly one may run."
+    help = "Store finished audio and apply orders to stored audio. Run exactly one."
 
     def handle(self, *args: object, **options: Any) -> None:
         checks.require("AUDIO_LOST_HOOK")
@@ -31,17 +30,17 @@ class Command(StreamCommand):
     def make_handler(self, redis: Redis) -> PersistHandler:
         return PersistHandler(self.stores, redis)
 
-    def _open(self, alias: str, at_the_end: ExitStack) -> AudioStore:
+    def _open(self, alias: str, at_the_end: ExitStack) -> SqliteStore:
         store = store_for(alias)
         at_the_end.callback(store.close)
         try:
-            store.begin_if_interrupted()
+            store.finish_replacement()
             store.open_writer()
         except StoreDamaged as exc:
             with redis_clients.sync() as redis:
-                begin_anew(store, redis, exc)
+                replace_damaged(store, redis, exc)
         except WriterBusy as exc:
-            raise CommandError(f"{exc}: run_persister runs once only", returncode=EX_TEMPFAIL) from exc
+            raise CommandError(f"{exc}: only one run_persister may run", returncode=EX_TEMPFAIL) from exc
         except StoreMissing as exc:
             raise CommandError(str(exc)) from exc
         return store

@@ -186,7 +186,7 @@ def test_pages_that_pruning_freed_are_given_back_in_steps(open_store, files, clo
     tidy(store)
 
     steps = 0
-    while store.give_back():
+    while store.free_pages():
         steps += 1
     store.close()  # writes the log back
 
@@ -200,11 +200,13 @@ def test_free_pages_are_kept_for_what_comes_next(open_store, clock):
     clock.now += 3600
     assert tidy(store) == 10
 
-    assert not store.give_back()
+    assert not store.free_pages()
 
 
-@pytest.mark.parametrize(("sql", "values"), [(eviction.LEAVING, ()), (eviction.BY_AGE, (NOW * MINUTE_MS,))])
+@pytest.mark.parametrize(
+    ("sql", "values"), [(eviction.MARKED_ROWS, ()), (eviction.BY_AGE, (NOW * MINUTE_MS,))]
+)
 def test_eviction_reads_no_row(store, sql, values):
-    [step] = store._reader.rows(f"EXPLAIN QUERY PLAN {sql}", values)
+    [step] = store.rows(f"EXPLAIN QUERY PLAN {sql}", values)
 
     assert "USING COVERING INDEX entry_by_age" in step[3]

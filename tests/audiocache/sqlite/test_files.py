@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
     failed = init(tmp_path / "taken" / "audio")
 
     assert failed.returncode == 1
-    assert "cannot be made" in failed.stderr
+    assert "cannot be created" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from audiocache import store as store_module
+from audiocache import blob
 from audiocache.persister import PersistHandler
-from audiocache.store import AudioStore
+from audiocache.sqlite import SqliteStore
 from config.database.sqlite import sqlite3
 from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import sound
@@ -51,7 +51,7 @@ def many():
 def content(many, tmp_path_factory):
     """A file in which each of them has another byte than it was given."""
     path = copy_files(tmp_path_factory.mktemp("flipped") / "files") / "audio.sqlite3"
-    writer = AudioStore(path, 10**9)
+    writer = SqliteStore(path, 10**9)
     writer.open_writer()
     for start in range(0, MANY, 20):
         writer.write_batch([one.put for one in many[start : start + 20]], [])
@@ -66,7 +66,7 @@ def content(many, tmp_path_factory):
 def damaged(content, files, open_store):
     (files / "audio.sqlite3").write_bytes(content)
     reported = []
-    store = open_store(report_wrong=reported.append)
+    store = open_store(report_damaged=reported.append)
     store.reported = reported
     return store
 
@@ -117,7 +117,7 @@ def test_the_writer_removes_what_readers_reported(damaged, many, redis, open_sto
 
 async def test_without_the_checksum_all_of_them_would_be_served(damaged, many, monkeypatch, async_redis):
     """Shows that the bytes are flipped where listeners would hear it, and that SQLite notices nothing."""
-    monkeypatch.setattr(store_module, "is_whole", lambda meta, sha256, data: True)
+    monkeypatch.setattr(blob, "is_whole", lambda meta, sha256, data: True)
     application = AudioApplication(known, damaged.get)
 
     served = [await ask(application, one) for one in many]

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from audiocache.errors import StoreUnavailable
-from audiocache.sqlite.rows import Put
+from audiocache.records import Put
 from config.database.sqlite import sqlite3
 from tests.audiocache.audio_blobs import sound, sounds
 
@@ -17,7 +17,7 @@ def test_what_was_stored_comes_back(store):
     found = store.get(one.hash)
 
     assert found.header + found.audio == one.blob
-    assert store.header(one.hash) == one.header
+    assert store.headers([one.hash]) == {one.hash: one.header}
     assert store.exists(one.hash)
 
 
@@ -25,17 +25,18 @@ def test_what_was_not_stored_is_a_miss(store):
     absent = sound("absent").hash
 
     assert store.get(absent) is None
-    assert store.header(absent) is None
+    assert store.headers([absent]) == {}
     assert not store.exists(absent)
 
 
 def test_many_are_read_at_once_each_verified(open_store, tamper):
     reported, (one, bad, absent, *more) = [], sounds(600, size=20)
-    store = open_store(writer=True, report_wrong=reported.append)
+    store = open_store(writer=True, report_damaged=reported.append)
     store.write_batch([one.put, bad.put, *(each.put for each in more)], [])
     tamper("UPDATE entry SET sha256 = zeroblob(32) WHERE key = ?", bad.key)
 
-    found = store.get_many([one.hash, bad.hash, absent.hash, *(each.hash for each in more)])
+    asked = [one, bad, absent, *more]
+    found = {each.hash: audio for each in asked if (audio := store.get(each.hash))}
 
     assert found == {each.hash: (each.header, each.audio) for each in (one, *more)}
     assert reported == [bad.hash]
@@ -95,7 +96,7 @@ def test_a_reader_cannot_write(store):
     store.get(sound().hash)
 
     with pytest.raises(StoreUnavailable, match="readonly"):
-        store._reader.rows("DELETE FROM entry")
+        store.rows("DELETE FROM entry")
 
 
 def test_every_thread_reads_on_a_connection_of_its_own(store):
@@ -124,7 +125,7 @@ def test_every_thread_reads_on_a_connection_of_its_own(store):
 )
 def test_damaged_audio_is_reported_and_never_served(open_store, tamper, damage):
     reported, one = [], sound()
-    store = open_store(writer=True, report_wrong=reported.append)
+    store = open_store(writer=True, report_damaged=reported.append)
     store.write_batch([one.put], [])
 
     tamper(damage)
@@ -135,7 +136,7 @@ def test_damaged_audio_is_reported_and_never_served(open_store, tamper, damage):
 
 def test_a_damaged_header_is_not_announced(open_store, tamper):
     reported, (one, other) = [], sounds(2)
-    store = open_store(writer=True, report_wrong=reported.append)
+    store = open_store(writer=True, report_damaged=reported.append)
     store.write_batch([one.put, other.put], [])
 
     tamper("UPDATE entry SET meta = zeroblob(length(meta)) WHERE key = ?", one.key)

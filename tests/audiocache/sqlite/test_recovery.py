@@ -44,7 +44,7 @@ def test_the_service_goes_on_with_an_empty_file(redis, persister, store, shown):
     old, new = sounds(2)
     finish(redis, old)
     drain(persister)
-    store._writer.disconnect()
+    store.disconnect_writer()
     ruin(shown, "payload")
     finish(redis, new)
 
@@ -61,7 +61,7 @@ def test_the_corrupt_file_is_kept_with_its_log(redis, persister, store, shown):
     drain(persister)
     reader = sqlite3.connect(shown)  # keeps the log
     reader.execute("SELECT * FROM stat").fetchall()
-    store._writer.disconnect()
+    store.disconnect_writer()
     ruin(shown, "payload")
 
     finish(redis, sound("new"))
@@ -75,7 +75,7 @@ def test_the_corrupt_file_is_kept_with_its_log(redis, persister, store, shown):
 def test_what_was_pinned_is_listed(redis, persister, store, shown):
     pinned, other = sounds(2)
     store.write_batch([pinned.put, other.put], [order(Kind.PIN, pinned)])
-    store._writer.disconnect()
+    store.disconnect_writer()
     ruin(shown, "payload")
     finish(redis, sound("new"))
 
@@ -89,7 +89,7 @@ def test_readers_of_the_old_file_read_the_new_one(redis, persister, store, open_
     reader, (old, new) = open_store(), sounds(2)
     store.write_batch([old.put], [])
     assert reader.get(old.hash)
-    store._writer.disconnect()
+    store.disconnect_writer()
     ruin(shown, "payload")
     finish(redis, new)
 
@@ -101,9 +101,9 @@ def test_readers_of_the_old_file_read_the_new_one(redis, persister, store, open_
 def test_a_reader_that_meets_the_damage_has_it_looked_at(redis, persister, store, open_store, shown):
     reported, one = [], sound()
     store.write_batch([one.put], [])
-    store._writer.disconnect()
+    store.disconnect_writer()
     ruin(shown, "payload")
-    reader = open_store(report_wrong=reported.append)
+    reader = open_store(report_damaged=reported.append)
 
     assert reader.get(one.hash) is None
     assert reported == [one.hash]
@@ -124,7 +124,7 @@ def test_a_death_in_the_middle_is_finished_by_the_next(store, open_store, shown)
     log.write_bytes(b"of the file that is gone")
 
     again = open_store()
-    again.begin_if_interrupted()
+    again.finish_replacement()
 
     assert aside.file.exists()
     assert not log.exists() or log.read_bytes()[:4] != b"of t"
@@ -136,6 +136,6 @@ def test_without_such_a_death_no_file_is_made(store, open_store, shown):
     store.close()
     shown.unlink()
 
-    open_store().begin_if_interrupted()
+    open_store().finish_replacement()
 
     assert not shown.exists()

@@ -4,7 +4,7 @@ import pytest
 
 from audiocache.errors import StoreMissing, StoreUnavailable, WriterBusy
 from audiocache.orders import Kind
-from audiocache.sqlite.rows import Put
+from audiocache.records import Put
 from config.database.sqlite import sqlite3
 from tests.audiocache.audio_blobs import MINUTE_MS, NOW, order, sound, sounds
 from tests.audiocache.raw_file import assert_totals_are_exact, last_access
@@ -124,10 +124,25 @@ def test_a_writer_without_a_file_is_told_what_to_run(open_store, tmp_path):
         open_store(path=tmp_path / "absent.sqlite3", writer=True)
 
 
-def test_a_full_disk_changes_nothing_and_the_batch_can_come_again(store):
+@pytest.fixture
+def fill_disk(monkeypatch):
+    """Has the next connection find no room for more pages."""
+    connect = sqlite3.connect
+
+    def connect_without_room(*args, **options):
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        db = connect(*args, **options)
+        db.execute("PRAGMA max_page_count = 12")
+        return db
+
+    return lambda: monkeypatch.setattr(sqlite3, "connect", connect_without_room)
+
+
+def test_a_full_disk_changes_nothing_and_the_batch_can_come_again(store, fill_disk):
     first, second = sound("first"), sound("second", 500_000)
     store.write_batch([first.put], [])
-    store._writer._db.execute("PRAGMA max_page_count = 12")
+    store.disconnect_writer()
+    fill_disk()
 
     with pytest.raises(StoreUnavailable, match="full"):
         store.write_batch([second.put], [order(Kind.DELETE, first)])
@@ -166,4 +181,4 @@ def test_a_batch_that_cannot_be_right_is_undone_whole(store):
 def test_the_file_is_made_with_what_cannot_be_changed_later(store, pragma):
     name, value = pragma
 
-    assert store._reader.rows(f"PRAGMA {name}") == [(value,)]
+    assert store.rows(f"PRAGMA {name}") == [(value,)]

@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audiocache.store import AudioStore
+from audiocache.sqlite import SqliteStore
 from config.admin import EstimatedPaginator
 from tests.audiocache.audio_blobs import sound
 from tests.audiocache.files import copy_files
@@ -52,7 +52,7 @@ def client(operator):
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """The audio file of this test, for the admin as well."""
-    store = AudioStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
+    store = SqliteStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
     store.open_writer()
     monkeypatch.setattr(variants, "store_for", lambda alias: store)
     yield store

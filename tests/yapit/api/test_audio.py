@@ -9,7 +9,7 @@ import pytest
 
 from audiocache import blob
 from audiocache.errors import StoreUnavailable
-from audiocache.store import AudioStore
+from audiocache.sqlite import SqliteStore
 from tests.audiocache.audio_blobs import sound
 from tests.audiocache.files import copy_files
 from tests.waiting import async_wait_until
@@ -61,7 +61,7 @@ async def ask(application, hash_or_path=ONE.hash, method="GET", **headers):
 
 @pytest.fixture
 def store(tmp_path):
-    store = AudioStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
+    store = SqliteStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
     store.open_writer()
     yield store
     store.close()

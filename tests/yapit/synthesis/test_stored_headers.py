@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 
 from audiocache.orders import ORDERS_STREAM, Order
-from audiocache.store import AudioStore
+from audiocache.sqlite import SqliteStore
 from config.redis import multiplexed
 from tests.audiocache.audio_blobs import sound
 from tests.audiocache.files import copy_files
@@ -20,7 +20,7 @@ LISTENERS = 500
 def kept(tmp_path, monkeypatch):
     """A sound that only SQLite has."""
     one = sound()
-    store = AudioStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
+    store = SqliteStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
     store.open_writer()
     store.write_batch([one.put], [])
     monkeypatch.setattr(lookup, "store_for", lambda alias: store)

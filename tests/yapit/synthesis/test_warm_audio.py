@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audiocache.persister import PersistHandler
-from audiocache.store import AudioStore
+from audiocache.sqlite import SqliteStore
 from config.streams import StreamConsumer
 from tests.audiocache.files import copy_files
 from tests.waiting import wait_until
@@ -27,8 +27,8 @@ MODEL = "warmed"
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> Iterator[AudioStore]:
-    store = AudioStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**6)
+def store(tmp_path, monkeypatch) -> Iterator[SqliteStore]:
+    store = SqliteStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**6)
     monkeypatch.setattr(warm_audio, "store_for", lambda alias: store)
     yield store
     store.close()
@@ -58,7 +58,7 @@ def pipeline(redis, store, make=finish):
             while job := jobs.claim(redis, MODEL, "w"):
                 make(redis, job)
             persister.run_once(wait=False)
-        store._writer.close()
+        store.close()
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -76,7 +76,7 @@ class Command(BaseCommand):
         return chain.from_iterable(parts)
 
     def _lost(self, store: AudioStore) -> list[WarmRequest]:
-        listed = warming.listed_as_lost(store)
+        listed = store.lost_pins()
         found = list(warming.of_hashes(listed))
         self.stdout.write(
             f"{len(listed)} were pinned in files that are set aside; of {len(found)} the text is here."

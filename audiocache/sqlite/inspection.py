@@ -1,20 +1,18 @@
-"""What the audio files hold and whether it is right, read beside a running service."""
+"""Statistics and verification of audio files, read beside a running service."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
 from redis import Redis
 
-from audiocache.integrity import is_whole
-from audiocache.orders import ORDERS_STREAM
-from audiocache.store import AudioStore
+from audiocache.blob import is_whole
+from audiocache.sqlite.store import SqliteStore
 
-AT_ONCE = 20  # entries read together: a reader must not hold the log for long
+AT_ONCE = 20  # entries in one query: a long one would delay checkpoints of the log
 
-# One statement, so that all of it is of one moment.
+# One statement, so that all values are of one snapshot.
 TOTALS = """
 SELECT (SELECT bytes FROM stat), (SELECT n FROM stat), (SELECT pinned_bytes FROM stat),
        total(size), count(*), total(size * pinned) FROM entry
@@ -27,7 +25,7 @@ WHERE id > ? ORDER BY id LIMIT ?
 
 @dataclass(frozen=True, slots=True)
 class FileStats:
-    """One file and its way to Redis. Sizes in bytes."""
+    """Statistics of one file. Sizes in bytes."""
 
     alias: str
     entries: int
@@ -38,10 +36,10 @@ class FileStats:
     log_bytes: int
     free_bytes: int
     oldest_access: float | None  # seconds since 1970
-    set_aside: int  # times that a corrupt file was replaced
+    set_aside: int  # number of times that a corrupt file was replaced
 
 
-def file_stats(store: AudioStore, redis: Redis) -> FileStats:
+def file_stats(store: SqliteStore, redis: Redis) -> FileStats:
     stats = store.stats()
     return FileStats(
         store.alias,
@@ -57,34 +55,24 @@ def file_stats(store: AudioStore, redis: Redis) -> FileStats:
     )
 
 
-def backlog(redis: Redis) -> dict[str, int]:
-    """What waits in Redis for run_persister."""
-    return {
-        "unpersisted_bytes": int(redis.get("unpersisted") or 0),
-        "unpersisted_limit": settings.UNPERSISTED_LIMIT,
-        "persist": redis.xlen("persist"),
-        "orders": redis.xlen(ORDERS_STREAM),
-    }
-
-
-def wrong_totals(store: AudioStore) -> list[str]:
-    """Sentences about running totals that differ from the sums."""
+def wrong_totals(store: SqliteStore) -> list[str]:
+    """One sentence for each running total that differs from the sum over the entries."""
     names = ("bytes", "entries", "pinned bytes")
     for row in store.rows(TOTALS):
         return [
-            f"{name}: the total says {said}, the entries {int(counted)}"
-            for name, said, counted in zip(names, row[:3], row[3:], strict=True)
-            if said != counted
+            f"{name}: the total says {total}, the entries {int(counted)}"
+            for name, total, counted in zip(names, row[:3], row[3:], strict=True)
+            if total != counted
         ]
     return []
 
 
-class SlowReader:
-    """Reads every entry, at most so many bytes a second."""
+class ThrottledReader:
+    """Verifies every entry, reading at a limited rate."""
 
     def __init__(
         self,
-        store: AudioStore,
+        store: SqliteStore,
         bytes_per_second: float,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -96,7 +84,7 @@ class SlowReader:
         self._sleep = sleep
 
     def entries(self) -> Iterator[tuple[str, int, bool]]:
-        """Hash, size, and whether it is what it should be."""
+        """Hash, size in bytes, and whether the entry is undamaged."""
         last, read, begun = 0, 0, self._clock()
         while rows := self._store.rows(NEXT, (last, AT_ONCE)):
             for _, key, size, meta, sha256, data in rows:

@@ -1,0 +1,167 @@
+"""The SQLite implementation of AudioStore: one file, read by every process and written by one."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from audiocache import blob
+from audiocache.errors import StoreDamaged
+from audiocache.orders import Order
+from audiocache.records import Change, Put, SetAside, Stats, StoredAudio
+from audiocache.sqlite import recovery, schema
+from audiocache.sqlite.reader import Reader
+from audiocache.sqlite.writer import Writer
+from config.observability import metrics
+
+logger = logging.getLogger(__name__)
+
+DAMAGED = metrics.counter("audiocache_wrong", "Entries whose header or audio is damaged", ["alias"])
+
+AT_ONCE = 500  # hashes in one statement
+WHOLE = "SELECT key, meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key"
+OLDEST = """
+SELECT last_access FROM entry WHERE pinned = 0 AND last_access > 1 ORDER BY last_access, id LIMIT 1
+"""
+
+
+class SqliteStore:
+    """An AudioStore in one file. Reads come from any thread and never wait for a write.
+
+    While the file is absent, every read is a miss. So is an entry on a corrupt page, which is reported for
+    run_persister to check.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        *,
+        alias: str = "audio",
+        report_damaged: Callable[[str], None] = lambda hash_hex: None,
+        clock: Callable[[], float] = time.time,
+        busy_seconds: float = 5.0,
+    ) -> None:
+        self.alias = alias
+        self.path = path
+        self.limit = limit
+        self._report_damaged = report_damaged
+        self._reader = Reader(path)
+        self._writer = Writer(path, limit, clock=clock, busy_seconds=busy_seconds)
+
+    def get(self, hash_hex: str) -> StoredAudio | None:
+        rows = self._rows(f"{WHOLE} = ?", [hash_hex])
+        return self._verified(*rows[0]) if rows else None
+
+    def headers(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        headers: dict[str, bytes] = {}
+        for key, meta, sha256 in self._rows_of("key, meta, sha256", hashes):
+            if blob.header_fits(meta, sha256):
+                headers[key.hex()] = meta
+            else:
+                self._damaged([key.hex()])
+        return headers
+
+    def exists(self, hash_hex: str) -> bool:
+        return bool(self.exists_many([hash_hex]))
+
+    def exists_many(self, hashes: Sequence[str]) -> set[str]:
+        return {key.hex() for (key,) in self._rows_of("key", hashes)}
+
+    def pins(self, hashes: Sequence[str]) -> dict[str, bool]:
+        return {key.hex(): bool(pinned) for key, pinned in self._rows_of("key, pinned", hashes, least_age=0)}
+
+    def stats(self) -> Stats:
+        rows = self._rows("SELECT bytes, n, pinned_bytes FROM stat", [])
+        total, entries, pinned = rows[0] if rows else (0, 0, 0)
+        return Stats(total, entries, pinned, self.limit)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Rows of any query, read-only. Raises StoreUnavailable or StoreDamaged."""
+        return self._reader.rows(sql, parameters)
+
+    def free_bytes(self) -> int:
+        """Bytes of unused pages in the file."""
+        return sum(
+            free * size
+            for (free,), (size,) in zip(
+                self.rows("PRAGMA freelist_count"), self.rows("PRAGMA page_size"), strict=True
+            )
+        )
+
+    def oldest_access(self) -> float | None:
+        """Last access of the entry to be evicted next, in seconds since 1970, or None."""
+        rows = self.rows(OLDEST)
+        return rows[0][0] / 1000 if rows else None
+
+    def open_writer(self) -> None:
+        """Take the writer lock of the file. Raises WriterBusy, StoreMissing or StoreDamaged."""
+        self._writer.open()
+
+    def write_batch(self, puts: Sequence[Put], orders: Sequence[Order], *, caught_up: bool = True) -> Change:
+        """One transaction and one fsync, however many entries. See AudioStore and Writer."""
+        return self._writer.write_batch(puts, orders, caught_up=caught_up)
+
+    def free_pages(self) -> bool:
+        return self._writer.free_pages()
+
+    def disconnect_writer(self) -> None:
+        """Close the connection for writing and keep the lock. The next write opens another one."""
+        self._writer.disconnect()
+
+    def replace_damaged(self) -> SetAside:
+        """Move the corrupt file away and create an empty one. Takes the writer lock; may raise WriterBusy."""
+        self._writer.lock()
+        self._writer.disconnect()
+        aside = recovery.set_aside(self.path)
+        schema.build(self.alias)
+        return aside
+
+    def lost_pins(self) -> list[str]:
+        return recovery.listed_pins(self.path)
+
+    def finish_replacement(self) -> None:
+        """Create the file if a process died during `replace_damaged`. Takes the writer lock."""
+        self._writer.lock()
+        if recovery.finish(self.path):
+            schema.build(self.alias)
+
+    def close(self) -> None:
+        """Close all connections and release the writer lock."""
+        self._reader.close()
+        self._writer.close()
+
+    def _rows_of(self, columns: str, hashes: Sequence[str], least_age: int = 1) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for part in _parts(hashes):
+            condition = f"key IN ({_marks(part)}) AND last_access >= {least_age}"
+            rows += self._rows(f"SELECT {columns} FROM entry WHERE {condition}", part)  # noqa: S608
+        return rows
+
+    def _verified(self, key: bytes, meta: bytes, sha256: bytes, data: bytes | None) -> StoredAudio | None:
+        if data is not None and blob.is_whole(meta, sha256, data):
+            return StoredAudio(meta, data)
+        self._damaged([key.hex()])
+        return None
+
+    def _rows(self, sql: str, hashes: Sequence[str]) -> list[Any]:
+        try:
+            return self._reader.rows(sql, [bytes.fromhex(hash_hex) for hash_hex in hashes])
+        except StoreDamaged:
+            self._damaged(hashes)
+            return []
+
+    def _damaged(self, hashes: Sequence[str]) -> None:
+        DAMAGED.labels(self.alias).inc(len(hashes))
+        logger.error("%s: damaged, treated as absent: %s", self.alias, ", ".join(hashes))
+        for hash_hex in hashes:
+            self._report_damaged(hash_hex)
+
+
+def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (hashes[start : start + AT_ONCE] for start in range(0, len(hashes), AT_ONCE))
+
+
+def _marks(hashes: Sequence[str]) -> str:
+    return ",".join("?" * len(hashes))
