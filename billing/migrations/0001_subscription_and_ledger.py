@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 (
                     "multiplier_bp",
                     models.PositiveIntegerField(
-                        help_text="Basis points: 10,000 is once.", verbose_name="multiplier"
+                        help_text="Basis points: 10,000 is 1.", verbose_name="multiplier"
                     ),
                 ),
                 ("cost", models.PositiveBigIntegerField(help_text="Characters charged.")),
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ("document", models.UUIDField(blank=True, null=True)),
                 ("duration_ms", models.PositiveIntegerField()),
                 ("hash", models.CharField(max_length=64, verbose_name="variant hash")),
-                ("occurred_at", models.DateTimeField(help_text="When the job was finished.")),
+                ("occurred_at", models.DateTimeField(help_text="When the job finished.")),
                 ("recorded_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={

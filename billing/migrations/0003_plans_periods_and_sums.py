@@ -34,23 +34,26 @@ class Migration(migrations.Migration):
                 ),
                 ("slug", models.SlugField(max_length=32, unique=True)),
                 ("name", models.CharField(max_length=64)),
-                ("rank", models.PositiveSmallIntegerField(default=0, help_text="Higher is more.")),
+                (
+                    "rank",
+                    models.PositiveSmallIntegerField(default=0, help_text="Plans of higher rank offer more."),
+                ),
                 (
                     "standard_limit",
                     models.BigIntegerField(
-                        blank=True, help_text="Characters a period. Empty: unlimited; 0: none.", null=True
+                        blank=True, help_text="Characters per period. Empty: unlimited; 0: none.", null=True
                     ),
                 ),
                 (
                     "premium_limit",
                     models.BigIntegerField(
-                        blank=True, help_text="Characters a period. Empty: unlimited; 0: none.", null=True
+                        blank=True, help_text="Characters per period. Empty: unlimited; 0: none.", null=True
                     ),
                 ),
                 (
                     "ocr_limit",
                     models.BigIntegerField(
-                        blank=True, help_text="Tokens a period. Empty: unlimited; 0: none.", null=True
+                        blank=True, help_text="Tokens per period. Empty: unlimited; 0: none.", null=True
                     ),
                 ),
                 ("monthly_cents", models.PositiveIntegerField(default=0)),
@@ -58,7 +61,7 @@ class Migration(migrations.Migration):
                 ("trial_days", models.PositiveSmallIntegerField(default=0)),
                 (
                     "is_active",
-                    models.BooleanField(default=True, help_text="Offered to those who do not have it."),
+                    models.BooleanField(default=True, help_text="Offered to accounts that do not have it."),
                 ),
             ],
             options={
@@ -114,11 +117,16 @@ class Migration(migrations.Migration):
                 (
                     "limit",
                     models.BigIntegerField(
-                        blank=True, help_text="Characters a period. Empty: unlimited; 0: none.", null=True
+                        blank=True, help_text="Characters per period. Empty: unlimited; 0: none.", null=True
                     ),
                 ),
-                ("used", models.BigIntegerField(default=0, help_text="Taken from the limit.")),
-                ("total", models.BigIntegerField(default=0, help_text="Used in all, whatever paid for it.")),
+                ("used", models.BigIntegerField(default=0, help_text="Characters charged to the limit.")),
+                (
+                    "total",
+                    models.BigIntegerField(
+                        default=0, help_text="Characters used, whether charged to the limit or to balances."
+                    ),
+                ),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
                 ("rollover_before", models.BigIntegerField(default=0)),
                 ("carried", models.BigIntegerField(default=0)),
@@ -140,7 +148,7 @@ class Migration(migrations.Migration):
                 ("characters", models.BigIntegerField(help_text="Code points of the spoken text.")),
                 ("cost", models.BigIntegerField(help_text="Characters charged.")),
                 ("duration_ms", models.BigIntegerField()),
-                ("month", models.DateField(help_text="Its first day.")),
+                ("month", models.DateField(help_text="The first day of the month.")),
             ],
             options={
                 "verbose_name": "voice statistics",
@@ -243,7 +251,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="ledgerentry",
             name="cost",
-            field=models.BigIntegerField(help_text="Characters charged; negative: given."),
+            field=models.BigIntegerField(help_text="Characters charged; negative if they were given."),
         ),
         migrations.AlterField(
             model_name="ledgerentry",
@@ -271,7 +279,7 @@ class Migration(migrations.Migration):
             field=models.BigIntegerField(
                 blank=True,
                 default=billing.models.default_limit,
-                help_text="Characters a period. Empty: unlimited; 0: none.",
+                help_text="Characters per period. Empty: unlimited; 0: none.",
                 null=True,
             ),
         ),
@@ -281,7 +289,7 @@ class Migration(migrations.Migration):
             field=models.BigIntegerField(
                 blank=True,
                 default=billing.models.default_limit,
-                help_text="Characters a period. Empty: unlimited; 0: none.",
+                help_text="Characters per period. Empty: unlimited; 0: none.",
                 null=True,
             ),
         ),
@@ -403,7 +411,7 @@ class Migration(migrations.Migration):
             name="plan",
             field=models.ForeignKey(
                 blank=True,
-                help_text="Empty: limits of its own.",
+                help_text="Empty: no plan, only the limits below.",
                 null=True,
                 on_delete=django.db.models.deletion.PROTECT,
                 to="billing.plan",

@@ -5,12 +5,14 @@ from django.db.models import Q
 
 
 def limit_field(**options: object) -> "models.BigIntegerField[int | None, int | None]":
-    help_text = "Characters a period. Empty: unlimited; 0: none."
+    """A limit in characters; NULL means unlimited."""
+    help_text = "Characters per period. Empty: unlimited; 0: none."
     return models.BigIntegerField(null=True, blank=True, help_text=help_text, **options)  # type: ignore[arg-type]
 
 
-def not_negative(of: str, *names: str) -> list[models.BaseConstraint]:
+def not_negative(prefix: str, *names: str) -> list[models.BaseConstraint]:
+    """One check constraint for each of these columns; its name starts with the prefix."""
     return [
-        models.CheckConstraint(name=f"{of}_{name}_not_negative", condition=Q(**{f"{name}__gte": 0}))
+        models.CheckConstraint(name=f"{prefix}_{name}_not_negative", condition=Q(**{f"{name}__gte": 0}))
         for name in names
     ]

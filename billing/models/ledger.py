@@ -11,12 +11,13 @@ PARTS = ("from_subscription", "from_rollover", "from_purchased", "to_debt")
 
 
 class LedgerEntry(models.Model):
-    """One piece of usage, as it was charged; or a gift, a correction or a rollover, which cost less than
-    nothing where characters were given. Rows are added; a trigger refuses to change or remove one.
+    """The charge of one usage event, or a gift, a correction or a rollover.
 
-    Account, document, model and voice are no foreign keys, since the ledger outlives them: a key would have
-    to remove entries with the account, forbid its deletion, or make one of all deleted accounts. An account's
-    number is never given again, so what stays here of a deleted account is a name for nobody.
+    Append-only: a trigger refuses updates and deletes. The cost is negative where characters were given.
+
+    Account, document, model and voice are not foreign keys, because the ledger outlives them: a key would
+    have to delete entries with the account, prevent its deletion, or merge all deleted accounts into one.
+    Account numbers are never reused, so the number of a deleted account identifies no person.
     """
 
     class Kind(models.TextChoices):
@@ -29,8 +30,8 @@ class LedgerEntry(models.Model):
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.USAGE)
     user_id = models.BigIntegerField()
     characters = models.PositiveBigIntegerField(help_text="Code points of the spoken text.")
-    multiplier_bp = models.PositiveIntegerField("multiplier", help_text="Basis points: 10,000 is once.")
-    cost = models.BigIntegerField(help_text="Characters charged; negative: given.")
+    multiplier_bp = models.PositiveIntegerField("multiplier", help_text="Basis points: 10,000 is 1.")
+    cost = models.BigIntegerField(help_text="Characters charged; negative if they were given.")
     from_subscription = models.BigIntegerField()
     from_rollover = models.BigIntegerField()
     from_purchased = models.BigIntegerField()
@@ -43,13 +44,13 @@ class LedgerEntry(models.Model):
     hash = models.CharField("variant hash", max_length=64, blank=True)
     reason = models.CharField(max_length=200, blank=True)
     operator = models.CharField(max_length=150, blank=True)
-    occurred_at = models.DateTimeField(help_text="When the job was finished.")
+    occurred_at = models.DateTimeField(help_text="When the job finished.")
     recorded_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["-occurred_at", "-id"]
         verbose_name_plural = "ledger entries"
-        # In front of the time, which every list is sorted by: a page of any filter reads a page's rows.
+        # Each filter column together with the time, the order of all lists: a page reads only its rows.
         indexes = [
             models.Index(name="ledger_of_account", fields=["user_id", "occurred_at"]),
             models.Index(name="ledger_of_voice", fields=["voice", "occurred_at"]),
@@ -59,7 +60,7 @@ class LedgerEntry(models.Model):
             models.Index(name="ledger_not_usage", fields=["kind", "occurred_at"], condition=~Q(kind="usage")),
         ]
         constraints = [
-            # The stream delivers at least once; this makes a charge happen once, whoever forgets to look.
+            # The stream delivers at least once; this constraint makes a charge happen once.
             models.UniqueConstraint(name="ledger_event_once", fields=["event_id"]),
             models.CheckConstraint(
                 name="ledger_cost_rounded_up_once",

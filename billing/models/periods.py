@@ -23,8 +23,10 @@ class UsagePeriod(models.Model):
     start = models.DateTimeField()
     end = models.DateTimeField()
     limit = limit_field()
-    used = models.BigIntegerField(default=0, help_text="Taken from the limit.")
-    total = models.BigIntegerField(default=0, help_text="Used in all, whatever paid for it.")
+    used = models.BigIntegerField(default=0, help_text="Characters charged to the limit.")
+    total = models.BigIntegerField(
+        default=0, help_text="Characters used, whether charged to the limit or to balances."
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
     rollover_before = models.BigIntegerField(default=0)
     carried = models.BigIntegerField(default=0)

@@ -12,25 +12,26 @@ from billing.waterfall import Pools
 
 
 def default_limit() -> int | None:
+    """The column default of limits; migrations refer to it as `billing.models.default_limit`."""
     limit: int | None = settings.DEFAULT_CHARACTER_LIMIT
     return limit
 
 
 class Plan(models.Model):
-    """What is offered. Accounts keep the limits that they were given with it, whatever it says later."""
+    """A plan on offer. Its limits are copied to an account when assigned; later edits do not reach it."""
 
     slug = models.SlugField(max_length=32, unique=True)
     name = models.CharField(max_length=64)
-    rank = models.PositiveSmallIntegerField(default=0, help_text="Higher is more.")
+    rank = models.PositiveSmallIntegerField(default=0, help_text="Plans of higher rank offer more.")
     standard_limit = limit_field()
     premium_limit = limit_field()
     ocr_limit = models.BigIntegerField(
-        null=True, blank=True, help_text="Tokens a period. Empty: unlimited; 0: none."
+        null=True, blank=True, help_text="Tokens per period. Empty: unlimited; 0: none."
     )
     monthly_cents = models.PositiveIntegerField(default=0)
     yearly_cents = models.PositiveIntegerField(default=0)
     trial_days = models.PositiveSmallIntegerField(default=0)
-    is_active = models.BooleanField(default=True, help_text="Offered to those who do not have it.")
+    is_active = models.BooleanField(default=True, help_text="Offered to accounts that do not have it.")
 
     class Meta:
         ordering = ["rank", "slug"]
@@ -41,13 +42,17 @@ class Plan(models.Model):
 
 
 class Subscription(models.Model):
-    """What one account may spend. Its row is the lock under which anything of the account changes."""
+    """Plan, limits and balances of one account. Its row lock guards every change of the account's billing."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="subscription"
     )
     plan = models.ForeignKey(
-        Plan, on_delete=models.PROTECT, null=True, blank=True, help_text="Empty: limits of its own."
+        Plan,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        help_text="Empty: no plan, only the limits below.",
     )
     standard_limit = limit_field(default=default_limit)
     premium_limit = limit_field(default=default_limit)
@@ -81,6 +86,6 @@ class Subscription(models.Model):
         return Pools(getattr(self, f"{usage_type}_rollover"), getattr(self, f"{usage_type}_purchased"))
 
     def set_pools(self, usage_type: UsageType, pools: Pools) -> None:
-        """In memory only; the caller holds the row's lock and writes."""
+        """In memory only; the caller holds the row lock and saves."""
         setattr(self, f"{usage_type}_rollover", pools.rollover)
         setattr(self, f"{usage_type}_purchased", pools.purchased)

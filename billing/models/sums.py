@@ -5,8 +5,8 @@ from django.db import models
 from billing.usage_types import LONGEST_SLUG, USAGE_TYPE_CHOICES
 
 
-class _Sums(models.Model):
-    """Of usage, kept in the transaction that writes the ledger."""
+class UsageSums(models.Model):
+    """Columns of sums of usage events; updated in the transaction that writes the ledger."""
 
     user_id = models.BigIntegerField()
     model = models.CharField(max_length=LONGEST_SLUG)
@@ -20,8 +20,8 @@ class _Sums(models.Model):
         abstract = True
 
 
-class UsageDay(_Sums):
-    """By day in UTC, of the event's time."""
+class UsageDay(UsageSums):
+    """Sums by day of the event, in UTC."""
 
     day = models.DateField()
     usage_type = models.CharField(max_length=16, choices=USAGE_TYPE_CHOICES)
@@ -39,10 +39,10 @@ class UsageDay(_Sums):
         return f"{self.voice} on {self.day}"
 
 
-class VoiceMonth(_Sums):
-    """Voice statistics: by month in UTC, of the event's time."""
+class VoiceMonth(UsageSums):
+    """Voice statistics: sums by month of the event, in UTC."""
 
-    month = models.DateField(help_text="Its first day.")
+    month = models.DateField(help_text="The first day of the month.")
 
     class Meta:
         verbose_name = "voice statistics"
