@@ -1,4 +1,4 @@
-"""Which period a moment belongs to: half-open, in UTC. Pure."""
+"""Billing periods: half-open calendar months in UTC. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Period:
+    """From `start` up to, and not including, `end`."""
+
     start: datetime
-    end: datetime  # the first moment of the next one
+    end: datetime  # the start of the next period
 
 
 def month_of(moment: datetime) -> Period:
@@ -20,7 +22,7 @@ def month_of(moment: datetime) -> Period:
 
 
 def month_named(name: str) -> Period | None:
-    """2026-01; None: there is no such month."""
+    """The month of a name such as `2026-01`, or None if there is no such month."""
     match = re.fullmatch(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])", name)
     if match is None or match[1] == "9999":
         return None

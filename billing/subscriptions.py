@@ -1,4 +1,4 @@
-"""Subscription rows of new accounts, and the limits that they begin with."""
+"""Subscription rows of new accounts, and their initial limits."""
 
 from collections.abc import Iterable
 
@@ -11,20 +11,20 @@ UNLIMITED_PLAN = "self-hosted"
 
 
 def ensure_subscriptions(user_ids: Iterable[int] | None = None) -> None:
-    """Give these accounts (None: all) the row that they lack. Repeatable. Leaves out who does not exist."""
-    lacking = get_user_model().objects.filter(subscription__isnull=True).order_by("pk")
+    """Create missing subscriptions of these accounts (None: of all). Repeatable; skips unknown accounts."""
+    missing = get_user_model().objects.filter(subscription__isnull=True).order_by("pk")
     if user_ids is not None:
-        lacking = lacking.filter(pk__in=list(user_ids))
-    wanting = list(lacking.values_list("pk", flat=True))
-    if wanting:
+        missing = missing.filter(pk__in=list(user_ids))
+    missing_ids = list(missing.values_list("pk", flat=True))
+    if missing_ids:
         fields = _default_subscription()
         Subscription.objects.bulk_create(
-            [Subscription(user_id=pk, **fields) for pk in wanting], ignore_conflicts=True
+            [Subscription(user_id=pk, **fields) for pk in missing_ids], ignore_conflicts=True
         )
 
 
 def _default_subscription() -> dict[str, object]:
-    """What a new account has: the default plan, with limits of its own if the settings say so."""
+    """Field values of a new row: the default plan, and its limits unless the settings replace them."""
     plan = Plan.objects.filter(slug=settings.DEFAULT_PLAN).first()
     return {
         "plan": plan,
@@ -33,9 +33,9 @@ def _default_subscription() -> dict[str, object]:
     }
 
 
-def new_limit(is_plan: bool, of_plan: int | None) -> int | None:
-    """Of a new account, by what its plan says if there is that plan; a wrong name must not mean unlimited."""
+def new_limit(has_plan: bool, plan_limit: int | None) -> int | None:
+    """The limit of a new account. A DEFAULT_PLAN that does not exist means 0, not unlimited."""
     default: int | None = settings.DEFAULT_CHARACTER_LIMIT
     if default is not None:
         return default
-    return of_plan if is_plan or settings.DEFAULT_PLAN == UNLIMITED_PLAN else 0
+    return plan_limit if has_plan or settings.DEFAULT_PLAN == UNLIMITED_PLAN else 0

@@ -1,27 +1,27 @@
-"""Where characters are taken from, and where given ones go. Pure arithmetic in whole characters.
+"""Waterfall: the order in which characters are drawn from limit and balances. Pure integer arithmetic.
 
-`rollover` is what earlier periods left over; below 0 it is debt. `purchased` is never below 0, and there is
-none while there is debt.
+`rollover` is the balance left over from earlier periods; below 0 it is debt. `purchased` is never below 0,
+and is 0 while there is debt.
 """
 
 from typing import NamedTuple
 
 from billing.usage_types import UsageType
 
-# How far a rollover may grow by what periods leave over. Standard characters are not kept: what is left of
-# them only pays debt.
+# The highest rollover that the end of a period may produce. Standard characters are not kept: those left over
+# only pay debt.
 ROLLOVER_CAP = {UsageType.STANDARD: 0, UsageType.PREMIUM: 1_000_000}
 
 
 class Pools(NamedTuple):
-    """What an account has beside the limit of its period."""
+    """Balances of an account beside the limit of its period."""
 
     rollover: int = 0
     purchased: int = 0
 
 
 class Parts(NamedTuple):
-    """What one entry took from where; negative parts were given. `to_debt` lowers the rollover, too."""
+    """Parts of one ledger entry; negative parts were given. `to_debt` lowers the rollover as well."""
 
     from_subscription: int = 0
     from_rollover: int = 0
@@ -34,14 +34,14 @@ class Parts(NamedTuple):
 
 
 def plan_left(limit: int | None, used: int) -> int | None:
-    """What the period still allows; None: any number."""
+    """Characters left of the period's limit; None: unlimited."""
     return None if limit is None else max(0, limit - used)
 
 
 def draw(cost: int, left: int | None, pools: Pools) -> tuple[Parts, Pools]:
-    """Subscription, then rollover if there is any, then what was purchased; the rest is debt.
+    """Draw from the limit, then from a positive rollover, then from purchased characters; the rest is debt.
 
-    A use has already happened, so it is never refused. Unlimited takes from nothing else.
+    Usage has already happened, so it is never refused. An unlimited period leaves the balances alone.
     """
     if left is None or cost <= left:
         return Parts(cost), pools
@@ -55,16 +55,16 @@ def draw(cost: int, left: int | None, pools: Pools) -> tuple[Parts, Pools]:
 
 
 def give(characters: int, pools: Pools) -> tuple[Parts, Pools]:
-    """Debt is paid first; the rest counts as purchased."""
+    """Add given characters: debt is paid first, the rest is purchased."""
     repaid = min(characters, max(0, -pools.rollover))
     parts = Parts(to_debt=-repaid, from_purchased=repaid - characters)
     return parts, after(pools, parts)
 
 
 def carry(limit: int | None, used: int, before: int, cap: int) -> int:
-    """What an ended period adds to a rollover that was `before`: what it left, up to the cap.
+    """Characters that an ended period adds to a rollover of `before`, up to the cap.
 
-    Unlimited leaves nothing.
+    An unlimited period adds none.
     """
     if limit is None:
         return 0
@@ -72,13 +72,14 @@ def carry(limit: int | None, used: int, before: int, cap: int) -> int:
 
 
 def roll_over(carried: int, pools: Pools) -> tuple[Parts, Pools]:
-    """Into the rollover; as far as that is debt, the debt is paid."""
+    """Add carried characters to the rollover; debt is paid first."""
     repaid = min(carried, max(0, -pools.rollover))
     parts = Parts(to_debt=-repaid, from_rollover=repaid - carried)
     return parts, after(pools, parts)
 
 
 def after(pools: Pools, parts: Parts) -> Pools:
+    """The balances once these parts are taken."""
     return Pools(
         rollover=pools.rollover - parts.from_rollover - parts.to_debt,
         purchased=pools.purchased - parts.from_purchased,

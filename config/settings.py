@@ -204,7 +204,7 @@ DOCUMENT_SECONDS = 60  # that each counts, at most, after the last new block of 
 
 PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
-    ("billing.usage.backlog.look", 5.0),
+    ("billing.usage.backlog.measure", 5.0),
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.streams.dead_letters.trim", 3600.0),
     ("yapit.usage.leaderboard.roll_up_in_thread", 3600.0),

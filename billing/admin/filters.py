@@ -1,4 +1,4 @@
-"""Filters of usage that an index answers, and that ask the table for no list of choices."""
+"""List filters of usage tables that an index answers and that need no query for their choices."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,10 +17,10 @@ MONTHS = 24
 LARGEST_ACCOUNT = 2**63 - 1
 
 
-class TypedIn(admin.SimpleListFilter):
-    """A field to type a value into: to list all voices that were ever used, all rows would be read."""
+class TextFilter(admin.SimpleListFilter):
+    """A filter with a text field: listing every value that occurs would read the whole table."""
 
-    template = "admin/billing/typed_in.html"
+    template = "admin/billing/text_filter.html"
     column = ""
     parameter_name: str
 
@@ -41,15 +41,15 @@ class TypedIn(admin.SimpleListFilter):
         return queryset.filter(**{self.column: value}) if value else queryset
 
 
-class VoiceFilter(TypedIn):
+class VoiceTextFilter(TextFilter):
     title = parameter_name = column = "voice"
 
 
-class ModelFilter(TypedIn):
+class ModelTextFilter(TextFilter):
     title = parameter_name = column = "model"
 
 
-class AccountFilter(TypedIn):
+class AccountFilter(TextFilter):
     title = "account (number or name)"
     parameter_name = "account"
 
@@ -59,9 +59,11 @@ class AccountFilter(TypedIn):
 
 
 class MonthFilter(admin.SimpleListFilter):
+    """Rows of one of the last months, by a time or date column."""
+
     title = parameter_name = "month"
     column = "occurred_at"
-    is_of_days = False
+    is_date = False
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = []
@@ -75,23 +77,23 @@ class MonthFilter(admin.SimpleListFilter):
         month = month_named(self.value() or "")
         if month is None:
             return queryset
-        start, end = (month.start.date(), month.end.date()) if self.is_of_days else (month.start, month.end)
+        start, end = (month.start.date(), month.end.date()) if self.is_date else (month.start, month.end)
         return queryset.filter(**{f"{self.column}__gte": start, f"{self.column}__lt": end})
 
 
 class MonthOfDayFilter(MonthFilter):
     column = "day"
-    is_of_days = True
+    is_date = True
 
 
 class MonthOfMonthFilter(MonthFilter):
     column = "month"
-    is_of_days = True
+    is_date = True
 
 
 def accounts_named(term: str) -> list[int]:
-    """By number, also of accounts that are gone, or by name."""
-    found = list(get_user_model().objects.filter(username=term).values_list("pk", flat=True))
+    """Account numbers for a username or a number, also one of a deleted account."""
+    user_ids = list(get_user_model().objects.filter(username=term).values_list("pk", flat=True))
     if term.isascii() and term.isdigit() and int(term) <= LARGEST_ACCOUNT:
-        found.append(int(term))
-    return found
+        user_ids.append(int(term))
+    return user_ids

@@ -1,4 +1,4 @@
-"""The ledger: every use, gift, correction and rollover, with what they add up to, and as CSV."""
+"""Admin pages of the ledger, with totals and CSV export."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from django.urls import URLPattern, path
 
 from billing.admin.filters import (
     AccountFilter,
-    ModelFilter,
+    ModelTextFilter,
     MonthFilter,
-    VoiceFilter,
+    VoiceTextFilter,
     accounts_named,
 )
 from billing.models import PARTS, LedgerEntry, UsageDay
@@ -23,7 +23,7 @@ from config.admin import BoundedPaginator, LargeTableAdmin, ReadOnlyAdmin
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
-    """For looking, not for mending: a wrong charge is put right by a new entry."""
+    """Read-only: a wrong charge is corrected by a new entry."""
 
     change_list_template = "admin/billing/ledgerentry/change_list.html"
     paginator = BoundedPaginator
@@ -41,15 +41,15 @@ class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
         "reason",
         "operator",
     ]
-    list_filter = [MonthFilter, AccountFilter, VoiceFilter, ModelFilter, "usage_type", "kind"]
+    list_filter = [MonthFilter, AccountFilter, VoiceTextFilter, ModelTextFilter, "usage_type", "kind"]
     ordering = ["-occurred_at", "-id"]
     search_fields = ["event_id"]
-    search_help_text = "An event id, an account's number or its username, in full."
+    search_help_text = "An event id, account number or username, in full."
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[LedgerEntry], search_term: str
     ) -> tuple[QuerySet[LedgerEntry], bool]:
-        """Exact matches that an index answers; the stock search reads every row."""
+        """Exact matches, which an index answers; Django's own search reads every row."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -58,20 +58,20 @@ class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        answer = super().changelist_view(request, extra_context)
-        changes = getattr(answer, "context_data", {})
-        if shown := changes.get("cl"):
-            changes["totals"] = _totals(request)
-            changes["exact"] = _exact(shown.queryset) if _is_narrow(request) else None
-            changes["export_query"] = request.GET.urlencode()
-        return answer
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", {})
+        if changelist := context.get("cl"):
+            context["totals"] = _totals(request)
+            context["exact"] = _exact(changelist.queryset) if _is_narrow(request) else None
+            context["export_query"] = request.GET.urlencode()
+        return response
 
     def get_urls(self) -> list[URLPattern]:
         export = path("export/", self.admin_site.admin_view(self.export), name="billing_ledgerentry_export")
         return [export, *super().get_urls()]
 
     def export(self, request: HttpRequest) -> StreamingHttpResponse:
-        """What the filters let through, as CSV, however much that is: a page of rows is read at a time."""
+        """The filtered entries as CSV, streamed page by page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         rows = self.get_changelist_instance(request).queryset
@@ -83,23 +83,24 @@ class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
 
 
 def _totals(request: HttpRequest) -> dict[str, int | None]:
-    """Of usage, from the daily sums: milliseconds, also where the ledger would take a minute."""
+    """Sums of usage for these filters, from the daily sums: summing the ledger could take a minute."""
     rows = UsageDay.objects.order_by()
-    given = request.GET
+    query = request.GET
     for column in ("usage_type", "voice", "model"):
-        value = given.get(f"{column}__exact") or given.get(column)
+        value = query.get(f"{column}__exact") or query.get(column)
         rows = rows.filter(**{column: value}) if value else rows
-    if account := given.get("account"):
+    if account := query.get("account"):
         rows = rows.filter(user_id__in=accounts_named(account))
-    if month := month_named(given.get("month", "")):
+    if month := month_named(query.get("month", "")):
         rows = rows.filter(day__gte=month.start.date(), day__lt=month.end.date())
     return rows.aggregate(events=Sum("events"), characters=Sum("characters"), cost=Sum("cost"))
 
 
 def _is_narrow(request: HttpRequest) -> bool:
-    """Whether the ledger itself may be added up: it is of an account, or of one month."""
+    """Whether the filters select few enough entries to sum: one account or one month."""
     return bool(request.GET.get("account")) or month_named(request.GET.get("month", "")) is not None
 
 
 def _exact(rows: QuerySet[LedgerEntry]) -> dict[str, int | None]:
+    """Sums of cost and parts from the ledger itself."""
     return rows.order_by().aggregate(**{name: Sum(name) for name in ("cost", *PARTS)})

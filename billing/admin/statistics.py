@@ -1,13 +1,13 @@
-"""Sums of usage by day, month and period."""
+"""Admin pages of usage by day, month and period."""
 
 from django.contrib import admin
 
 from billing.admin.filters import (
     AccountFilter,
-    ModelFilter,
+    ModelTextFilter,
     MonthOfDayFilter,
     MonthOfMonthFilter,
-    VoiceFilter,
+    VoiceTextFilter,
 )
 from billing.models import UsageDay, UsagePeriod, VoiceMonth
 from config.admin import BoundedPaginator, LargeTableAdmin, ReadOnlyAdmin
@@ -19,7 +19,7 @@ SUMS = ("events", "characters", "cost", "duration_ms")
 class UsageDayAdmin(LargeTableAdmin, ReadOnlyAdmin):
     paginator = BoundedPaginator
     list_display = ["day", "user_id", "usage_type", "model", "voice", *SUMS]
-    list_filter = [MonthOfDayFilter, AccountFilter, VoiceFilter, ModelFilter, "usage_type"]
+    list_filter = [MonthOfDayFilter, AccountFilter, VoiceTextFilter, ModelTextFilter, "usage_type"]
     ordering = ["-day", "-id"]
 
 
@@ -27,7 +27,7 @@ class UsageDayAdmin(LargeTableAdmin, ReadOnlyAdmin):
 class VoiceMonthAdmin(LargeTableAdmin, ReadOnlyAdmin):
     paginator = BoundedPaginator
     list_display = ["month", "user_id", "model", "voice", *SUMS]
-    list_filter = [MonthOfMonthFilter, AccountFilter, VoiceFilter, ModelFilter]
+    list_filter = [MonthOfMonthFilter, AccountFilter, VoiceTextFilter, ModelTextFilter]
     ordering = ["-month", "-id"]
 
 

@@ -1,4 +1,4 @@
-"""Plans, and what accounts have: plan and limits are set here, balances change by gifts and corrections."""
+"""Admin pages of plans and subscriptions: forms set plan and limits, actions book gifts and corrections."""
 
 from typing import Any
 
@@ -18,21 +18,21 @@ from billing.usage_types import USAGE_TYPE_CHOICES, UsageType
 POOLS = [f"{kind.value}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
 
 
-class Gift(forms.Form):
+class GiftForm(forms.Form):
     usage_type = forms.ChoiceField(choices=USAGE_TYPE_CHOICES)
     characters = forms.IntegerField(min_value=1, max_value=LARGEST_COUNT)
-    reason = forms.CharField(max_length=200, help_text="Goes into the ledger, and the account can read it.")
+    reason = forms.CharField(max_length=200, help_text="Recorded in the ledger; visible to the account.")
 
 
-class Correction(Gift):
+class CorrectionForm(GiftForm):
     characters = forms.IntegerField(
-        min_value=-LARGEST_COUNT, max_value=LARGEST_COUNT, help_text="Below 0: they are taken."
+        min_value=-LARGEST_COUNT, max_value=LARGEST_COUNT, help_text="Below 0: characters are taken."
     )
 
     def clean_characters(self) -> int:
         characters: int = self.cleaned_data["characters"]
         if characters == 0:
-            raise forms.ValidationError("A correction by nothing is none.")
+            raise forms.ValidationError("The number must not be 0.")
         return characters
 
 
@@ -44,7 +44,7 @@ class PlanAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
         return ["slug"] if obj else []
 
     def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
-        return False  # accounts have it; what is no longer offered is made inactive
+        return False  # accounts refer to it; plans no longer offered are made inactive
 
 
 @admin.register(Subscription)
@@ -54,11 +54,11 @@ class SubscriptionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["user", "plan"]
     search_fields = ["user__username", "user__email"]
     actions = ["give", "correct"]
-    # A form holds these for as long as the page is open, and would save them back stale.
+    # A form would save these as they were when the page was opened.
     readonly_fields = ["user", *POOLS]
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
-        """Only what was edited: the row was read before, and may have changed since."""
+        """Save edited values only: the row may have changed since the form was opened."""
         before = Subscription.objects.get(pk=obj.pk)
         if obj.plan and obj.plan_id != before.plan_id:
             balances.assign(obj.user_id, obj.plan)
@@ -66,49 +66,49 @@ class SubscriptionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             balances.set_limits(obj.user_id, standard=obj.standard_limit, premium=obj.premium_limit)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # every account has one
+        return False  # created with the account
 
     def has_delete_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
-        return False  # goes with the account
+        return False  # deleted with the account
 
     @admin.action(description="Give characters", permissions=["change"])
     def give(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> HttpResponse | None:
-        return self._change(request, queryset, "give", Gift)
+        return self._change(request, queryset, "give", GiftForm)
 
-    @admin.action(description="Correct", permissions=["change"])
+    @admin.action(description="Correct charges", permissions=["change"])
     def correct(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> HttpResponse | None:
-        return self._change(request, queryset, "correct", Correction)
+        return self._change(request, queryset, "correct", CorrectionForm)
 
     def _change(
-        self, request: HttpRequest, queryset: QuerySet[Subscription], action: str, kind: type[Gift]
+        self, request: HttpRequest, queryset: QuerySet[Subscription], action: str, form_class: type[GiftForm]
     ) -> HttpResponse | None:
-        """Ask for amount and reason first; then an entry for each of the chosen."""
-        form = kind(request.POST if "confirmed" in request.POST else None)
+        """Show the form until it is valid and confirmed, then book one entry for each selected account."""
+        form = form_class(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
-            return self._ask(request, queryset, action, form)
+            return self._confirm(request, queryset, action, form)
         book = balances.grant if action == "give" else balances.correct
-        chosen = form.cleaned_data
+        values = form.cleaned_data
         for user_id in queryset.order_by("pk").values_list("user_id", flat=True):
             try:
                 book(
                     user_id,
-                    UsageType(chosen["usage_type"]),
-                    chosen["characters"],
-                    reason=chosen["reason"],
+                    UsageType(values["usage_type"]),
+                    values["characters"],
+                    reason=values["reason"],
                     operator=request.user.get_username(),
                 )
             except MissingSubscription as error:
                 self.message_user(request, str(error), messages.WARNING)
-        self.message_user(request, "It is in the ledger.", messages.SUCCESS)
+        self.message_user(request, "Recorded in the ledger.", messages.SUCCESS)
         return None
 
-    def _ask(
-        self, request: HttpRequest, queryset: QuerySet[Subscription], action: str, form: Gift
+    def _confirm(
+        self, request: HttpRequest, queryset: QuerySet[Subscription], action: str, form: GiftForm
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Give characters" if action == "give" else "Correct what was charged",
+            "title": "Give characters" if action == "give" else "Correct charges",
             "subscriptions": queryset.select_related("user"),
             "form": form,
             "action": action,

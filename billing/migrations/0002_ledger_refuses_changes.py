@@ -1,8 +1,8 @@
-"""The ledger is append-only for everybody, whatever code or console the statement comes from."""
+"""A trigger that refuses updates and deletes of ledger entries, also from a console."""
 
 from django.db import migrations
 
-# SQLSTATE restrict_violation: an IntegrityError to Django, which no consumer waits out and repeats.
+# SQLSTATE restrict_violation: Django raises IntegrityError, which consumers do not retry.
 REFUSE = """
 CREATE FUNCTION billing_ledger_refuses_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

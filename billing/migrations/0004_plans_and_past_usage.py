@@ -1,4 +1,4 @@
-"""The plans, and the sums of what is in the ledger already. Repeatable: what is there stays as it is."""
+"""Plans, and sums of existing ledger entries. Repeatable: existing rows are kept."""
 
 from django.db import migrations
 
@@ -52,7 +52,7 @@ def make_plans(apps, schema_editor):
         )
 
 
-def give_plan_to_the_unlimited(apps, schema_editor):
+def assign_plan_to_unlimited_accounts(apps, schema_editor):
     plan = apps.get_model("billing", "Plan").objects.get(slug="self-hosted")
     unlimited = apps.get_model("billing", "Subscription").objects.filter(
         plan=None, standard_limit=None, premium_limit=None
@@ -65,6 +65,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunPython(make_plans, migrations.RunPython.noop),
-        migrations.RunPython(give_plan_to_the_unlimited, migrations.RunPython.noop),
+        migrations.RunPython(assign_plan_to_unlimited_accounts, migrations.RunPython.noop),
         migrations.RunSQL(SUM_UP, migrations.RunSQL.noop),
     ]

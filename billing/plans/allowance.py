@@ -1,4 +1,4 @@
-"""What an account may still spend."""
+"""Allowance of an account: characters that it may still spend."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +15,10 @@ from billing.usage_types import UsageType
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """As PostgreSQL knows it: what is queued or not charged yet (`due` in Redis) is the caller's to subtract.
+    """Allowance as of the last charge. Callers subtract reserved characters, which only Redis counts.
 
-    `characters` None is unlimited, 0 is nothing left; who has not asked yet has no Allowance at all. It is
-    what is left of the limit, and what earlier periods left over, and what was given or bought. `used` is
-    what the period's limit has paid for.
+    `characters` is the rest of the limit plus rollover and purchased characters; None: unlimited. `used`
+    counts the characters charged to the limit in this period.
     """
 
     characters: int | None
@@ -28,7 +27,7 @@ class Allowance:
     period_end: datetime | None = None
 
 
-# The default plan stands in for an account that has no row yet.
+# The default plan is joined for accounts without a subscription.
 SELECT = """
 SELECT s.id IS NULL, p.id IS NOT NULL, p.{kind}_limit, s.{kind}_limit,
     s.{kind}_rollover + s.{kind}_purchased, u.used, u."end"
@@ -50,16 +49,16 @@ SELECTS = {
 
 
 def allowance(user_id: int, usage_type: UsageType | str) -> Allowance:
-    """One SELECT, no lock, no write: a write here would wait for the charge of the same account.
+    """The allowance at this moment, by one SELECT: a lock or write would wait for a charge of the account.
 
-    An account that has never been charged may have no row yet; it has what a new row would give it.
+    An account without a subscription has the allowance of a new one.
     """
     kind, now = UsageType(usage_type), timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(
             SELECTS[kind], {"user": user_id, "plan": settings.DEFAULT_PLAN, "kind": kind.value, "now": now}
         )
-        is_new, is_plan, of_plan, of_account, pools, used, end = cursor.fetchone()
-    limit = new_limit(is_plan, of_plan) if is_new else of_account
+        is_new, has_plan, plan_limit, own_limit, pools, used, end = cursor.fetchone()
+    limit = new_limit(has_plan, plan_limit) if is_new else own_limit
     left = None if limit is None else max(0, max(0, limit - (used or 0)) + (pools or 0))
     return Allowance(left, limit, used or 0, end or month_of(now).end)

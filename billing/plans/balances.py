@@ -1,6 +1,7 @@
-"""The one door through which an account's plan, limits or balance change: plans, gifts, corrections.
+"""Changes of an account's plan, limits and balances: all of them except charges and rollovers.
 
-Charging and rollovers keep the same order of locks; what a charge takes, sockets see by what is due.
+Each is one transaction under the account's row lock, and raises the credit epoch after its commit. Charges
+need no epoch, since the characters that they take are reserved until then.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,9 +24,9 @@ from config.caching import announce
 
 @contextmanager
 def changing(user_id: int) -> Iterator[Subscription]:
-    """One transaction with the account's row locked, and everybody told after its commit.
+    """One transaction with the account's row locked; its commit invalidates cached balances.
 
-    Raises MissingSubscription, or OperationalError when the row stays locked elsewhere.
+    Raises MissingSubscription, or OperationalError if the row stays locked elsewhere.
     """
     with transaction.atomic():
         set_lock_timeout()
@@ -34,41 +35,43 @@ def changing(user_id: int) -> Iterator[Subscription]:
         except KeyError:
             raise MissingSubscription([user_id]) from None
         yield subscription
-        tell(user_id)
+        invalidate(user_id)
 
 
-def tell(*user_ids: int) -> None:
-    """After the commit, those who remember these balances; without Redis, they look again when it is back."""
+def invalidate(*user_ids: int) -> None:
+    """Raise the credit epochs after the commit. Without Redis, readers resync once it is back."""
     transaction.on_commit(partial(announce, *(f"{CREDIT_EPOCH}:{user_id}" for user_id in user_ids)))
 
 
 def assign(user_id: int, plan: Plan) -> None:
-    """The account gets the plan's limits, from the current period on."""
+    """Give the account this plan and its limits, from the current period on."""
     with changing(user_id) as subscription:
         subscription.plan = plan
         subscription.save(update_fields=["plan"])
-        _limit(subscription, {UsageType.STANDARD: plan.standard_limit, UsageType.PREMIUM: plan.premium_limit})
+        _set_limits(
+            subscription, {UsageType.STANDARD: plan.standard_limit, UsageType.PREMIUM: plan.premium_limit}
+        )
 
 
 def set_limits(user_id: int, *, standard: int | None, premium: int | None) -> None:
-    """Limits of its own, whatever its plan says."""
+    """Replace the account's limits; its plan stays. None: unlimited."""
     with changing(user_id) as subscription:
-        _limit(subscription, {UsageType.STANDARD: standard, UsageType.PREMIUM: premium})
+        _set_limits(subscription, {UsageType.STANDARD: standard, UsageType.PREMIUM: premium})
 
 
 def close(user_id: int) -> None:
-    """For an account that is deleted, in the same transaction: it has no plan and no limit to spend any more.
+    """Remove plan and limits of an account, as part of the transaction that deletes it.
 
-    Ledger, periods, sums and what is left of its balances stay under its number, which names nobody then and
-    is never given again; usage that is still on its way is booked there, too.
+    Ledger, periods, sums and balances stay under its number, which is never reused and then identifies no
+    person; usage that is not charged yet is booked there as well.
     """
     with suppress(MissingSubscription), changing(user_id) as subscription:
         subscription.plan = None
         subscription.save(update_fields=["plan"])
-        _limit(subscription, dict.fromkeys(UsageType, 0))
+        _set_limits(subscription, dict.fromkeys(UsageType, 0))
 
 
-def _limit(subscription: Subscription, limits: Mapping[UsageType, int | None]) -> None:
+def _set_limits(subscription: Subscription, limits: Mapping[UsageType, int | None]) -> None:
     for kind, limit in limits.items():
         setattr(subscription, f"{kind}_limit", limit)
         UsagePeriod.objects.filter(
@@ -78,16 +81,16 @@ def _limit(subscription: Subscription, limits: Mapping[UsageType, int | None]) -
 
 
 def grant(user_id: int, usage_type: UsageType, characters: int, *, reason: str, operator: str) -> None:
-    """Give characters: debt is paid first, the rest is kept until it is used."""
+    """Give characters: debt is paid first, the rest does not expire."""
     if characters <= 0:
-        raise ValueError("A gift is of at least one character.")
+        raise ValueError("A gift has at least one character.")
     _book(LedgerEntry.Kind.GRANT, user_id, usage_type, characters, reason, operator)
 
 
 def correct(user_id: int, usage_type: UsageType, characters: int, *, reason: str, operator: str) -> None:
-    """Give back what was charged wrongly, or, below 0, take what was not charged."""
+    """Give back characters that were charged by mistake; a negative number takes characters."""
     if characters == 0:
-        raise ValueError("A correction by nothing is none.")
+        raise ValueError("A correction must not be 0.")
     _book(LedgerEntry.Kind.CORRECTION, user_id, usage_type, characters, reason, operator)
 
 

@@ -1,4 +1,4 @@
-"""The end of a period: what it leaves over goes into the rollover, once."""
+"""Renewal: closes ended periods, carries their rest into the rollover, and opens the next."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,7 +10,7 @@ from redis import Redis
 
 from billing import waterfall
 from billing.models import LedgerEntry, Subscription, UsagePeriod
-from billing.plans.balances import tell
+from billing.plans.balances import invalidate
 from billing.usage import ledger
 from billing.usage.locks import lock_subscriptions, set_lock_timeout
 from billing.usage_types import UsageType
@@ -19,38 +19,40 @@ BATCH = 500  # accounts in one transaction
 
 
 def close_ended(now: datetime | None = None) -> int:
-    """Close the periods that are over, and open those of accounts that will carry something over; return how
-    many were closed. Repeatable. An account that is locked elsewhere is left to the next call.
+    """Close ended periods, and open current ones of accounts that may carry characters over.
+
+    Return the number of closed periods. Repeatable; one transaction for each batch of accounts. Accounts that
+    are locked elsewhere are left to the next call.
     """
     at = now or timezone.now()
     closed, after = 0, 0
-    while user_ids := _due(at, after):
+    while user_ids := _next_accounts(at, after):
         closed += _renew(user_ids, at)
         after = user_ids[-1]
     return closed
 
 
 def renew(redis: Redis) -> None:
-    """Called periodically."""
+    """Close ended periods; run by the scheduler."""
     close_ended()
 
 
-def _due(now: datetime, after: int) -> list[int]:
-    """The next accounts, by number, of which something is over or has not begun."""
+def _next_accounts(now: datetime, after: int) -> list[int]:
+    """The next accounts, by number, that have a period to close or to open."""
     of_account = UsagePeriod.objects.filter(user_id=OuterRef("user_id"))
-    over = Exists(of_account.filter(closed_at__isnull=True, end__lte=now))
-    begun = {
+    has_ended = Exists(of_account.filter(closed_at__isnull=True, end__lte=now))
+    has_begun = {
         kind: Exists(of_account.filter(usage_type=kind, start__lte=now, end__gt=now)) for kind in UsageType
     }
-    not_begun = Q()
+    to_open = Q()
     for kind in UsageType:
-        not_begun |= _keeps(kind) & ~Q(begun[kind])
-    rows = Subscription.objects.filter(Q(over) | not_begun, user_id__gt=after).order_by("user_id")
+        to_open |= _may_carry(kind) & ~Q(has_begun[kind])
+    rows = Subscription.objects.filter(Q(has_ended) | to_open, user_id__gt=after).order_by("user_id")
     return list(rows.values_list("user_id", flat=True)[:BATCH])
 
 
-def _keeps(kind: UsageType) -> Q:
-    """Whether the end of a period will change anything."""
+def _may_carry(kind: UsageType) -> Q:
+    """Whether the end of a period can change the rollover."""
     limited = Q(**{f"{kind}_limit__gt": 0})
     return limited if waterfall.ROLLOVER_CAP[kind] else limited & Q(**{f"{kind}_rollover__lt": 0})
 
@@ -72,7 +74,7 @@ def _renew(user_ids: list[int], now: datetime) -> int:
         ledger.write_pools(subscriptions[user_id] for user_id in sorted({row.user_id for row in rows}))
     UsagePeriod.objects.bulk_update(periods, ["closed_at", "rollover_before", "carried"])
     _open(subscriptions.values(), now)
-    tell(*{row.user_id for row in rows})
+    invalidate(*{row.user_id for row in rows})
     return len(periods)
 
 

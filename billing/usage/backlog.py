@@ -1,4 +1,4 @@
-"""How much usage waits to be charged, and how long. Told by the scheduler, also while billing is down."""
+"""Metrics of the billing backlog: its length and age. Run by the scheduler, so also while billing is down."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from billing.redis_keys import USAGE_STREAM
 from config.observability import metrics
 
 DEPTH = metrics.gauge("billing_backlog_entries", "Entries in the stream, charged ones not counted")
-AGE = metrics.gauge("billing_backlog_seconds", "Age of the oldest of them")
+AGE = metrics.gauge("billing_backlog_seconds", "Age of the oldest entry in the stream")
 
 
-def look(redis: Redis) -> None:
-    """Called periodically. Needs no database."""
-    found: Any = redis.xrange(USAGE_STREAM, count=1)
+def measure(redis: Redis) -> None:
+    """Set both gauges, without the database."""
+    oldest: Any = redis.xrange(USAGE_STREAM, count=1)
     seconds, _ = redis.time()
     DEPTH.set(redis.xlen(USAGE_STREAM))
-    AGE.set(max(0.0, seconds - int(found[0][0].partition(b"-")[0]) / 1000) if found else 0)
+    AGE.set(max(0.0, seconds - int(oldest[0][0].partition(b"-")[0]) / 1000) if oldest else 0)

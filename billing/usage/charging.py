@@ -1,4 +1,4 @@
-"""Charges a batch in one transaction, however many accounts it is of. For services only."""
+"""One transaction that charges a batch of usage events of any number of accounts."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -21,29 +21,29 @@ Periods = Mapping[str, UsagePeriod]  # by event id
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """How many events were new to the ledger; and whose rows somebody else holds: of theirs, nothing was."""
+    """Number of events new to the ledger, and accounts left out since their rows are locked elsewhere."""
 
     count: int
     locked: frozenset[int] = frozenset()
 
 
 @transaction.atomic
-def charge(events: Mapping[str, UsageEvent], *, gone: Collection[int] = (), wait: bool = True) -> Charged:
-    """Charge what is new, all or nothing. Without `wait`, accounts that are locked elsewhere are left out.
+def charge(events: Mapping[str, UsageEvent], *, deleted: Collection[int] = (), wait: bool = True) -> Charged:
+    """Charge new events, all or nothing. Without `wait`, accounts that are locked elsewhere are left out.
 
-    Raises MissingSubscription when somebody has no subscription and is not said to be gone.
+    Raises MissingSubscription for accounts without a subscription that are not among the deleted ones.
     """
     set_lock_timeout()
     user_ids = {event.user_id for event in events.values()}
     subscriptions = lock_subscriptions(user_ids, wait=wait)
-    locked = _held_elsewhere(user_ids - subscriptions.keys() - set(gone), wait=wait)
+    locked = _locked_elsewhere(user_ids - subscriptions.keys() - set(deleted), wait=wait)
     if locked:
         events = {key: event for key, event in events.items() if event.user_id not in locked}
     if not events:
         return Charged(0, locked)
     periods = _periods_of(events.values(), subscriptions)
-    known = ledger.recorded(events.keys())
-    new = [event for event in events.values() if event.id not in known]
+    recorded = ledger.recorded(events.keys())
+    new = [event for event in events.values() if event.id not in recorded]
     if new:
         books = Books(subscriptions, periods)
         for event in new:
@@ -55,18 +55,19 @@ def charge(events: Mapping[str, UsageEvent], *, gone: Collection[int] = (), wait
 
 @dataclass(slots=True)
 class Books:
-    """What is locked, and what will be written. An account that is gone has periods and no subscription."""
+    """Locked rows and pending writes of a batch. A deleted account has periods but no subscription."""
 
     subscriptions: Mapping[int, Subscription]
     periods: Periods
     rows: list[Row] = field(default_factory=list)
-    drawn: set[int] = field(default_factory=set)  # accounts of which more than the period's limit was taken
-    counted: dict[int, UsagePeriod] = field(default_factory=dict)
+    drawn: set[int] = field(default_factory=set)  # accounts whose balances have changed
+    charged_periods: dict[int, UsagePeriod] = field(default_factory=dict)
 
     def charge(self, event: UsageEvent) -> None:
+        """Draw the cost of one event, in memory."""
         subscription = self.subscriptions.get(event.user_id)
         period = self.periods[event.id]
-        if subscription is None:  # nobody is left who would pay; what was used is written down
+        if subscription is None:  # deleted: recorded, but no balance pays
             parts = waterfall.Parts(from_subscription=event.cost)
         else:
             parts = self._draw(
@@ -75,7 +76,7 @@ class Books:
         self.rows.append(ledger.usage_row(event, parts))
         period.used += parts.from_subscription
         period.total += event.cost
-        self.counted[period.pk] = period
+        self.charged_periods[period.pk] = period
         if subscription and period.carried:
             self._correct_rollover(subscription, period, event)
 
@@ -89,7 +90,7 @@ class Books:
         return parts
 
     def _correct_rollover(self, subscription: Subscription, late: UsagePeriod, event: UsageEvent) -> None:
-        """The use came after its period was closed: that had less left over than it was taken to have."""
+        """Take back characters that a closed period carried over before this late event was charged to it."""
         cap = waterfall.ROLLOVER_CAP[event.usage_type]
         carried = waterfall.carry(late.limit, late.used, late.rollover_before, cap)
         excess = late.carried - min(carried, late.carried)
@@ -104,57 +105,58 @@ class Books:
             event.usage_type,
             parts,
             late.end,
-            reason=f"used before, told late: {event.id}",
+            reason=f"usage after the close of its period: {event.id}",
         )
         self.rows.append(row)
 
     def write(self) -> None:
+        """Write ledger rows, balances and counters."""
         ledger.insert(self.rows)
         ledger.write_pools([self.subscriptions[user_id] for user_id in sorted(self.drawn)])
-        ledger.write_counters([self.counted[pk] for pk in sorted(self.counted)])
+        ledger.write_counters([self.charged_periods[pk] for pk in sorted(self.charged_periods)])
 
 
-def _held_elsewhere(user_ids: Collection[int], *, wait: bool) -> frozenset[int]:
-    """Of those whose row was not found. Raises MissingSubscription for those who have none."""
+def _locked_elsewhere(user_ids: Collection[int], *, wait: bool) -> frozenset[int]:
+    """Accounts among these that have a row after all. Raises MissingSubscription for the others."""
     if not user_ids:
         return frozenset()
-    held: set[int] = set()
+    locked: set[int] = set()
     if not wait:
-        held.update(Subscription.objects.filter(user_id__in=user_ids).values_list("user_id", flat=True))
-    if lacking := set(user_ids) - held:
-        raise MissingSubscription(lacking)
-    return frozenset(held)
+        locked.update(Subscription.objects.filter(user_id__in=user_ids).values_list("user_id", flat=True))
+    if missing := set(user_ids) - locked:
+        raise MissingSubscription(missing)
+    return frozenset(locked)
 
 
 def _periods_of(events: Collection[UsageEvent], subscriptions: Mapping[int, Subscription]) -> Periods:
-    """The locked periods that contain these events, made where there is none."""
-    found = _locked(events)
-    if lacking := [event for event in events if event.id not in found]:
-        _open(lacking, subscriptions)
-        found = _locked(events)
-    return found
+    """Lock the periods that contain these events, and create missing ones."""
+    periods = _lock_existing(events)
+    if missing := [event for event in events if event.id not in periods]:
+        _open(missing, subscriptions)
+        periods = _lock_existing(events)
+    return periods
 
 
-def _locked(events: Collection[UsageEvent]) -> Periods:
+def _lock_existing(events: Collection[UsageEvent]) -> Periods:
     times = [event.occurred_at for event in events]
     rows: dict[tuple[int, str], list[UsagePeriod]] = defaultdict(list)
     for row in lock_periods({event.user_id for event in events}, min(times), max(times)):
         rows[row.user_id, row.usage_type].append(row)
-    found = {}
+    periods = {}
     for event in events:
         for row in rows.get((event.user_id, event.usage_type.value), ()):
             if row.start <= event.occurred_at < row.end:
-                found[event.id] = row
-    return found
+                periods[event.id] = row
+    return periods
 
 
 def _open(events: Iterable[UsageEvent], subscriptions: Mapping[int, Subscription]) -> None:
-    """A row for each month in which there is none yet."""
-    lacking = {}
+    """Create a period for each account, type and month of these events."""
+    periods = {}
     for event in events:
-        row = _new_period(event, subscriptions.get(event.user_id))
-        lacking[row.user_id, row.usage_type, row.start] = row
-    UsagePeriod.objects.bulk_create([lacking[place] for place in sorted(lacking)], ignore_conflicts=True)
+        period = _new_period(event, subscriptions.get(event.user_id))
+        periods[period.user_id, period.usage_type, period.start] = period
+    UsagePeriod.objects.bulk_create([periods[key] for key in sorted(periods)], ignore_conflicts=True)
 
 
 def _new_period(event: UsageEvent, subscription: Subscription | None) -> UsagePeriod:

@@ -1,7 +1,8 @@
-"""Does everything that says what was spent say the same? Compares, and changes nothing. For doors.
+"""Consistency checks of the ledger. They change nothing.
 
-By id: what Redis remembers as finished with the ledger. What is still in the stream is pending, and what was
-buried is named. By sum: the ledger with periods, `usage_day`, voice statistics and balances, in one snapshot.
+By id: finished jobs in Redis against ledger entries; events still in the stream are pending, and dead
+letters are listed. By sum: ledger entries against periods, `usage_day`, voice statistics and balances, in one
+snapshot.
 """
 
 import logging
@@ -24,13 +25,17 @@ FINISHED_DAYS = 7  # it is trimmed after eight
 PAGE = 5_000
 RECENT = timedelta(minutes=5)
 
-FINDINGS = metrics.gauge("billing_ledger_findings", "What the last look at recent accounts found to differ")
+FINDINGS = metrics.gauge(
+    "billing_ledger_findings", "Differences that the last check of recent accounts found"
+)
 
 Kind = Literal["missing", "extra", "different"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """One difference: `what` kind of row, and the key `of` the row."""
+
     kind: Kind
     what: str
     of: str
@@ -42,28 +47,30 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
+    """Result of a check; `events` is the number of finished events that were compared."""
+
     findings: list[Finding] = field(default_factory=list)
     pending: int = 0
-    buried: list[str] = field(default_factory=list)
+    dead_letters: list[str] = field(default_factory=list)
     events: int = 0
 
 
 def check(redis: Redis, *, user_id: int | None = None, since: datetime | None = None) -> Report:
-    """Everything, or of one account, or from `since` on. May run while billing does."""
+    """Check all accounts or one, from the beginning or from `since` on. May run while billing does."""
     report = Report()
     _check_events(redis, report, user_id, since)
     accounts = None if user_id is None else [user_id]
     if user_id is None and since is not None:
         accounts = _accounts_since(since)
-    _check_sums(report, accounts, since)
+    check_sums(report, accounts, since)
     return report
 
 
 def check_recent(redis: Redis) -> None:
-    """The accounts of the last minutes; called periodically, also while they are charged."""
+    """Check accounts with recent usage; run by the scheduler, also while they are charged."""
     report = Report()
     since = datetime.now(UTC) - RECENT
-    _check_sums(report, _accounts_since(since), since)
+    check_sums(report, _accounts_since(since), since)
     FINDINGS.set(len(report.findings))
     for finding in report.findings:
         logger.error("the ledger and its sums differ: %s", finding)
@@ -94,34 +101,36 @@ def _check_events(redis: Redis, report: Report, user_id: int | None, since: date
 
 
 def _check_finished(redis: Redis, report: Report, start: datetime) -> None:
-    lacking: list[str] = []
+    missing: list[str] = []
     for page in _finished_pages(redis, start):
         report.events += len(page)
-        known = _recorded(page)
-        lacking += [event_id for event_id in page if event_id not in known]
-    for begun in range(0, len(lacking), PAGE):
-        _explain(redis, report, lacking[begun : begun + PAGE])
+        recorded = _recorded(page)
+        missing += [event_id for event_id in page if event_id not in recorded]
+    for first in range(0, len(missing), PAGE):
+        _explain(redis, report, missing[first : first + PAGE])
 
 
-def _explain(redis: Redis, report: Report, lacking: Collection[str]) -> None:
-    """Why these are not in the ledger. An event leaves the stream for the ledger or the dead letters, so the
-    ledger is asked once more after both.
+def _explain(redis: Redis, report: Report, missing: Collection[str]) -> None:
+    """Report why these events are not in the ledger.
+
+    An event moves from the stream to the ledger or to the dead letters, so the ledger is read again last.
     """
-    pending = _ids_in(redis, USAGE_STREAM, lacking)
-    buried = _ids_in(redis, DEAD_USAGE_STREAM, lacking)
-    rest = set(lacking) - pending - buried
+    pending = _ids_in(redis, USAGE_STREAM, missing)
+    dead = _ids_in(redis, DEAD_USAGE_STREAM, missing)
+    rest = set(missing) - pending - dead
     report.pending += len(pending)
-    report.buried += sorted(buried)
-    gone = rest - _recorded(rest) - _ids_in(redis, USAGE_STREAM, rest)  # replayed just now
+    report.dead_letters += sorted(dead)
+    lost = rest - _recorded(rest) - _ids_in(redis, USAGE_STREAM, rest)  # replayed meanwhile
     report.findings += [
-        Finding("missing", "event", event_id, "finished, and not charged") for event_id in sorted(gone)
+        Finding("missing", "event", event_id, "finished, and not charged") for event_id in sorted(lost)
     ]
 
 
-def _ids_in(redis: Redis, stream: str, wanted: Collection[str]) -> set[str]:
-    if not wanted:
+def _ids_in(redis: Redis, stream: str, event_ids: Collection[str]) -> set[str]:
+    """Those of these event ids that the stream holds."""
+    if not event_ids:
         return set()
-    found, after, chosen = set(), "-", set(wanted)
+    found, after, chosen = set(), "-", set(event_ids)
     while entries := _page(redis, stream, after):
         found |= {fields.get(b"id", b"").decode(errors="replace") for _, fields in entries} & chosen
         after = f"({entries[-1][0].decode()}"
@@ -134,7 +143,7 @@ def _page(redis: Redis, stream: str, after: str) -> list[tuple[bytes, dict[bytes
 
 
 def _finished_pages(redis: Redis, start: datetime) -> Iterator[list[str]]:
-    """By score and not by offset, which would skip some when old ones are trimmed meanwhile."""
+    """Pages of finished ids, by score: offsets would skip some if old ids are trimmed meanwhile."""
     least, seen = str(_milliseconds(start)), set[bytes]()
     while True:
         page: Any = redis.zrangebyscore(FINISHED, least, "+inf", start=0, num=PAGE, withscores=True)
@@ -151,9 +160,9 @@ def _ledger_pages(start: datetime, end: datetime, user_id: int | None) -> Iterat
     rows = LedgerEntry.objects.filter(kind="usage", occurred_at__gte=start, occurred_at__lt=end)
     if user_id is not None:
         rows = rows.filter(user_id=user_id)
-    found = rows.order_by().values_list("event_id", "occurred_at").iterator(PAGE)
+    events = rows.order_by().values_list("event_id", "occurred_at").iterator(PAGE)
     page: dict[str, datetime] = {}
-    for event_id, at in found:
+    for event_id, at in events:
         page[event_id] = at
         if len(page) == PAGE:
             yield page
@@ -174,7 +183,7 @@ def _milliseconds(at: datetime) -> int:
 # --- By sum -----------------------------------------------------------------------------------------------
 
 LEDGER = LedgerEntry._meta.db_table
-OF_PERIODS = f"""
+PERIODS = f"""
 SELECT p.user_id || ' ' || p.usage_type || ' from ' || (p.start AT TIME ZONE 'UTC')::date,
     ARRAY[p.used, p.total],
     ARRAY[coalesce(sum(l.from_subscription), 0), coalesce(sum(l.cost), 0)]::bigint[]
@@ -183,15 +192,15 @@ LEFT JOIN {LEDGER} l ON l.user_id = p.user_id AND l.usage_type = p.usage_type AN
     AND l.occurred_at >= p.start AND l.occurred_at < p."end"
 WHERE (%(users)s::bigint[] IS NULL OR p.user_id = ANY(%(users)s)) AND p."end" > %(since)s
 GROUP BY p.id HAVING p.used <> coalesce(sum(l.from_subscription), 0) OR p.total <> coalesce(sum(l.cost), 0)
-"""  # noqa: S608  # our own names, here and below
-WITHOUT_PERIOD = f"""
+"""  # noqa: S608  # table names are constants, here and below
+EVENTS_WITHOUT_PERIOD = f"""
 SELECT l.event_id, NULL, NULL FROM {LEDGER} l
 WHERE (%(users)s::bigint[] IS NULL OR l.user_id = ANY(%(users)s)) AND l.occurred_at >= %(since)s
     AND l.kind = 'usage' AND NOT EXISTS (SELECT FROM {UsagePeriod._meta.db_table} p
         WHERE p.user_id = l.user_id AND p.usage_type = l.usage_type
             AND p.start <= l.occurred_at AND p."end" > l.occurred_at)
 """  # noqa: S608
-OF_SUMS = """
+COMPARE_SUMS = """
 SELECT concat_ws(' ', {key}), s.sums, l.sums FROM
     (SELECT {key}, ARRAY[events, characters, cost, duration_ms]::bigint[] AS sums FROM {table}
      WHERE (%(users)s::bigint[] IS NULL OR user_id = ANY(%(users)s)) AND {day} >= {first}) s
@@ -199,28 +208,28 @@ FULL JOIN
     (SELECT {of_ledger}, ARRAY[count(*), sum(characters), sum(cost), sum(duration_ms)]::bigint[] AS sums
      FROM {ledger} WHERE (%(users)s::bigint[] IS NULL OR user_id = ANY(%(users)s)) AND kind = 'usage'
         AND occurred_at >= {first}::timestamp AT TIME ZONE 'UTC'
-     GROUP BY {places}) l
+     GROUP BY {columns}) l
 USING ({key}) WHERE s.sums IS DISTINCT FROM l.sums
 """
-OF_DAYS = OF_SUMS.format(
+DAYS = COMPARE_SUMS.format(
     key="user_id, day, usage_type, model, voice",
     table=UsageDay._meta.db_table,
     day="day",
     first="(%(since)s AT TIME ZONE 'UTC')::date",
     of_ledger="user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, usage_type, model, voice",
     ledger=LEDGER,
-    places="1, 2, 3, 4, 5",
+    columns="1, 2, 3, 4, 5",
 )
-OF_MONTHS = OF_SUMS.format(
+MONTHS = COMPARE_SUMS.format(
     key="user_id, month, model, voice",
     table=VoiceMonth._meta.db_table,
     day="month",
     first="date_trunc('month', %(since)s AT TIME ZONE 'UTC')::date",
     of_ledger="user_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS month, model, voice",
     ledger=LEDGER,
-    places="1, 2, 3, 4",
+    columns="1, 2, 3, 4",
 )
-OF_BALANCES = f"""
+BALANCES = f"""
 SELECT s.user_id::text,
     ARRAY[s.standard_rollover, s.standard_purchased, s.premium_rollover, s.premium_purchased],
     ARRAY[l.standard_rollover, l.standard_purchased, l.premium_rollover, l.premium_purchased]
@@ -236,23 +245,24 @@ WHERE (%(users)s::bigint[] IS NULL OR s.user_id = ANY(%(users)s))
         IS DISTINCT FROM (l.standard_rollover, l.standard_purchased, l.premium_rollover, l.premium_purchased)
 """  # noqa: S608
 SUMS = {
-    "period": OF_PERIODS,
-    "period of event": WITHOUT_PERIOD,
-    "day": OF_DAYS,
-    "voice statistics": OF_MONTHS,
-    "balance": OF_BALANCES,
+    "period": PERIODS,
+    "period of event": EVENTS_WITHOUT_PERIOD,
+    "day": DAYS,
+    "voice statistics": MONTHS,
+    "balance": BALANCES,
 }
-THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @transaction.atomic
-def _check_sums(report: Report, accounts: Sequence[int] | None, since: datetime | None) -> None:
+def check_sums(report: Report, accounts: Sequence[int] | None, since: datetime | None) -> None:
+    """Add differences of sums to the report, of these accounts (None: all), by queries of one snapshot."""
     if accounts is not None and not accounts:
         return
-    values: dict[str, Any] = {"users": accounts, "since": since or THE_BEGINNING}
+    values: dict[str, Any] = {"users": accounts, "since": since or BEGINNING}
     with connection.cursor() as cursor:
         if not _is_nested():
-            # One picture for all: a batch that commits in between would look like a difference.
+            # One snapshot: a batch committed between two queries would look like a difference.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
         for what, query in SUMS.items():

@@ -1,7 +1,7 @@
-"""Usage as it arrives on the billing stream: the one place that knows an entry's fields. Pure.
+"""Usage events, parsed from entries of the billing stream. Pure; the only module that knows their fields.
 
-An entry comes from another process and is money, so it is read strictly: what is missing, negative, too
-large or does not add up is `Unreadable`. The reason names the field, never its value, which may be private.
+Entries come from other processes and are money, so parsing is strict: a field that is missing, negative, too
+large or inconsistent is `Unreadable`. The message names the field, never its value, which may be private.
 """
 
 import re
@@ -18,14 +18,14 @@ from billing.usage_types import LONGEST_SLUG, UsageType
 # Characters times multiplier must fit a BIGINT, or the ledger's own check would overflow.
 LARGEST_COUNT = 2**31 - 1
 LARGEST_USER = 2**63 - 1
-LATEST_MS = 253_370_764_799_999  # the end of 9998: the month of an event must have one that follows
+LATEST_MS = 253_370_764_799_999  # the end of 9998: the month of an event must have a next month
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _UUID = re.compile(rb"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _MOST_DIGITS = 19
-_KEPT = 4096  # slugs and documents that were read last: the next entries have the same
+_CACHED = 4096  # recent slugs and document ids, which repeat in the next entries
 
 
 _USAGE_TYPES = {usage_type.value.encode(): usage_type for usage_type in UsageType}
@@ -33,7 +33,7 @@ _USAGE_TYPES = {usage_type.value.encode(): usage_type for usage_type in UsageTyp
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """One finished job. `id` is the job's, made before any work: it is what makes a charge happen once."""
+    """Usage of one finished job. `id` is the job id, unique in the ledger, so it is charged once."""
 
     id: str
     user_id: int
@@ -51,7 +51,7 @@ class UsageEvent:
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> "UsageEvent":
-        """Read a stream entry. Raises `Unreadable`."""
+        """Parse a stream entry. Raises Unreadable."""
         event = cls(
             id=_matching(fields, b"id", _EVENT_ID),
             user_id=_number(fields, b"user", least=1, most=LARGEST_USER),
@@ -89,7 +89,7 @@ def _number(fields: Mapping[bytes, bytes], name: bytes, *, least: int = 0, most:
 
 
 def _matching(fields: Mapping[bytes, bytes], name: bytes, form: re.Pattern[bytes]) -> str:
-    """Of an ASCII form."""
+    """An ASCII value that matches the whole pattern."""
     raw = _raw(fields, name)
     if not form.fullmatch(raw):
         raise Unreadable(f"{name.decode()}: not of the expected form")
@@ -102,9 +102,9 @@ def _slug(fields: Mapping[bytes, bytes], name: bytes) -> str:
     return slug
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def _slug_of(raw: bytes) -> str | None:
-    """Models and voices of other servers are named by them, so anything printable is a name."""
+    """Any printable text: remote servers choose the names of their models and voices."""
     try:
         value = raw.decode()
     except UnicodeDecodeError:
@@ -123,4 +123,4 @@ def _document(fields: Mapping[bytes, bytes]) -> UUID | None:
     return _uuid_of(_matching(fields, b"document", _UUID)) if _raw(fields, b"document") else None
 
 
-_uuid_of = lru_cache(_KEPT)(UUID)
+_uuid_of = lru_cache(_CACHED)(UUID)

@@ -1,4 +1,4 @@
-"""Writes the ledger and the sums beside it, one statement for a batch. For services, under their locks."""
+"""Writes of the ledger and its sums: one statement per table and batch. Callers hold the row locks."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ SUMS = ("events", "characters", "cost", "duration_ms")
 
 
 class Row(NamedTuple):
-    """Of the ledger, as it is written; the four parts in the order of `Parts`."""
+    """A ledger row in column order; its four parts are those of `Parts`."""
 
     event_id: str
     kind: str
@@ -44,6 +44,7 @@ class Row(NamedTuple):
 
 
 def usage_row(event: UsageEvent, parts: Parts) -> Row:
+    """The row of a charged usage event."""
     return Row(
         event.id,
         "usage",
@@ -75,7 +76,7 @@ def change_row(
     reason: str,
     operator: str = "",
 ) -> Row:
-    """A gift, a correction or a rollover."""
+    """The row of a gift, a correction or a rollover."""
     return Row(
         event_id,
         kind.value,
@@ -97,9 +98,10 @@ def change_row(
 
 
 def recorded(event_ids: Collection[str]) -> set[str]:
+    """Those of these event ids that are in the ledger."""
     with connection.cursor() as cursor:
-        # Not IN: one parameter, and one plan for any number of ids. And a subquery, or to plan it would take
-        # longer than to look them up: each constant is compared with the statistics.
+        # ANY instead of IN: one parameter, and one plan for any number of ids. A subquery, because planning
+        # with constants compares each of them with the statistics, which takes longer than the lookup.
         cursor.execute(
             f"SELECT event_id FROM {LEDGER} WHERE event_id = ANY(ARRAY(SELECT unnest({array('text')})))",  # noqa: S608
             [column(event_ids)],
@@ -108,39 +110,39 @@ def recorded(event_ids: Collection[str]) -> set[str]:
 
 
 def insert(rows: Sequence[Row]) -> None:
-    """By COPY, which parses nothing and plans nothing: a third of the time of an INSERT."""
-    columns = ", ".join(Row._fields)
+    """Insert by COPY, which is neither parsed nor planned: a third of the time of INSERT."""
+    names = ", ".join(Row._fields)
     with (
         connection.wrap_database_errors,
         connection.cursor() as cursor,
-        cursor.copy(f"COPY {LEDGER} ({columns}) FROM STDIN") as copy,
+        cursor.copy(f"COPY {LEDGER} ({names}) FROM STDIN") as copy,
     ):
         for row in rows:
             copy.write_row(row)
 
 
 def write_pools(subscriptions: Iterable[Subscription]) -> None:
-    """What is left of rollover and purchased, of locked rows."""
+    """Save rollover and purchased characters of locked subscriptions."""
     names = [f"{kind}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
     _update(SUBSCRIPTION, names, [(row.pk, *(getattr(row, name) for name in names)) for row in subscriptions])
 
 
 def write_counters(periods: Iterable[UsagePeriod]) -> None:
-    """Of locked rows."""
+    """Save the counters of locked periods."""
     names = ["used", "total", "rollover_before", "carried"]
     _update(PERIOD, names, [(row.pk, *(getattr(row, name) for name in names)) for row in periods])
 
 
 def add_to_sums(events: Iterable[UsageEvent]) -> None:
-    """`usage_day` and voice statistics, each by the event's time."""
+    """Add events to `usage_day` and voice statistics, by the time of the event."""
     days: dict[tuple[object, ...], list[int]] = {}
     months: dict[tuple[object, ...], list[int]] = {}
     for event in events:
         day = event.occurred_at.date()
-        of_day = (event.user_id, day, event.usage_type.value, event.model, event.voice)
-        _add(days.setdefault(of_day, [0, 0, 0, 0]), event)
-        of_month = (event.user_id, day.replace(day=1), event.model, event.voice)
-        _add(months.setdefault(of_month, [0, 0, 0, 0]), event)
+        day_key = (event.user_id, day, event.usage_type.value, event.model, event.voice)
+        _add(days.setdefault(day_key, [0, 0, 0, 0]), event)
+        month_key = (event.user_id, day.replace(day=1), event.model, event.voice)
+        _add(months.setdefault(month_key, [0, 0, 0, 0]), event)
     _upsert(
         UsageDay._meta.db_table,
         {"user_id": "bigint", "day": "date", "usage_type": "text", "model": "text", "voice": "text"},
@@ -161,7 +163,7 @@ def _add(sums: list[int], event: UsageEvent) -> None:
 
 
 def _update(table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Set these columns by id. Not bulk_update: its CASE grows with rows times columns."""
+    """Update these columns by id. The CASE of bulk_update would grow with rows times columns."""
     if not rows:
         return
     values = ", ".join(f"{name} = new.{name}" for name in names)
@@ -174,11 +176,11 @@ def _update(table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -
 
 
 def _upsert(table: str, key: dict[str, str], sums: dict[tuple[Any, ...], list[int]]) -> None:
-    """Add to the rows with these keys. In one order everywhere, as accounts that are gone have no lock."""
+    """Add to rows with these keys, in key order: deleted accounts have no row lock that orders writers."""
     names = [*key, *SUMS]
     new = unnested(key | dict.fromkeys(SUMS, "bigint"))
     added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMS)
-    rows = [(*place, *sums[place]) for place in sorted(sums)]
+    rows = [(*values, *sums[values]) for values in sorted(sums)]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM {new}"  # noqa: S608

@@ -1,4 +1,4 @@
-"""Charging usage: the entry point of billing for consumers and commands."""
+"""Charging of usage events: the entry points for consumers and commands."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,15 @@ from billing.usage.charging import Charged, charge
 from billing.usage.events import UsageEvent
 
 REFUSALS = (DataError, IntegrityError)
-# lock_not_available, deadlock_detected, serialization_failure, query_canceled: others are in the way.
-IN_THE_WAY = frozenset({"55P03", "40P01", "40001", "57014"})
+# lock_not_available, deadlock_detected, serialization_failure, query_canceled
+CONTENTION = frozenset({"55P03", "40P01", "40001", "57014"})
 
 Events = Mapping[str, UsageEvent]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Of a batch: how many events were new, whose accounts must wait, which events are refused and why."""
+    """Result of a batch: new events, accounts to retry since their rows are locked, and refused events."""
 
     charged: int = 0
     waiting: set[int] = field(default_factory=set)
@@ -29,52 +29,54 @@ class Outcome:
 
 
 def record_usage(events: Iterable[UsageEvent]) -> int:
-    """Charge the billable events that are not in the ledger yet; return how many that were.
+    """Charge billable events that are not in the ledger yet; return how many were new.
 
-    One transaction: all or nothing. Repeatable: what was charged before is recognised by its event id. What
-    an account that is gone has used is written down as well; nobody's balance goes down.
+    One transaction: all or nothing. Repeatable: charged events are recognised by their id. Usage of a deleted
+    account is recorded, too, and changes no balance.
     """
-    once = _billable(events)
-    if not once:
+    by_id = _billable(events)
+    if not by_id:
         return 0
     try:
-        return _charge(once, wait=True).count
+        return _charge(by_id, wait=True).count
     except IntegrityError:
-        # An account was deleted meanwhile, or it has no row to lock and another process charged the same
-        # event just now: both look different at the second try. What is refused again is refused for good.
-        return _charge(once, wait=True).count
+        # The account was deleted meanwhile, or it has no row to lock and another process has charged the same
+        # event; the second attempt sees either. A second refusal is final.
+        return _charge(by_id, wait=True).count
 
 
 def charge_batch(events: Iterable[UsageEvent], *, wait: bool = False) -> Outcome:
-    """As record_usage, and no account delays another: all in one transaction, and where that is refused,
-    account by account, then event by event. Raises OperationalError only for an outage.
+    """Charge billable events like record_usage, but so that no account delays another.
+
+    All in one transaction; if the database refuses it, one per account, and then one per event. Raises
+    OperationalError only for an outage.
     """
-    once = _billable(events)
+    by_id = _billable(events)
     outcome = Outcome()
-    if once:
-        _charge_or_split(once, outcome, wait=wait)
+    if by_id:
+        _charge_or_split(by_id, outcome, wait=wait)
     return outcome
 
 
 def _billable(events: Iterable[UsageEvent]) -> dict[str, UsageEvent]:
-    once: dict[str, UsageEvent] = {}
+    by_id: dict[str, UsageEvent] = {}
     for event in events:
         if event.billable:
-            once.setdefault(event.id, event)
-    return once
+            by_id.setdefault(event.id, event)
+    return by_id
 
 
 def _charge(events: Events, *, wait: bool) -> Charged:
     try:
         return charge(events, wait=wait)
-    except MissingSubscription as lacking:
-        # Outside of the transaction: an insert locks too, and in its own order.
-        ensure_subscriptions(lacking.user_ids)
-        gone = set(lacking.user_ids) - set(_known(lacking.user_ids))
-        return charge(events, gone=gone, wait=wait)
+    except MissingSubscription as missing:
+        # Outside of the transaction, because an insert takes locks in another order.
+        ensure_subscriptions(missing.user_ids)
+        deleted = set(missing.user_ids) - set(_existing(missing.user_ids))
+        return charge(events, deleted=deleted, wait=wait)
 
 
-def _known(user_ids: Iterable[int]) -> Iterable[int]:
+def _existing(user_ids: Iterable[int]) -> Iterable[int]:
     return Subscription.objects.filter(user_id__in=list(user_ids)).values_list("user_id", flat=True)
 
 
@@ -82,10 +84,10 @@ def _charge_or_split(events: Events, outcome: Outcome, *, wait: bool) -> None:
     try:
         _charge_into(events, outcome, wait=wait)
     except (*REFUSALS, OperationalError) as error:
-        if not _is_of_an_account(error):
+        if not _concerns_accounts(error):
             raise
-        for of_account in _by_account(events):
-            _charge_account(of_account, outcome, wait=wait)
+        for account_events in _by_account(events):
+            _charge_account(account_events, outcome, wait=wait)
 
 
 def _charge_account(events: Events, outcome: Outcome, *, wait: bool) -> None:
@@ -95,7 +97,7 @@ def _charge_account(events: Events, outcome: Outcome, *, wait: bool) -> None:
         for event in events.values():
             _charge_event(event, outcome, wait=wait)
     except OperationalError as error:
-        if not _is_of_an_account(error):
+        if not _concerns_accounts(error):
             raise
         outcome.waiting.update(event.user_id for event in events.values())
 
@@ -106,7 +108,7 @@ def _charge_event(event: UsageEvent, outcome: Outcome, *, wait: bool) -> None:
     except REFUSALS as error:
         outcome.refused[event.id] = error
     except OperationalError as error:
-        if not _is_of_an_account(error):
+        if not _concerns_accounts(error):
             raise
         outcome.waiting.add(event.user_id)
 
@@ -124,6 +126,6 @@ def _by_account(events: Events) -> Iterable[Events]:
     return [accounts[user_id] for user_id in sorted(accounts)]
 
 
-def _is_of_an_account(error: Exception) -> bool:
-    """Whether others can be charged in spite of it, which in an outage they cannot."""
-    return isinstance(error, REFUSALS) or getattr(error.__cause__, "sqlstate", None) in IN_THE_WAY
+def _concerns_accounts(error: Exception) -> bool:
+    """Whether the error concerns some accounts or events only, and is not an outage."""
+    return isinstance(error, REFUSALS) or getattr(error.__cause__, "sqlstate", None) in CONTENTION

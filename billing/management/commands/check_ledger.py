@@ -1,4 +1,4 @@
-"""`manage.py check_ledger`: for operators, and for cron by its exit code."""
+"""`manage.py check_ledger`: consistency check of the ledger, with an exit code for cron."""
 
 import sys
 from argparse import ArgumentTypeError
@@ -14,14 +14,18 @@ from config.redis import clients as redis_clients
 
 class Command(BaseCommand):
     help = (
-        "Compare the ledger with counters, daily and monthly sums and balances, and by id with what was"
-        " finished. May run while billing does. Exit code 1: something is missing, extra or different."
+        "Compare the ledger with counters, daily and monthly sums, balances, and by id with finished jobs."
+        " May run while billing does. Exit code 1: something is missing, extra or different."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", type=int, help="the number of one account")
-        parser.add_argument("--since", type=moment, help="2026-01-31, or with a time; UTC if it does not say")
+        parser.add_argument(
+            "--since",
+            type=moment,
+            help="a date such as 2026-01-31, or date and time; UTC unless it names a zone",
+        )
 
     def handle(self, *args: object, user: int | None, since: datetime | None, **options: Any) -> None:
         with redis_clients.sync() as redis:
@@ -33,20 +37,21 @@ class Command(BaseCommand):
     def _write(self, report: Report) -> None:
         for finding in report.findings:
             self.stdout.write(str(finding))
-        for event_id in report.buried:
-            self.stdout.write(f"buried: event {event_id}")
+        for event_id in report.dead_letters:
+            self.stdout.write(f"dead letter: event {event_id}")
         self.stdout.write(
             f"{report.events} finished events compared; {len(report.findings)} findings,"
-            f" {report.pending} pending, {len(report.buried)} buried."
+            f" {report.pending} pending, {len(report.dead_letters)} dead letters."
         )
 
 
 def moment(text: str) -> datetime:
+    """A date or a date and time, in UTC unless it names a zone."""
     try:
         day = parse_date(text)
-        found = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
+        parsed = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
     except ValueError:
-        found = None
-    if found is None:
-        raise ArgumentTypeError(f"{text!r} is no date")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        parsed = None
+    if parsed is None:
+        raise ArgumentTypeError(f"{text!r} is not a date")
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What waits to be charged is seen while nobody charges it."""
+"""Metrics of the billing backlog."""
 
 from billing.usage import backlog
 from tests.billing.usage_events import make_fields
@@ -13,13 +13,13 @@ def test_depth_and_age_are_those_of_the_stream(redis):
     for age in (90, 30):
         redis.xadd("billing", make_fields(), id=f"{(seconds - age) * 1000}-0")
 
-    backlog.look(redis)
+    backlog.measure(redis)
 
     assert shown(backlog.DEPTH) == 2
     assert 90 <= shown(backlog.AGE) < 120
 
 
-def test_nothing_is_left_when_nothing_waits(redis):
-    backlog.look(redis)
+def test_an_empty_stream_has_neither_depth_nor_age(redis):
+    backlog.measure(redis)
 
     assert (shown(backlog.DEPTH), shown(backlog.AGE)) == (0, 0)
