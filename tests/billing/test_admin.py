@@ -1,4 +1,4 @@
-"""Looking at usage and setting limits in the admin."""
+"""Admin pages of the ledger, usage and subscriptions."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def two_accounts():
     return first, second
 
 
-def test_the_ledger_can_be_looked_at_and_nothing_else(admin_client, two_accounts):
+def test_the_ledger_is_read_only(admin_client, two_accounts):
     entry = LedgerEntry.objects.first()
     page = reverse("admin:billing_ledgerentry_change", args=[entry.pk])
 
@@ -47,10 +47,10 @@ def test_the_ledger_can_be_looked_at_and_nothing_else(admin_client, two_accounts
 
 
 @pytest.mark.parametrize(
-    ("term", "found"), [("of-first", 1), ("", 2), ("nobody", 0), ("9" * 40, 0), ("²", 0)]
+    ("term", "count"), [("of-first", 1), ("", 2), ("unknown", 0), ("9" * 40, 0), ("²", 0)]
 )
-def test_the_ledger_is_searched_by_whole_terms(admin_client, two_accounts, term, found):
-    assert len(listed(admin_client.get(reverse(LEDGER), {"q": term}))) == found
+def test_the_ledger_is_searched_by_whole_terms(admin_client, two_accounts, term, count):
+    assert len(listed(admin_client.get(reverse(LEDGER), {"q": term}))) == count
 
 
 def test_the_ledger_of_one_account_is_found_by_number_and_by_name(admin_client, two_accounts):
@@ -60,14 +60,14 @@ def test_the_ledger_of_one_account_is_found_by_number_and_by_name(admin_client, 
         assert listed(admin_client.get(reverse(LEDGER), {"q": term})) == ["of-first"]
 
 
-def test_pages_are_counted_so_far_and_no_farther(django_assert_num_queries):
+def test_the_paginator_counts_a_bounded_number_of_rows(django_assert_num_queries):
     with django_assert_num_queries(1) as statements:
         assert BoundedPaginator(LedgerEntry.objects.all(), 100).count == 0
 
     assert f"LIMIT {BoundedPaginator.counted_rows}" in statements[0]["sql"]
 
 
-def test_limits_are_set_without_touching_what_changed_meanwhile(admin_client):
+def test_setting_limits_keeps_columns_that_changed_meanwhile(admin_client):
     user_id = make_account(standard_used=5, premium_purchased=7)
     subscription = Subscription.objects.get(user_id=user_id)
     page = reverse("admin:billing_subscription_change", args=[subscription.pk])
@@ -82,7 +82,7 @@ def test_limits_are_set_without_touching_what_changed_meanwhile(admin_client):
     assert allowance(user_id, "standard").characters == 95
 
 
-def test_a_plan_brings_its_limits(admin_client):
+def test_assigning_a_plan_sets_its_limits(admin_client):
     subscription = Subscription.objects.get(user_id=make_account(standard_limit=5))
     plan, _ = Plan.objects.get_or_create(slug="voice", defaults={"name": "Voice", "premium_limit": 0})
     page = reverse("admin:billing_subscription_change", args=[subscription.pk])
@@ -94,19 +94,19 @@ def test_a_plan_brings_its_limits(admin_client):
 
 
 def act(admin_client, action: str, user_ids, **values):
-    chosen = Subscription.objects.filter(user_id__in=user_ids).values_list("pk", flat=True)
-    form = {"action": action, "_selected_action": list(chosen), **values}
+    subscriptions = Subscription.objects.filter(user_id__in=user_ids).values_list("pk", flat=True)
+    form = {"action": action, "_selected_action": list(subscriptions), **values}
     return admin_client.post(reverse("admin:billing_subscription_changelist"), form)
 
 
 def test_characters_are_given_to_several_accounts_with_reason_and_operator(admin_client):
     accounts = [make_account(premium_limit=0) for _ in range(2)]
 
-    asked = act(admin_client, "give", accounts)
+    form = act(admin_client, "give", accounts)
     values = {"confirmed": 1, "usage_type": "premium", "characters": 50, "reason": "an outage"}
     act(admin_client, "give", accounts, **values)
 
-    assert b"Write it into the ledger" in asked.content
+    assert b"Record in the ledger" in form.content
     assert [allowance(user_id, "premium").characters for user_id in accounts] == [50, 50]
     assert set(LedgerEntry.objects.values_list("reason", "operator")) == {("an outage", "admin")}
 
@@ -115,17 +115,17 @@ def test_characters_are_given_to_several_accounts_with_reason_and_operator(admin
 def test_a_correction_needs_an_amount_and_a_reason(admin_client, faulty):
     values = {"confirmed": 1, "usage_type": "premium", "characters": -5, "reason": "a mistake"}
 
-    answer = act(admin_client, "correct", [make_account(premium_limit=0)], **(values | faulty))
+    response = act(admin_client, "correct", [make_account(premium_limit=0)], **(values | faulty))
 
-    assert b"errorlist" in answer.content
+    assert b"errorlist" in response.content
     assert not LedgerEntry.objects.exists()
 
 
-def test_the_ledger_is_filtered_and_added_up(admin_client, two_accounts):
+def test_filters_select_entries_and_totals(admin_client, two_accounts):
     record_usage([make_event(two_accounts[0], 7, id="of-heron", voice="heron", model="tone")])
     month = f"{timezone.now():%Y-%m}"
 
-    for query, found in (
+    for query, event_ids in (
         ({"voice": "heron"}, ["of-heron"]),
         ({"model": "tone"}, ["of-heron"]),
         ({"account": str(two_accounts[1])}, ["of-second"]),
@@ -133,9 +133,9 @@ def test_the_ledger_is_filtered_and_added_up(admin_client, two_accounts):
         ({"usage_type__exact": "premium"}, []),
         ({"month": "2001-01"}, []),
     ):
-        answer = admin_client.get(reverse(LEDGER), query)
-        assert listed(answer) == found
-        assert (answer.context["totals"]["events"] or 0) == len(found)
+        response = admin_client.get(reverse(LEDGER), query)
+        assert listed(response) == event_ids
+        assert (response.context["totals"]["events"] or 0) == len(event_ids)
     assert (
         admin_client.get(reverse(LEDGER), {"account": str(two_accounts[0])}).context["exact"]["cost"] == 107
     )
@@ -145,31 +145,31 @@ def test_the_ledger_is_filtered_and_added_up(admin_client, two_accounts):
     ("query", "is_exact"),
     [({}, False), ({"voice": "wren"}, False), ({"month": "ever"}, False), ({"month": "2026-01"}, True)],
 )
-def test_the_ledger_itself_is_added_up_only_of_an_account_or_a_month(
+def test_the_ledger_itself_is_summed_only_for_an_account_or_a_month(
     admin_client, two_accounts, query, is_exact
 ):
     assert bool(admin_client.get(reverse(LEDGER), query).context["exact"]) is is_exact
 
 
 @pytest.mark.parametrize("page", ["usageday", "voicemonth", "usageperiod", "plan", "subscription"])
-def test_the_other_pages_show_what_there_is(admin_client, two_accounts, page):
+def test_the_other_pages_list_their_rows(admin_client, two_accounts, page):
     query = {"account": str(two_accounts[0])} if page.startswith(("usage", "voice")) else {}
 
-    answer = admin_client.get(reverse(f"admin:billing_{page}_changelist"), query)
+    response = admin_client.get(reverse(f"admin:billing_{page}_changelist"), query)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     if query:
-        assert len(answer.context["cl"].result_list) == 1
+        assert len(response.context["cl"].result_list) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_the_filters_let_through_is_exported_whole(async_client, monkeypatch):
+async def test_the_export_has_all_filtered_entries(async_client, monkeypatch):
     monkeypatch.setattr(ledger_csv, "PAGE", 2)
     await database_sync_to_async(log_in_with_usage)(async_client)
 
-    answer = await async_client.get(reverse("admin:billing_ledgerentry_export"), {"voice": "heron"})
-    text = b"".join([part async for part in answer.streaming_content]).decode()
-    await database_sync_to_async(connections.close_all)()  # the view's thread is kept
+    response = await async_client.get(reverse("admin:billing_ledgerentry_export"), {"voice": "heron"})
+    text = b"".join([part async for part in response.streaming_content]).decode()
+    await database_sync_to_async(connections.close_all)()  # of the view's thread, which stays alive
 
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["event_id"] for row in rows] == [f"heron-{number}" for number in range(5)]
@@ -183,7 +183,7 @@ def log_in_with_usage(client) -> None:
     record_usage([make_event(user_id, 10)])
 
 
-def test_the_export_is_for_those_who_may_look(client, django_user_model):
+def test_the_export_requires_the_view_permission(client, django_user_model):
     client.force_login(django_user_model.objects.create(username="eve", is_staff=True))
 
     assert client.get(reverse("admin:billing_ledgerentry_export")).status_code == 403

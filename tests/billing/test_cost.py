@@ -1,4 +1,4 @@
-"""What a piece of speech costs."""
+"""Prices in characters."""
 
 from fractions import Fraction
 from math import ceil

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whatever the code does."""
+"""Constraints of billing's tables."""
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -16,12 +16,12 @@ def entry():
     return LedgerEntry.objects.get()
 
 
-def test_a_ledger_entry_is_never_changed(entry):
+def test_a_ledger_entry_cannot_be_updated(entry):
     with pytest.raises(IntegrityError, match="append-only"):
         LedgerEntry.objects.filter(pk=entry.pk).update(cost=0, characters=0)
 
 
-def test_a_ledger_entry_is_never_removed(entry):
+def test_a_ledger_entry_cannot_be_deleted(entry):
     with pytest.raises(IntegrityError, match="append-only"):
         entry.delete()
 
@@ -33,7 +33,7 @@ def test_an_event_has_one_entry(entry):
 
 
 @pytest.mark.parametrize("cost", [9, 11])
-def test_an_entry_costs_what_the_formula_says(entry, cost):
+def test_a_cost_other_than_that_of_the_formula_is_refused(entry, cost):
     entry.pk, entry.event_id, entry.cost = None, "another", cost
     with pytest.raises(IntegrityError, match="ledger_cost_rounded_up_once"):
         entry.save(force_insert=True)
@@ -42,12 +42,12 @@ def test_an_entry_costs_what_the_formula_says(entry, cost):
 @pytest.mark.parametrize(
     "name", ["standard_limit", "premium_limit", "standard_purchased", "premium_purchased"]
 )
-def test_limits_and_what_was_purchased_are_not_negative(name):
+def test_limits_and_purchased_characters_are_not_negative(name):
     with pytest.raises(IntegrityError, match=f"subscription_{name}_not_negative"), transaction.atomic():
         make_account(**{name: -1})
 
 
-def test_nobody_has_purchased_characters_and_debt():
+def test_purchased_characters_and_debt_exclude_each_other():
     with pytest.raises(IntegrityError, match="premium_debt_is_paid_first"), transaction.atomic():
         make_account(premium_rollover=-1, premium_purchased=1)
 
@@ -63,11 +63,11 @@ def test_the_parts_of_an_entry_add_up(entry):
         entry.save(force_insert=True)
 
 
-@pytest.mark.parametrize("lacking", ["reason", "operator"])
-def test_a_gift_has_a_reason_and_an_operator(entry, lacking):
+@pytest.mark.parametrize("missing", ["reason", "operator"])
+def test_a_gift_has_a_reason_and_an_operator(entry, missing):
     entry.pk, entry.event_id, entry.kind = None, "another", "grant"
     entry.reason = entry.operator = "said"
-    setattr(entry, lacking, "")
+    setattr(entry, missing, "")
     with pytest.raises(IntegrityError, match="changes_have_reason_and_operator"):
         entry.save(force_insert=True)
 

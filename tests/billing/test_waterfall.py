@@ -1,4 +1,4 @@
-"""Where characters come from: against a slow model that moves them one by one."""
+"""The waterfall, compared with a slow model that moves characters one by one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,22 +13,22 @@ pools = st.builds(
 
 
 def one_by_one(cost: int, left: int | None, pools: Pools) -> tuple[Parts, Pools]:
-    taken = dict.fromkeys(("subscription", "rollover", "purchased", "debt"), 0)
+    drawn = dict.fromkeys(("subscription", "rollover", "purchased", "debt"), 0)
     rollover, purchased = pools.rollover, pools.purchased
     for _ in range(cost):
         if left is None or left > 0:
-            taken["subscription"] += 1
+            drawn["subscription"] += 1
             left = None if left is None else left - 1
         elif rollover > 0:
-            taken["rollover"] += 1
+            drawn["rollover"] += 1
             rollover -= 1
         elif purchased > 0:
-            taken["purchased"] += 1
+            drawn["purchased"] += 1
             purchased -= 1
         else:
-            taken["debt"] += 1
+            drawn["debt"] += 1
             rollover -= 1
-    return Parts(*taken.values()), Pools(rollover, purchased)
+    return Parts(*drawn.values()), Pools(rollover, purchased)
 
 
 @given(few, limits, pools)
@@ -37,7 +37,7 @@ def test_characters_are_drawn_as_if_one_by_one(cost, left, pools):
 
 
 @given(few, limits, pools)
-def test_what_is_drawn_adds_up_to_the_cost_and_leaves_no_debt_beside_purchases(cost, left, pools):
+def test_drawn_parts_add_up_to_the_cost_and_leave_no_debt_beside_purchases(cost, left, pools):
     parts, after = draw(cost, left, pools)
 
     assert parts.total == cost
@@ -54,7 +54,7 @@ def test_two_uses_cost_what_both_together_cost(first, second, left, pools):
 
 
 @given(few, pools)
-def test_unlimited_takes_from_nothing_else(cost, pools):
+def test_an_unlimited_period_leaves_the_balances_alone(cost, pools):
     assert draw(cost, plan_left(None, 10**9), pools) == (Parts(from_subscription=cost), pools)
 
 
@@ -69,14 +69,14 @@ def test_a_gift_pays_debt_before_it_is_kept(characters, pools):
 
 
 @given(few, pools)
-def test_what_was_given_is_taken_back_whole(characters, pools):
+def test_given_characters_can_be_taken_back_completely(characters, pools):
     _, after = draw(characters, 0, give(characters, pools)[1])
 
     assert after.rollover + after.purchased == pools.rollover + pools.purchased
 
 
 @given(limits, few, pools, few)
-def test_a_period_leaves_what_was_not_used_up_to_the_cap(limit, used, pools, cap):
+def test_a_period_carries_its_rest_up_to_the_cap(limit, used, pools, cap):
     carried = carry(limit, used, pools.rollover, cap)
     parts, after = roll_over(carried, pools)
 
@@ -86,5 +86,5 @@ def test_a_period_leaves_what_was_not_used_up_to_the_cap(limit, used, pools, cap
     assert parts.total == -carried
 
 
-def test_nothing_is_carried_from_nothing_and_from_everything():
+def test_neither_a_limit_of_zero_nor_an_unlimited_period_carries_characters():
     assert carry(0, 0, 0, 100) == carry(None, 0, -50, 100) == 0

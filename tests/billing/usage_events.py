@@ -1,4 +1,4 @@
-"""Usage for tests: entries as FINALIZE writes them, events as billing reads them, and accounts to charge."""
+"""Test data of usage: stream entries as FINALIZE writes them, usage events, and accounts to charge."""
 
 import itertools
 from datetime import UTC, datetime
@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from billing.cost import cost
 from billing.models import Subscription, UsagePeriod
-from billing.periods import month_of
 from billing.redis_keys import USAGE_STREAM
 from billing.usage.events import UsageEvent
 from billing.usage_types import UsageType
@@ -18,30 +17,23 @@ _numbers = itertools.count(1)
 
 
 def make_account(*, standard_used: int | None = None, premium_used: int | None = None, **subscription) -> int:
-    """An account; with arguments, one with such a subscription and such use this month. Return its id."""
+    """Create an account and return its id; with arguments, it has a subscription and usage this month."""
     user = get_user_model().objects.create(username=f"listener-{next(_numbers)}")
-    counted = {UsageType.STANDARD: standard_used, UsageType.PREMIUM: premium_used}
-    if subscription or any(number is not None for number in counted.values()):
+    counters = {UsageType.STANDARD: standard_used, UsageType.PREMIUM: premium_used}
+    if subscription or any(number is not None for number in counters.values()):
         row = Subscription.objects.create(user=user, **subscription)
-        month = month_of(timezone.now())
-        for kind, number in counted.items():
+        for kind, number in counters.items():
             if number is not None:
-                UsagePeriod.objects.create(
-                    user_id=user.pk,
-                    usage_type=kind,
-                    start=month.start,
-                    end=month.end,
-                    limit=row.limit(kind),
-                    used=number,
-                    total=number,
-                )
+                period = UsagePeriod.of_month(user.pk, kind, timezone.now(), row.limit(kind))
+                period.used = period.total = number
+                period.save()
     return user.pk
 
 
 def make_fields(
     user_id: int = 1, chars: int = 100, *, multiplier_bp: int = 10_000, **changes: object
 ) -> dict[bytes, bytes]:
-    """The fields of a stream entry; `changes` replaces any of them, and `at` is its time."""
+    """Fields of a stream entry; `changes` replaces any of them, and `at` is the time of the event."""
     at = changes.pop("at", None) or timezone.now()
     fields = {
         "id": f"job-{next(_numbers)}",
@@ -70,7 +62,7 @@ def make_event(user_id: int = 1, chars: int = 100, **changes: object) -> UsageEv
 
 
 def publish(redis, user_id: int, chars: int = 100, **changes: object) -> dict[bytes, bytes]:
-    """What FINALIZE leaves behind: an entry, and its cost among what is due. Return the entry's fields."""
+    """Add an entry and reserve its cost, as FINALIZE leaves them. Return the fields of the entry."""
     fields = make_fields(user_id, chars, **changes)
     if fields.get(b"billable") == b"1":
         redis.hincrby(keys.reserved(user_id), fields[b"usage_type"], int(fields[b"cost"]))
@@ -79,7 +71,7 @@ def publish(redis, user_id: int, chars: int = 100, **changes: object) -> dict[by
 
 
 def used(user_id: int, usage_type: str = "standard") -> int:
-    """In all, over all periods."""
+    """Total usage over all periods."""
     rows = UsagePeriod.objects.filter(user_id=user_id, usage_type=usage_type)
     return sum(rows.values_list("total", flat=True))
 

@@ -1,4 +1,4 @@
-"""What an account may still spend."""
+"""Allowances of accounts."""
 
 import pytest
 from django.utils import timezone
@@ -13,46 +13,46 @@ pytestmark = pytest.mark.django_db
 END_OF_MONTH = month_of(timezone.now()).end
 
 
-def test_unlimited_and_nothing_left_are_told_apart():
+def test_unlimited_and_nothing_left_are_different_values():
     user_id = make_account(standard_limit=None, premium_limit=0)
 
     assert allowance(user_id, "standard").characters is None
     assert allowance(user_id, "premium").characters == 0
 
 
-def test_what_is_left_is_the_limit_without_what_was_used():
+def test_the_allowance_is_the_limit_minus_usage():
     user_id = make_account(standard_limit=100, standard_used=30)
 
     assert allowance(user_id, "standard") == Allowance(70, 100, 30, END_OF_MONTH)
 
 
-def test_a_use_past_the_limit_leaves_nothing_rather_than_less():
+def test_usage_above_the_limit_leaves_an_allowance_of_zero():
     user_id = make_account(premium_limit=100, premium_used=130)
 
     assert allowance(user_id, "premium") == Allowance(0, 100, 130, END_OF_MONTH)
 
 
 @pytest.mark.parametrize("default", [None, 0, 500])
-def test_an_account_without_a_row_has_what_a_new_row_would_give(settings, default):
+def test_an_account_without_a_subscription_has_the_limit_of_a_new_one(settings, default):
     settings.DEFAULT_CHARACTER_LIMIT = default
 
     assert allowance(make_account(), "standard") == Allowance(default, default, 0, END_OF_MONTH)
 
 
-def test_what_was_left_over_and_what_was_purchased_may_be_spent_too():
+def test_rollover_and_purchased_characters_are_part_of_the_allowance():
     user_id = make_account(premium_limit=100, premium_used=130, premium_rollover=20, premium_purchased=5)
 
     assert allowance(user_id, "premium").characters == 25
 
 
-def test_debt_is_taken_from_what_the_limit_leaves():
+def test_debt_lowers_the_allowance():
     user_id = make_account(premium_limit=100, premium_used=30, premium_rollover=-50)
 
     assert allowance(user_id, "premium").characters == 20
 
 
 @pytest.mark.parametrize(("plan", "left"), [("voice", (None, 0)), ("free", (0, 0)), ("mispelled", (0, 0))])
-def test_an_account_without_a_row_has_the_default_plan(settings, plan, left):
+def test_an_account_without_a_subscription_has_the_default_plan(settings, plan, left):
     Plan.objects.get_or_create(slug="voice", defaults={"standard_limit": None, "premium_limit": 0})
     Plan.objects.get_or_create(slug="free", defaults={"standard_limit": 0, "premium_limit": 0})
     settings.DEFAULT_PLAN = plan
@@ -61,7 +61,7 @@ def test_an_account_without_a_row_has_the_default_plan(settings, plan, left):
     assert tuple(allowance(user_id, kind).characters for kind in ("standard", "premium")) == left
 
 
-def test_asking_is_one_select_that_locks_and_writes_nothing(django_assert_num_queries):
+def test_the_allowance_is_read_by_one_select_without_locks_or_writes(django_assert_num_queries):
     user_id = make_account()
 
     with django_assert_num_queries(1) as statements:

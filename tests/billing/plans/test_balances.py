@@ -1,4 +1,4 @@
-"""Gifts, corrections, plans, and the end of periods."""
+"""Gifts, corrections, plan changes, and the renewal of periods."""
 
 from datetime import timedelta
 
@@ -33,8 +33,8 @@ def left(user_id: int) -> int | None:
     return allowance(user_id, PREMIUM).characters
 
 
-def use(user_id: int, chars: int, **how) -> None:
-    record_usage([make_event(user_id, chars, usage_type="premium", **how)])
+def use(user_id: int, chars: int, **changes) -> None:
+    record_usage([make_event(user_id, chars, usage_type="premium", **changes)])
 
 
 def make_past_period(user_id: int, **values) -> UsagePeriod:
@@ -42,7 +42,7 @@ def make_past_period(user_id: int, **values) -> UsagePeriod:
     return UsagePeriod.objects.create(user_id=user_id, usage_type=PREMIUM, **month, **values)
 
 
-def test_a_gift_can_be_spent_and_is_written_down_with_reason_and_operator():
+def test_a_gift_can_be_spent_and_is_recorded_with_reason_and_operator():
     user_id = make_account(premium_limit=0)
 
     balances.grant(user_id, PREMIUM, 500, **BY)
@@ -53,7 +53,7 @@ def test_a_gift_can_be_spent_and_is_written_down_with_reason_and_operator():
     assert (entry.reason, entry.operator) == ("a mistake of ours", "ada")
 
 
-def test_a_correction_gives_back_or_takes():
+def test_a_correction_gives_or_takes_characters():
     user_id = make_account(premium_limit=0, premium_purchased=100)
 
     balances.correct(user_id, PREMIUM, 50, **BY)
@@ -64,17 +64,17 @@ def test_a_correction_gives_back_or_takes():
 
 
 @pytest.mark.parametrize("characters", [0, -1])
-def test_a_gift_of_nothing_is_refused(characters):
+def test_a_gift_of_no_characters_is_refused(characters):
     with pytest.raises(ValueError, match="at least one"):
         balances.grant(make_account(premium_limit=0), PREMIUM, characters, **BY)
 
 
-def test_an_account_without_a_row_is_said_to_have_none():
+def test_changing_an_account_without_a_subscription_raises():
     with pytest.raises(MissingSubscription):
         balances.grant(987_654_321, PREMIUM, 1, **BY)
 
 
-def test_use_goes_down_the_waterfall_and_the_ledger_says_where_to():
+def test_the_ledger_records_the_parts_that_usage_was_drawn_from():
     user_id = make_account(premium_limit=100, premium_rollover=20, premium_purchased=30)
 
     use(user_id, 180)
@@ -85,7 +85,7 @@ def test_use_goes_down_the_waterfall_and_the_ledger_says_where_to():
     assert pools(user_id) == (-30, 0)
 
 
-def test_a_plan_holds_from_the_current_period_on():
+def test_a_plan_applies_from_the_current_period_on():
     user_id = make_account(premium_limit=0, premium_used=0)
     plan = Plan.objects.create(slug="large", name="Large", standard_limit=None, premium_limit=1000)
 
@@ -115,7 +115,7 @@ def test_every_change_raises_the_epoch_of_the_account(redis):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_is_made_also_when_nobody_can_be_told(settings):
+def test_a_change_does_not_need_redis(settings):
     user_id = make_account(premium_limit=0)
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
@@ -124,7 +124,7 @@ def test_a_change_is_made_also_when_nobody_can_be_told(settings):
     assert left(user_id) == 2
 
 
-def test_what_a_period_leaves_over_is_carried_once():
+def test_the_rest_of_a_period_is_carried_over_once():
     user_id = make_account(premium_limit=100)
     make_past_period(user_id, limit=100, used=30, total=30)
 
@@ -135,7 +135,7 @@ def test_what_a_period_leaves_over_is_carried_once():
     assert left(user_id) == 170
 
 
-def test_a_period_in_which_nothing_is_used_is_opened_to_be_carried():
+def test_a_period_without_usage_is_opened_and_carried_over():
     user_id = make_account(premium_limit=100)
     close_ended(LAST_MONTH.start)
 
@@ -144,20 +144,23 @@ def test_a_period_in_which_nothing_is_used_is_opened_to_be_carried():
     assert pools(user_id) == (100, 0)
 
 
-def test_rollover_ends_at_its_cap_and_pays_debt_first():
-    rich, poor = make_account(premium_limit=10**6), make_account(premium_limit=100, premium_rollover=-60)
-    make_past_period(rich, limit=5 * 10**6)
-    make_past_period(poor, limit=100, used=10, total=10)
+def test_rollover_stops_at_its_cap_and_pays_debt_first():
+    capped, indebted = (
+        make_account(premium_limit=10**6),
+        make_account(premium_limit=100, premium_rollover=-60),
+    )
+    make_past_period(capped, limit=5 * 10**6)
+    make_past_period(indebted, limit=100, used=10, total=10)
 
     close_ended()
 
-    assert (pools(rich), pools(poor)) == ((10**6, 0), (30, 0))
-    assert list(LedgerEntry.objects.filter(user_id=poor).values_list("to_debt", "from_rollover")) == [
+    assert (pools(capped), pools(indebted)) == ((10**6, 0), (30, 0))
+    assert list(LedgerEntry.objects.filter(user_id=indebted).values_list("to_debt", "from_rollover")) == [
         (-60, -30)
     ]
 
 
-def test_a_late_use_is_booked_into_its_period_and_takes_back_what_was_carried_too_much():
+def test_late_usage_is_charged_to_its_period_and_lowers_the_rollover():
     user_id = make_account(premium_limit=100)
     past = make_past_period(user_id, limit=100, used=30, total=30)
     close_ended()
@@ -170,7 +173,7 @@ def test_a_late_use_is_booked_into_its_period_and_takes_back_what_was_carried_to
     assert allowance(user_id, PREMIUM).used == 0
 
 
-def test_what_was_carried_and_spent_already_becomes_debt():
+def test_carried_characters_that_are_spent_already_become_debt():
     user_id = make_account(premium_limit=100)
     make_past_period(user_id, limit=100)
     close_ended()
@@ -197,7 +200,7 @@ def test_the_first_moment_of_a_month_belongs_to_it(at, month):
     assert UsagePeriod.objects.get(user_id=user_id, used=10).start == month.start
 
 
-def test_a_month_that_nobody_opened_leaves_nothing_over():
+def test_a_month_without_a_period_carries_nothing_over():
     user_id = make_account(premium_limit=100)
     use(user_id, 10, at=LAST_MONTH.start)
 
@@ -206,7 +209,7 @@ def test_a_month_that_nobody_opened_leaves_nothing_over():
     assert pools(user_id) == (0, 0)
 
 
-def test_an_account_that_goes_leaves_its_ledger_under_its_number():
+def test_a_deleted_account_keeps_its_ledger_under_its_number():
     user_id = make_account(premium_limit=100)
     use(user_id, 10)
 

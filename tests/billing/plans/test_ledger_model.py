@@ -1,4 +1,4 @@
-"""Uses, gifts, corrections, limits and months in any order, against a slow and obvious model."""
+"""Random histories of usage, gifts, corrections, limits and months, compared with a simple model."""
 
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from billing.models import Subscription, UsagePeriod
 from billing.periods import month_of
 from billing.plans import balances, renewal
 from billing.usage import charging
-from billing.usage.checks import Report, _check_sums
+from billing.usage.checks import Report, check_sums
 from billing.usage.recording import record_usage
 from billing.usage_types import UsageType
 from billing.waterfall import ROLLOVER_CAP
@@ -28,6 +28,8 @@ BY = {"reason": "a rule", "operator": "hypothesis"}
 
 
 class Month:
+    """Model of a usage period."""
+
     def __init__(self, limit: int | None) -> None:
         self.limit, self.used, self.total, self.closed = limit, 0, 0, False
         self.before = self.carried = 0
@@ -39,7 +41,7 @@ class Month:
 
 
 class Purse:
-    """One usage type of one account, character by character."""
+    """Model of one usage type of one account; moves characters one by one."""
 
     def __init__(self, limit: int | None, cap: int) -> None:
         self.limit, self.cap = limit, cap
@@ -76,7 +78,9 @@ class Purse:
         self.rollover += month.carried
 
 
-class Books(RuleBasedStateMachine):
+class History(RuleBasedStateMachine):
+    """Applies each step to the account and to the model."""
+
     @initialize(standard=LIMITS, premium=LIMITS)
     def open_account(self, standard, premium):
         self.atomic = transaction.atomic()
@@ -100,11 +104,11 @@ class Books(RuleBasedStateMachine):
             for start in sorted(purse.months):
                 if month_of(start).end <= self.now and not purse.months[start].closed:
                     purse.close(purse.months[start])
-            if (purse.limit or 0) > 0 and (CAPS[kind] or purse.rollover < 0 or self.other_is_due(kind)):
+            if (purse.limit or 0) > 0 and (CAPS[kind] or purse.rollover < 0 or self.is_opened(kind)):
                 self.month(kind, self.now)
 
-    def other_is_due(self, kind) -> bool:
-        """A period is opened with those of the account's other type."""
+    def is_opened(self, kind) -> bool:
+        """Periods of both types are opened together, so the other type may have opened this one."""
         return UsagePeriod.objects.filter(
             user_id=self.user_id, usage_type=kind, start__lte=self.now, end__gt=self.now
         ).exists()
@@ -117,10 +121,10 @@ class Books(RuleBasedStateMachine):
 
     @rule(characters=st.lists(AMOUNTS, min_size=2, max_size=5), kind=st.sampled_from(KINDS))
     def use_several_at_once(self, characters, kind):
-        for each in characters:
-            self.purses[kind].use(self.month(kind, self.now), each)
+        for count in characters:
+            self.purses[kind].use(self.month(kind, self.now), count)
         record_usage(
-            [make_event(self.user_id, each, usage_type=kind.value, at=self.now) for each in characters]
+            [make_event(self.user_id, count, usage_type=kind.value, at=self.now) for count in characters]
         )
 
     @rule(kind=st.sampled_from(KINDS), characters=AMOUNTS)
@@ -149,28 +153,28 @@ class Books(RuleBasedStateMachine):
         balances.set_limits(self.user_id, standard=standard, premium=premium)
 
     @rule()
-    def a_month_goes_by(self):
+    def next_month(self):
         self.now = month_of(self.now).end + timedelta(days=10)
         CLOCK[0] = self.now
         self.renew()
 
     @invariant()
-    def the_books_are_those_of_the_model(self):
+    def balances_and_periods_equal_the_model(self):
         row = Subscription.objects.get(user_id=self.user_id)
         for kind, purse in self.purses.items():
             assert row.pools(kind) == charging.waterfall.Pools(purse.rollover, purse.purchased)
-            assert self.kept(kind) == {
+            assert self.stored(kind) == {
                 start: (month.used, month.total, month.carried) for start, month in purse.months.items()
             }
 
-    def kept(self, kind):
+    def stored(self, kind):
         rows = UsagePeriod.objects.filter(user_id=self.user_id, usage_type=kind)
         return {row.start: (row.used, row.total, row.carried) for row in rows}
 
     @invariant()
     def every_counter_is_the_sum_of_the_ledger(self):
         report = Report()
-        _check_sums(report, [self.user_id], None)
+        check_sums(report, [self.user_id], None)
         assert report.findings == []
 
     def teardown(self):
@@ -184,16 +188,16 @@ CLOCK: list[datetime] = [timezone.now()]
 
 
 @pytest.mark.parametrize("examples", [4, pytest.param(60, marks=pytest.mark.slow)], ids=["few", "many"])
-def test_any_history_gives_the_books_of_the_model(monkeypatch, examples):
+def test_random_histories_agree_with_the_model(monkeypatch, examples):
     monkeypatch.setitem(ROLLOVER_CAP, UsageType.PREMIUM, 500)
     monkeypatch.setattr(timezone, "now", lambda: CLOCK[0])
 
-    how = settings(
+    options = settings(
         max_examples=examples,
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # to make a failure smaller takes minutes here
+        phases=[Phase.generate],  # shrinking a failure takes minutes here
         database=None,
     )
-    run_state_machine_as_test(Books, settings=how)
+    run_state_machine_as_test(History, settings=options)

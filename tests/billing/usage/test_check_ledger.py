@@ -1,4 +1,4 @@
-"""What `check_ledger` finds, and what it rightly does not."""
+"""Consistency checks of the ledger, and the `check_ledger` command."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ BY = {"reason": "a mistake of ours", "operator": "ada"}
 
 @pytest.fixture
 def account(redis):
-    """One whose books are in order."""
+    """An account with usage, a gift and a correction, and without differences."""
     user_id = make_account(premium_limit=100)
     for chars in (10, 60, 70):
         finish(redis, event := make_event(user_id, chars, usage_type="premium"))
@@ -39,16 +39,16 @@ def finish(redis, event) -> None:
     redis.zadd("finished", {event.id: milliseconds(event.occurred_at)})
 
 
-def found(redis, **how) -> list[str]:
-    return [f"{finding.kind} {finding.what}" for finding in check(redis, **how).findings]
+def found(redis, **options) -> list[str]:
+    return [f"{finding.kind} {finding.what}" for finding in check(redis, **options).findings]
 
 
-def test_books_in_order_have_no_findings(redis, account):
+def test_a_consistent_ledger_has_no_findings(redis, account):
     assert found(redis) == found(redis, user_id=account) == []
     assert check(redis).events == 3
 
 
-def test_what_was_finished_and_not_charged_is_missing(redis, account):
+def test_a_finished_event_without_an_entry_is_missing(redis, account):
     finish(redis, make_event(account, id="forgotten"))
 
     [finding] = check(redis).findings
@@ -56,7 +56,7 @@ def test_what_was_finished_and_not_charged_is_missing(redis, account):
     assert str(finding) == "missing: event forgotten: finished, and not charged"
 
 
-def test_what_is_still_in_the_stream_is_pending(redis, account):
+def test_an_event_in_the_stream_is_pending(redis, account):
     fields = make_fields(account, id="on-its-way")
     finish(redis, make_event(account, id="on-its-way"))
     redis.xadd("billing", fields)
@@ -66,22 +66,22 @@ def test_what_is_still_in_the_stream_is_pending(redis, account):
     assert (report.findings, report.pending) == ([], 1)
 
 
-def test_what_was_buried_is_named(redis, account):
+def test_a_dead_letter_is_listed(redis, account):
     finish(redis, make_event(account, id="refused"))
     redis.xadd("dead:billing", make_fields(account, id="refused"))
 
     report = check(redis)
 
-    assert (report.findings, report.buried) == ([], ["refused"])
+    assert (report.findings, report.dead_letters) == ([], ["refused"])
 
 
-def test_what_was_charged_and_never_finished_is_extra(redis, account):
+def test_an_entry_without_a_finished_job_is_extra(redis, account):
     record_usage([make_event(account, id="made-up", at=timezone.now() - timedelta(seconds=5))])
 
     assert found(redis) == found(redis, user_id=account) == ["extra event"]
 
 
-def test_another_time_than_that_of_the_end_is_different(redis, account):
+def test_an_entry_at_another_time_than_the_end_of_its_job_is_different(redis, account):
     event = make_event(account, at=timezone.now() - timedelta(hours=1))
     record_usage([event])
     redis.zadd("finished", {event.id: milliseconds(event.occurred_at) + 1})
@@ -99,7 +99,7 @@ def test_another_time_than_that_of_the_end_is_different(redis, account):
         (Subscription, "premium_purchased", "balance"),
     ],
 )
-def test_a_counter_that_is_not_the_sum_of_the_ledger_is_different(redis, account, model, column, what):
+def test_a_counter_other_than_the_sum_of_the_ledger_is_different(redis, account, model, column, what):
     model.objects.filter(user_id=account).update(**{column: 1})
 
     expected = [f"different {what}"]
@@ -108,11 +108,11 @@ def test_a_counter_that_is_not_the_sum_of_the_ledger_is_different(redis, account
 
 
 @pytest.mark.parametrize(("model", "what"), [(UsageDay, "day"), (VoiceMonth, "voice statistics")])
-def test_sums_that_are_gone_are_missing_and_sums_of_nothing_are_extra(redis, account, model, what):
+def test_deleted_sums_are_missing_and_sums_without_entries_are_extra(redis, account, model, what):
     row = model.objects.get()
-    row.pk, row.voice = None, "nobody's"
+    row.pk, row.voice = None, "unused"
     row.save(force_insert=True)
-    model.objects.exclude(voice="nobody's").delete()
+    model.objects.exclude(voice="unused").delete()
 
     assert sorted(found(redis)) == [f"extra {what}", f"missing {what}"]
 
@@ -123,7 +123,7 @@ def test_usage_without_a_period_is_found(redis, account):
     assert found(redis) == ["missing period of event"] * 3
 
 
-def test_only_one_account_is_looked_at_when_one_is_named(redis, account):
+def test_a_check_of_one_account_ignores_the_others(redis, account):
     other = make_account(premium_limit=100)
     Subscription.objects.filter(user_id=other).update(premium_purchased=5)
 
@@ -131,20 +131,20 @@ def test_only_one_account_is_looked_at_when_one_is_named(redis, account):
     assert found(redis, user_id=other) == ["different balance"]
 
 
-def test_the_command_ends_with_1_when_something_is_found(redis, account):
+def test_the_command_exits_with_1_if_there_are_findings(redis, account):
     out = StringIO()
     call_command("check_ledger", stdout=out)
-    assert "3 finished events compared; 0 findings, 0 pending, 0 buried." in out.getvalue()
+    assert "3 finished events compared; 0 findings, 0 pending, 0 dead letters." in out.getvalue()
 
     UsageDay.objects.all().delete()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         call_command("check_ledger", "--user", str(account), "--since", "2026-01-01", stdout=out)
 
-    assert ended.value.code == 1
+    assert exit_.value.code == 1
     assert "missing: day" in out.getvalue()
 
 
-def test_recent_accounts_are_looked_at_while_billing_runs(redis, account, caplog):
+def test_recent_accounts_are_checked_while_billing_runs(redis, account, caplog):
     check_recent(redis)
     assert not caplog.records
 
@@ -155,8 +155,8 @@ def test_recent_accounts_are_looked_at_while_billing_runs(redis, account, caplog
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_books_of_a_deleted_account_still_add_up(redis, account):
-    """Also when usage is told after it is gone, and when its months end."""
+def test_the_ledger_of_a_deleted_account_stays_consistent(redis, account):
+    """Also when usage is charged after the deletion, and when months end."""
     account_deletion.delete_account(account)
     finish(redis, event := make_event(account, 30, usage_type="premium"))
     record_usage([event])
@@ -169,14 +169,14 @@ def test_the_books_of_a_deleted_account_still_add_up(redis, account):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_sums_are_of_one_moment(redis, account):
+def test_all_sums_are_read_from_one_snapshot(redis, account):
     with connection.execute_wrapper(charging_in_between(account)):
         assert check(redis, since=datetime(2026, 1, 1, tzinfo=UTC)).findings == []
     assert LedgerEntry.objects.filter(event_id="in-between").exists()
 
 
 def charging_in_between(user_id: int):
-    """After the first sum, another connection charges."""
+    """A query wrapper that charges in another connection after the first sum."""
     done = []
 
     def wrapper(execute, sql, params, many, context):

@@ -1,4 +1,4 @@
-"""Reading entries of the billing stream."""
+"""Parsing of usage events."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ REFUSED = [
 ]
 
 
-def test_an_entry_is_read_as_it_was_written():
+def test_an_entry_is_parsed_into_an_event():
     event = UsageEvent.from_fields(
         make_fields(
             7, 101, id="job-1", multiplier_bp=15_000, usage_type="premium", created_ms=1_767_225_600_000
@@ -60,7 +60,7 @@ def test_an_entry_is_read_as_it_was_written():
     assert event.occurred_at == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_speech_outside_a_document_has_none():
+def test_an_event_of_speech_outside_a_document_has_no_document():
     assert UsageEvent.from_fields(make_fields(document="")).document is None
 
 
@@ -73,17 +73,17 @@ def test_a_missing_field_is_unreadable(name):
         UsageEvent.from_fields(fields)
 
 
-def test_fields_added_by_a_newer_release_are_no_fault():
+def test_unknown_fields_are_ignored():
     assert UsageEvent.from_fields(make_fields(later="1")).billable
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
-def test_what_does_not_add_up_is_unreadable_and_the_reason_names_the_field(name, value):
+def test_an_invalid_field_is_unreadable_and_the_reason_names_it(name, value):
     with pytest.raises(Unreadable, match=f"^{name}: "):
         UsageEvent.from_fields(make_fields() | {name.encode(): value})
 
 
-def test_the_reason_does_not_repeat_what_the_entry_said():
+def test_the_reason_does_not_quote_the_value():
     with pytest.raises(Unreadable) as refusal:
         UsageEvent.from_fields(make_fields() | {b"chars": b"meet me at nine"})
 
@@ -91,7 +91,7 @@ def test_the_reason_does_not_repeat_what_the_entry_said():
 
 
 @given(st.dictionaries(st.sampled_from(sorted(make_fields())), st.binary(max_size=40)))
-def test_garbage_is_unreadable_or_an_event_and_nothing_else(changes):
+def test_random_fields_are_unreadable_or_an_event(changes):
     try:
         event = UsageEvent.from_fields(make_fields() | changes)
     except Unreadable:
@@ -99,7 +99,7 @@ def test_garbage_is_unreadable_or_an_event_and_nothing_else(changes):
     assert event.cost >= 0
 
 
-def test_reading_usage_needs_neither_django_nor_redis():
+def test_parsing_imports_neither_django_nor_redis():
     check = "import sys, billing.usage.events; assert not {'django', 'redis'} & set(sys.modules), 'not pure'"
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Billing processes killed two hundred times, anywhere: each event is charged once."""
+"""Billing processes killed two hundred times at random points: each event is charged once."""
 
 import os
 import random
@@ -25,7 +25,7 @@ ACCOUNTS = 6
 SEED = 20261121
 
 
-def test_killed_anywhere_again_and_again_every_event_is_charged_once(redis):
+def test_events_are_charged_once_by_processes_killed_at_random_points(redis):
     spent = spent_while_killing(redis, KILLS)
 
     assert {account: used(account, "premium") for account in spent} == spent
@@ -36,7 +36,7 @@ def test_killed_anywhere_again_and_again_every_event_is_charged_once(redis):
     assert not redis.exists("dead:billing")
 
 
-def test_killed_after_an_acknowledgement_that_came_first_events_are_lost(redis):
+def test_acknowledging_before_the_charge_loses_events_of_killed_processes(redis):
     """Shows that the test above can fail: without it, its passing would prove nothing."""
     spent = spent_while_killing(redis, 10, "naive")
 
@@ -45,7 +45,7 @@ def test_killed_after_an_acknowledgement_that_came_first_events_are_lost(redis):
 
 
 def spent_while_killing(redis, kills: int, order: str = "") -> dict[int, int]:
-    """By account, once everything is drained that the killed ones left."""
+    """Characters published by account; everything that killed processes left is drained."""
     accounts = [make_account(premium_limit=500, premium_purchased=0) for _ in range(ACCOUNTS)]
     spent = dict.fromkeys(accounts, 0)
     stop = threading.Event()
@@ -62,7 +62,7 @@ def spent_while_killing(redis, kills: int, order: str = "") -> dict[int, int]:
 
 
 def publish_until(stop: threading.Event, redis, spent: dict[int, int]) -> None:
-    """Faster than billing, which is being killed, can follow; some entries come twice."""
+    """Publish faster than the killed processes can charge; some entries twice."""
     chance = random.Random(SEED)
     while not stop.wait(0.02):
         if redis.xlen("billing") > 500:

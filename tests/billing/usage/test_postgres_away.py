@@ -1,4 +1,4 @@
-"""PostgreSQL restarted at once, and backends killed, while usage is charged: each event once."""
+"""Immediate restarts of PostgreSQL and killed backends while usage is charged: each event is charged once."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ RESTARTS, BACKENDS_KILLED = 2, 8
 
 
 class Server:
-    """A PostgreSQL of our own, which goes down without a word and comes back where it was."""
+    """A PostgreSQL server of the test, which can crash and start again."""
 
     def __init__(self, folder: Path, keeper: Keeper, ending: contextlib.ExitStack) -> None:
         self.keeper = keeper
@@ -40,13 +40,13 @@ class Server:
         return self.keeper.spawn(program, output=self.log)
 
     def restart(self) -> None:
-        self.process.send_signal(signal.SIGQUIT)  # immediate: as if it had crashed
+        self.process.send_signal(signal.SIGQUIT)  # immediate shutdown: like a crash
         self.process.wait(PROCESS_PATIENCE)
         self.keeper.forget(self.process)
         self.process = self._launch(self.server.program())
 
-    def ask(self, database: str, query: str):
-        """None while it does not answer."""
+    def scalar(self, database: str, query: str):
+        """The first value of the result; None while the server is unavailable."""
         try:
             with psycopg.connect(database, autocommit=True) as connection:
                 return connection.execute(query).fetchone()[0]
@@ -64,18 +64,18 @@ def server():
         yield Server(folder, keeper, ending)
 
 
-def test_restarts_and_killed_backends_lose_nothing_and_charge_nothing_twice(server, tmp_path, monkeypatch):
+def test_restarts_and_killed_backends_lose_no_event_and_charge_none_twice(server, tmp_path, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", server.server.url)
     stack = Stack.launch(tmp_path)
     with contextlib.closing(stack), stack.redis as redis:
         database = stack.env["DATABASE_URL"]
-        users = [1, 2]  # whom the seed made
+        users = [1, 2]  # created by the seed
         stack.start("billing", "run_billing", BILLING_BATCH_SIZE="20")
         stop_publishing, spent = threading.Event(), [0]
         publisher = threading.Thread(target=publish_until, args=(stop_publishing, redis, users, spent))
         publisher.start()
         try:
-            trouble(server, database)
+            disrupt(server, database)
         finally:
             stop_publishing.set()
             publisher.join()
@@ -87,15 +87,15 @@ def test_restarts_and_killed_backends_lose_nothing_and_charge_nothing_twice(serv
         assert "0 findings" in stack.manage("check_ledger")
 
 
-def trouble(server: Server, database: str) -> None:
-    """Each time, some more must have been charged before the next."""
+def disrupt(server: Server, database: str) -> None:
+    """Restart the server or kill its backends, each time after some more events have been charged."""
     for number in range(RESTARTS + BACKENDS_KILLED):
         before = wait_until(lambda: charged(server, database), PROCESS_PATIENCE)
         wait_until(lambda least=before: (charged(server, database) or 0) > least, PROCESS_PATIENCE)
         if number % 5 == 4:
             server.restart()
         else:
-            server.ask(
+            server.scalar(
                 database,
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE pid <> pg_backend_pid() AND datname = current_database()",
@@ -103,7 +103,7 @@ def trouble(server: Server, database: str) -> None:
 
 
 def charged(server: Server, database: str):
-    return server.ask(database, "SELECT sum(cost)::bigint FROM billing_ledgerentry")
+    return server.scalar(database, "SELECT sum(cost)::bigint FROM billing_ledgerentry")
 
 
 def publish_until(stop_publishing: threading.Event, redis, users: list[int], spent: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Charging usage."""
+"""Charging of usage events."""
 
 import threading
 from unittest import mock
@@ -39,7 +39,7 @@ def test_each_usage_type_has_its_own_counter():
 
 
 @pytest.mark.django_db
-def test_the_ledger_keeps_what_the_event_said():
+def test_the_ledger_entry_has_the_values_of_the_event():
     event = make_event(make_account(), 101, multiplier_bp=15_000)
 
     record_usage([event])
@@ -55,13 +55,13 @@ def test_the_ledger_keeps_what_the_event_said():
 
 
 @pytest.mark.django_db
-def test_what_is_not_billable_leaves_no_trace():
+def test_an_event_that_is_not_billable_is_not_recorded():
     assert record_usage([make_event(make_account(), billable=0)]) == 0
     assert not LedgerEntry.objects.exists()
 
 
 @pytest.mark.django_db
-def test_usage_of_an_account_that_is_gone_is_written_down():
+def test_usage_of_an_unknown_account_is_recorded():
     assert record_usage([make_event(987_654_321, 10), make_event(LARGEST, 10)]) == 2
     assert set(LedgerEntry.objects.values_list("user_id", flat=True)) == {987_654_321, LARGEST}
 
@@ -76,17 +76,17 @@ def test_a_new_row_starts_with_the_default_limit(settings):
 
 
 @pytest.mark.django_db
-def test_every_account_gets_a_row_and_keeps_the_one_it_has():
-    with_row, without = make_account(standard_used=5), make_account()
+def test_missing_subscriptions_are_created_and_existing_ones_kept():
+    existing, missing = make_account(standard_used=5), make_account()
 
     for _ in range(MANY_TIMES):
         ensure_subscriptions()
 
-    assert (used(with_row), used(without)) == (5, 0)
+    assert (used(existing), used(missing)) == (5, 0)
 
 
 @pytest.mark.django_db
-def test_a_batch_that_is_refused_charges_nobody():
+def test_a_refused_batch_charges_no_account():
     good, full = make_account(), make_account(standard_used=LARGEST)
 
     with pytest.raises(DataError), transaction.atomic():
@@ -136,15 +136,15 @@ def test_one_event_in_two_processes_at_once_is_charged_once():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_event_of_an_account_that_is_gone_is_written_once_by_two_processes():
-    """No row, hence no lock: the unique id decides, and who lost finds the entry at the second try."""
+def test_two_processes_record_an_event_of_an_unknown_account_once():
+    """Without a row there is no lock: the unique id decides, and the second attempt finds the entry."""
     event = make_event(987_654_321, 30)
 
     assert sorted(run_twice_at_once([[event], [event]])) == [0, 1]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_row_locked_elsewhere_is_given_up_after_the_timeout(monkeypatch):
+def test_waiting_for_a_locked_row_ends_with_the_timeout(monkeypatch):
     monkeypatch.setattr(locks, "LOCK_TIMEOUT", "50ms")
     user_id = make_account(standard_used=0)
 
@@ -164,14 +164,14 @@ def charge_twice_at_once(user_id: int, chars: int) -> None:
 
 
 def run_twice_at_once(batches) -> list[int]:
-    """Both have read before either writes, unless a lock keeps one of them from reading."""
+    """Run both in threads. Both read before either writes, unless one waits for a lock."""
     look_up, readers, charged = ledger.recorded, set(), []
 
     def look_up_and_wait(event_ids):
-        known = look_up(event_ids)
+        recorded = look_up(event_ids)
         readers.add(threading.get_ident())
-        wait_until(lambda: len(readers) == 2 or somebody_waits_for_a_lock())
-        return known
+        wait_until(lambda: len(readers) == 2 or is_a_lock_awaited())
+        return recorded
 
     with mock.patch.object(charging.ledger, "recorded", look_up_and_wait):
         threads = [threading.Thread(target=_charge, args=(batch, charged)) for batch in batches]
@@ -182,7 +182,7 @@ def run_twice_at_once(batches) -> list[int]:
     return charged
 
 
-def somebody_waits_for_a_lock() -> bool:
+def is_a_lock_awaited() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
         return cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""Several writers on one account at once: nothing is lost, nobody waits in a circle."""
+"""Concurrent writers on one account: no lost updates and no deadlocks."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("operations", [10, pytest.param(200, marks=pytest.mark.slow)], ids=["few", "many"])
-def test_four_writers_on_one_account_lose_nothing_and_never_wait_in_a_circle(redis, operations):
+def test_four_writers_on_one_account_lose_no_update_and_never_deadlock(redis, operations):
     outcome = write_at_once(make_account(premium_limit=20_000), operations, anything)
 
     assert (outcome.drift, outcome.deadlocks, outcome.refused) == (0, 0, 0)
@@ -24,7 +24,7 @@ def test_without_the_lock_updates_are_lost(redis):
 
 
 @pytest.mark.slow
-def test_with_the_lock_last_writers_wait_in_a_circle(redis):
+def test_with_the_lock_last_writers_deadlock(redis):
     outcome = write_at_once(make_account(premium_limit=0), 5, with_the_lock_last)
 
     assert outcome.deadlocks > 0

@@ -1,6 +1,6 @@
-"""Four writers on one account: uses, gifts, corrections and limits, as they come from several processes.
+"""Concurrent writers on one account: usage, gifts, corrections and limits, as from several processes.
 
-And two ways that are wrong: without the lock, and with the lock last.
+Two wrong ways serve as controls: without the lock, and with the lock taken last.
 """
 
 import contextlib
@@ -21,25 +21,23 @@ from billing.usage_types import UsageType
 from tests.billing.usage_events import make_event
 
 KIND = UsageType.PREMIUM
-BY = {"reason": "a writer", "operator": "somebody"}
+BY = {"reason": "a writer", "operator": "ada"}
 Write = Callable[[int, random.Random], None]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """`refused`: by a constraint, which is how a lost update shows where it would go below nothing."""
+    """Errors and drift. A lost update is `refused` by a constraint where a balance would become negative."""
 
     deadlocks: int = 0
-    timeouts: int = (
-        0  # waited two seconds for the row, of a machine that is busy or of somebody in a deadlock
-    )
+    timeouts: int = 0  # lock timeouts: the machine is busy, or the holder is in a deadlock
     refused: int = 0
-    drift: int = 0  # characters by which counters and balances are not the sum of the ledger
+    drift: int = 0  # characters between counters or balances and the sum of the ledger
 
 
 def write_at_once(user_id: int, operations: int, write: Write, *, writers: int = 4) -> Outcome:
-    """Each of the writers does so many operations."""
-    connection.close()  # the pool has one for each of the four
+    """Run this many operations in each of the writers."""
+    connection.close()  # the pool has one connection for each of the four writers
     outcome = Outcome()
     threads = [
         threading.Thread(target=_write, args=(user_id, operations, write, outcome, seed))
@@ -77,7 +75,7 @@ def _count(outcome: Outcome, sqlstate: str, error: OperationalError) -> None:
 
 
 def drift(user_id: int) -> int:
-    """Works for one account that began with nothing."""
+    """Drift of an account that started with empty balances."""
     entries = LedgerEntry.objects.filter(user_id=user_id, usage_type=KIND)
     sums = entries.aggregate(
         debt=Sum("to_debt", default=0),
@@ -96,23 +94,23 @@ def drift(user_id: int) -> int:
 
 
 def anything(user_id: int, chance: random.Random) -> None:
-    """What may happen to an account, through the doors that are there for it."""
-    what = chance.random()
-    if what < 0.6:
+    """A random change of the account through the public functions."""
+    number = chance.random()
+    if number < 0.6:
         uses = [
             make_event(user_id, chance.randint(1, 500), usage_type=KIND) for _ in range(chance.randint(1, 3))
         ]
         record_usage(uses)
-    elif what < 0.8:
+    elif number < 0.8:
         balances.grant(user_id, KIND, chance.randint(1, 900), **BY)
-    elif what < 0.95:
+    elif number < 0.95:
         balances.correct(user_id, KIND, chance.choice((-1, 1)) * chance.randint(1, 300), **BY)
     else:
         balances.set_limits(user_id, standard=None, premium=chance.randint(0, 50_000))
 
 
 def with_the_lock_last(user_id: int, chance: random.Random) -> None:
-    """The entry first; as if it referred to the subscription, which takes a shared lock of its row."""
+    """Wrong: the ledger entry first, with the shared row lock that a foreign key would take."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(
@@ -130,7 +128,7 @@ def with_the_lock_last(user_id: int, chance: random.Random) -> None:
 
 @contextlib.contextmanager
 def without_the_lock() -> Iterator[None]:
-    """Everybody reads, decides and writes, and nobody waits."""
+    """Wrong: reads take no locks, so writers do not wait for each other."""
 
     def subscriptions(user_ids, *, wait: bool = True):
         return {row.user_id: row for row in Subscription.objects.filter(user_id__in=list(user_ids))}
@@ -138,16 +136,16 @@ def without_the_lock() -> Iterator[None]:
     def periods(user_ids, since, until):
         return list(UsagePeriod.objects.filter(user_id__in=list(user_ids), end__gt=since, start__lte=until))
 
-    kept = [
+    replacements = [
         (charging, "lock_subscriptions", subscriptions),
         (charging, "lock_periods", periods),
         (balances, "lock_subscriptions", subscriptions),
     ]
-    before = [getattr(module, name) for module, name, _ in kept]
-    for module, name, instead in kept:
-        setattr(module, name, instead)
+    before = [getattr(module, name) for module, name, _ in replacements]
+    for module, name, replacement in replacements:
+        setattr(module, name, replacement)
     try:
         yield
     finally:
-        for (module, name, _), original in zip(kept, before, strict=True):
+        for (module, name, _), original in zip(replacements, before, strict=True):
             setattr(module, name, original)
