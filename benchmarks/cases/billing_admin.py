@@ -1,4 +1,4 @@
-"""The admin's page of a long ledger: how long it takes to build, whatever is filtered by."""
+"""Time to render the admin's list of a large ledger, for each filter."""
 
 import time
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND i
 
 @benchmark("billing_admin")
 def billing_admin(size: Size) -> Iterator[Figure]:
-    """Baseline: Django's own page of the same rows, which counts them all."""
+    """Baseline: Django's default page of the same rows, which counts all of them."""
     rows = size.pick(1_000_000, 10_000_000)
     with launched_stack():
         fill(rows)
@@ -61,7 +61,7 @@ def billing_admin(size: Size) -> Iterator[Figure]:
 
 
 def fill(rows: int) -> None:
-    """The indexes last, which takes a third of the time."""
+    """Fill the tables; indexes are created last, which takes a third of the time."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -76,12 +76,12 @@ def fill(rows: int) -> None:
         for _, definition in indexes:
             cursor.execute(definition)
         cursor.execute(SUM_UP)
-        cursor.execute(f"VACUUM ANALYZE {LEDGER}, {DAY}")  # as the server does by itself in time
+        cursor.execute(f"VACUUM ANALYZE {LEDGER}, {DAY}")  # like autovacuum, which would come later
         cursor.execute("RESET statement_timeout")
 
 
 def pages() -> tuple[Any, Any]:
-    """Ours, and what Django makes of the same list without being told anything."""
+    """The page of the ledger, and Django's default page of the same columns."""
     from django.contrib import admin
 
     from billing.admin.ledger import LedgerEntryAdmin
@@ -95,7 +95,7 @@ def pages() -> tuple[Any, Any]:
 
 
 def taken(page: Any, query: dict[str, str], times: int = TIMES) -> float:
-    """Milliseconds until it is built, in the middle of so many times."""
+    """Median milliseconds to render the page."""
     from django.contrib.auth import get_user_model
     from django.test import RequestFactory
 

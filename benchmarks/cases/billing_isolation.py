@@ -1,4 +1,4 @@
-"""Requests while `run_billing` drains: how long they take, and whether anybody waits for a lock."""
+"""Latency of requests and lock waits while `run_billing` drains a full stream."""
 
 import contextlib
 import threading
@@ -16,19 +16,19 @@ from tests.waiting import wait_until
 from yapit.load.generator import Listener
 
 TARGET_MORE_MS = 5.0
-EVERY = 0.01  # seconds between requests
-OF_A_CONNECTION = 100
-SETTLED_SECONDS = 60
-WATCHED_EVERY = 0.02
+INTERVAL = 0.01  # seconds between requests
+REQUESTS_PER_CONNECTION = 100
+SETTLE_SECONDS = 60
+SAMPLE_SECONDS = 0.02
 ACCOUNTS = 20
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 @benchmark("billing_beside")
 def billing_beside(size: Size) -> Iterator[Figure]:
-    """New blocks, one in a message, of an account with a limit whose use is charged meanwhile.
+    """One new block per message of an account with a limit, while its usage is charged.
 
-    Baseline: the same while nothing is charged.
+    Baseline: the same requests while nothing is charged.
     """
     requests, events = size.pick((300, 50_000), (1500, 200_000))
     with launched_stack() as stack:
@@ -45,14 +45,16 @@ def billing_beside(size: Size) -> Iterator[Figure]:
         balances.set_limits(account, standard=10**9, premium=0)
         stack.start_web("uvicorn")
         with stack.redis as redis:
-            publish(redis, users, events)  # beforehand: this process must have nothing else to do
-        wait_until(lambda: answers(stack, listener), SETTLED_SECONDS)
-        idle = list(asked(stack, listener, range(1, requests)))
+            publish(redis, users, events)  # beforehand, so that this process is idle during the measurement
+        wait_until(lambda: answers(stack, listener), SETTLE_SECONDS)
+        idle = list(queue_times(stack, listener, range(1, requests)))
         with stack.redis as redis:
             stack.start("billing", "run_billing")
             wait_until(lambda: redis.xlen("billing") < events)
             with lock_waits() as waits:
-                busy = list(while_it_drains(redis, asked(stack, listener, range(requests, 2 * requests))))
+                busy = list(
+                    while_it_drains(redis, queue_times(stack, listener, range(requests, 2 * requests)))
+                )
         for percent in (50, 99):
             taken, before = percentile(busy, percent), percentile(idle, percent)
             yield Figure(f"billing_beside.p{percent}", taken, "ms", "lower", None, before)
@@ -61,22 +63,22 @@ def billing_beside(size: Size) -> Iterator[Figure]:
         yield Figure("billing_beside.lock_waits", sum(waits), "each", "lower", 0)
 
 
-def asked(stack: Stack, listener: Listener, indices: range) -> Iterator[float]:
-    """Milliseconds until each was queued, but for the first of a connection, which looks its listener up.
+def queue_times(stack: Stack, listener: Listener, indices: range) -> Iterator[float]:
+    """Milliseconds until each block was queued, without the first of a connection, which is authenticated.
 
-    A connection for some at a time: nobody here answers the server's pings.
+    Connections are replaced regularly, because this client does not answer pings.
     """
-    for first in range(0, len(indices), OF_A_CONNECTION):
+    for first in range(0, len(indices), REQUESTS_PER_CONNECTION):
         with asking(stack.url, listener) as asker:
-            for number, index in enumerate(indices[first : first + OF_A_CONNECTION]):
-                time.sleep(EVERY)
+            for number, index in enumerate(indices[first : first + REQUESTS_PER_CONNECTION]):
+                time.sleep(INTERVAL)
                 seconds = asker.ask([index], status=b"queued")
                 if number:
                     yield seconds * 1000
 
 
 def answers(stack: Stack, listener: Listener) -> bool:
-    """Whether Valkey has written down what was published; until then it may be too slow to answer."""
+    """Whether the server answers within a second; while Valkey persists the entries, it may not."""
     try:
         with asking(stack.url, listener) as asker:
             return asker.ask([0], status=b"queued") < 1
@@ -93,7 +95,7 @@ def while_it_drains(redis: Any, taken: Iterable[float]) -> Iterator[float]:
 
 @contextlib.contextmanager
 def lock_waits() -> Iterator[list[int]]:
-    """How many wait for a lock, again and again while the block runs."""
+    """Samples of the number of lock waits while the block runs."""
     from django.db import connection
 
     stop, seen = threading.Event(), list[int]()
@@ -101,7 +103,7 @@ def lock_waits() -> Iterator[list[int]]:
     def watch() -> None:
         try:
             with connection.cursor() as cursor:
-                while not stop.wait(WATCHED_EVERY):
+                while not stop.wait(SAMPLE_SECONDS):
                     cursor.execute(WAITING)
                     seen.append(cursor.fetchone()[0])
         finally:

@@ -1,4 +1,4 @@
-"""How seldom a balance is read, and how soon everybody acts on a change of it."""
+"""Cached balances: reads per message, and delay until all sockets act on a change."""
 
 import contextlib
 import time
@@ -17,48 +17,48 @@ from yapit.load.generator import Listener
 SERVERS = ("uvicorn", "daphne")
 SOCKETS = 4  # over two web processes
 MESSAGES = 64
-PLENTY = 1_000_000
-REARMED_SECONDS = 0.3  # until all have heard that there is plenty again
+HIGH_LIMIT = 1_000_000
+REARMED_SECONDS = 0.3  # until all sockets have received the raised limit
 
 
 @benchmark("credit_reads")
 def credit_reads(size: Size) -> Iterator[Figure]:
-    """An account with a limit, eight new blocks in a message. Baseline: a look at the balance for each."""
+    """Eight new blocks per message of an account with a limit. Baseline: the balance read for each block."""
     with launched_stack() as stack:
         write_down_statements()
         account, listener = limited(MESSAGES * 8)
         stack.start_web("uvicorn")
-        with asking(stack.url, listener) as asker, watched(stack) as asked:
+        with asking(stack.url, listener) as asker, watched(stack) as queries:
             for first in range(0, MESSAGES * 8, 8):
                 asker.ask(range(first, first + 8), status=b"queued")
-        reads = sum("standard_limit" in text for text in asked.statements)
-        each_time = looks_at_the_balance(account, MESSAGES)
+        reads = sum("standard_limit" in text for text in queries.statements)
+        each_time = uncached_reads(account, MESSAGES)
         yield Figure(
             "credit_reads.reads", reads / MESSAGES, "per message", "lower", baseline=each_time / MESSAGES
         )
         yield Figure("credit_reads.saved", 100 - 100 * reads / each_time, "%", "higher", target=95.0)
-        checks = [text for text in asked.statements if "yapit_block" not in text]
+        checks = [text for text in queries.statements if "yapit_block" not in text]
         yield Figure(
             "credit_reads.checks", len(checks) / (MESSAGES * 8), "statements/block", "lower", target=0.1
         )
 
 
-def looks_at_the_balance(account: int, times: int) -> int:
-    """Statements for it when nothing is remembered."""
+def uncached_reads(account: int, times: int) -> int:
+    """Statements for uncached reads of the balance."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
     from billing.plans.allowance import allowance
 
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         for _ in range(times):
             allowance(account, "standard")
-    return len(asked)
+    return len(queries)
 
 
 @benchmark("credit_invalidation")
 def credit_invalidation(size: Size) -> Iterator[Figure]:
-    """From before the change until the last of four sockets is told; also where Valkey was away."""
+    """From the change until the last of four sockets receives it; also after an outage of Valkey."""
     with launched_stack() as stack:
         account, listener = limited(SOCKETS)
         for server in SERVERS:
@@ -79,7 +79,7 @@ def credit_invalidation(size: Size) -> Iterator[Figure]:
 
 
 def limited(blocks: int) -> tuple[int, Listener]:
-    """An account with plenty that has a limit, and its listener."""
+    """An account with a high limit, and its listener."""
     from benchmarks import cached_audio
     from billing.subscriptions import ensure_subscriptions
     from yapit.models import Document
@@ -87,7 +87,7 @@ def limited(blocks: int) -> tuple[int, Listener]:
     [listener] = cached_audio.listeners(1, blocks)
     account = Document.objects.get(pk=listener.document_id).owner_id
     ensure_subscriptions([account])
-    set_limit(account, PLENTY)
+    set_limit(account, HIGH_LIMIT)
     return account, listener
 
 
@@ -98,7 +98,7 @@ def set_limit(account: int, characters: int) -> None:
 
 
 def start_two(stack: Stack, server: str) -> str:
-    """The address of the second."""
+    """Start two web processes; return the address of the second."""
     port, first = free_port(), stack.port
     stack.start_web(server)
     stack.port = port
@@ -108,25 +108,25 @@ def start_two(stack: Stack, server: str) -> str:
 
 
 def use_up(account: int, askers: Sequence[Asker]) -> float:
-    """Seconds until each of them was told that next to nothing is left."""
-    set_limit(account, PLENTY)
+    """Seconds until each socket has received that almost nothing is left."""
+    set_limit(account, HIGH_LIMIT)
     time.sleep(REARMED_SECONDS)
     begun = time.perf_counter()
     set_limit(account, 1)
-    return told(askers, begun)
+    return seconds_until_received(askers, begun)
 
 
 def use_up_after_restart(stack: Stack, account: int, askers: Sequence[Asker]) -> float:
-    """The change comes while Valkey is away, so that nobody can be told; seconds since it is back."""
-    set_limit(account, PLENTY)
+    """As use_up, but the change happens while Valkey is down; seconds since it is up again."""
+    set_limit(account, HIGH_LIMIT)
     time.sleep(REARMED_SECONDS)
     stack.kill_valkey()
     set_limit(account, 1)
     stack.start_valkey()
-    return told(askers, time.perf_counter())
+    return seconds_until_received(askers, time.perf_counter())
 
 
-def told(askers: Sequence[Asker], begun: float) -> float:
+def seconds_until_received(askers: Sequence[Asker], begun: float) -> float:
     for asker in askers:
         asker.hear(b"usage_threshold")
     return time.perf_counter() - begun

@@ -93,7 +93,7 @@ def drift(user_id: int) -> int:
     )
 
 
-def anything(user_id: int, chance: random.Random) -> None:
+def random_change(user_id: int, chance: random.Random) -> None:
     """A random change of the account through the public functions."""
     number = chance.random()
     if number < 0.6:
