@@ -3,4 +3,4 @@
 Imports nothing, since `events` is used where Django is not.
 """
 
-__all__ = ["backlog", "checks", "events", "ledger", "locks", "recording"]
+__all__ = ["backlog", "checks", "consumer", "events", "ledger", "locks", "recording"]

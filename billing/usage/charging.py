@@ -20,7 +20,7 @@ Periods = Mapping[str, UsagePeriod]  # by event id
 
 
 @dataclass(frozen=True, slots=True)
-class Charged:
+class ChargeResult:
     """Number of events new to the ledger, and accounts left out since their rows are locked elsewhere."""
 
     count: int
@@ -28,7 +28,9 @@ class Charged:
 
 
 @transaction.atomic
-def charge(events: Mapping[str, UsageEvent], *, deleted: Collection[int] = (), wait: bool = True) -> Charged:
+def charge(
+    events: Mapping[str, UsageEvent], *, deleted: Collection[int] = (), wait: bool = True
+) -> ChargeResult:
     """Charge new events, all or nothing. Without `wait`, accounts that are locked elsewhere are left out.
 
     Raises MissingSubscription for accounts without a subscription that are not among the deleted ones.
@@ -40,7 +42,7 @@ def charge(events: Mapping[str, UsageEvent], *, deleted: Collection[int] = (), w
     if locked:
         events = {key: event for key, event in events.items() if event.user_id not in locked}
     if not events:
-        return Charged(0, locked)
+        return ChargeResult(0, locked)
     periods = _periods_of(events.values(), subscriptions)
     recorded = ledger.recorded(events.keys())
     new = [event for event in events.values() if event.id not in recorded]
@@ -50,7 +52,7 @@ def charge(events: Mapping[str, UsageEvent], *, deleted: Collection[int] = (), w
             books.charge(event)
         books.write()
         ledger.add_to_sums(new)
-    return Charged(len(new), locked)
+    return ChargeResult(len(new), locked)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from django.db import DataError, IntegrityError, OperationalError
 from billing.errors import MissingSubscription
 from billing.models import Subscription
 from billing.subscriptions import ensure_subscriptions
-from billing.usage.charging import Charged, charge
+from billing.usage.charging import ChargeResult, charge
 from billing.usage.events import UsageEvent
 
 REFUSALS = (DataError, IntegrityError)
@@ -66,7 +66,7 @@ def _billable(events: Iterable[UsageEvent]) -> dict[str, UsageEvent]:
     return by_id
 
 
-def _charge(events: Events, *, wait: bool) -> Charged:
+def _charge(events: Events, *, wait: bool) -> ChargeResult:
     try:
         return charge(events, wait=wait)
     except MissingSubscription as missing:
