@@ -71,11 +71,6 @@ def test_every_option_in_the_documents_exists():
     assert set(re.findall(r"`[^`\n]*?(--[a-z-]+)", OPERATIONS)) <= {option for _, option in options()}
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?\bmake ([a-z-]+)\b[^`\n]*`", PAGES))))
-def test_every_make_target_in_the_documents_exists(target):
-    assert re.search(rf"^{target}:", (PROJECT / "Makefile").read_text(), re.MULTILINE)
-
-
 # --- Settings ----------------------------------------------------------------------------------------------
 
 READERS = {"str", "int", "float", "bool", "list", "dj_db_url"}
