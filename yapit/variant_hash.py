@@ -1,8 +1,7 @@
-"""The identity of audio: one hash over everything that shapes its sound. Pure.
+"""Variant hash: the identity of audio, a SHA-256 of everything that affects it. Pure.
 
-Each part is preceded by its length, so no two different inputs run together to the same bytes.
-Numbers are compared by value: 1 and 1.0 are one speed, and JSON or msgpack may turn one into the
-other on the way. A text "1", a true and a 1 are three different parameters.
+Each part is prefixed with its length, so different inputs have different encodings. Numbers are equal by
+value, since JSON and msgpack may turn 1 into 1.0; a number, a text and a boolean always differ.
 """
 
 import hashlib
@@ -10,7 +9,7 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-FORMAT = b"yapit variant 1"  # part of the hash: another canonical form must not meet this one
+FORMAT = b"yapit variant 1"  # part of the hash: a new canonical form must not collide with this one
 
 
 def variant_hash(

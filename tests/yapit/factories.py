@@ -1,4 +1,4 @@
-"""Makes what tests of the product need, with defaults for all they do not care about."""
+"""Factories of model instances for tests, with defaults for every field."""
 
 from itertools import count
 
@@ -31,7 +31,7 @@ def make_voice(slug=None, **fields):
 
 
 def make_document(owner=None, *texts, **fields):
-    """A document with these blocks; one if none are given."""
+    """A document with these blocks, by default a single one."""
     texts = texts or ("Hello there.",)
     defaults = {
         "title": "A title",

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever writes."""
+"""Database constraints of the models."""
 
 import pytest
 from django.db import DataError, IntegrityError, transaction
@@ -9,19 +9,19 @@ from yapit.models import ApiKey, Playback, Preferences
 pytestmark = pytest.mark.django_db
 
 
-def refused(make, *args, **fields):
+def assert_refused(make, *args, **fields):
     with pytest.raises((DataError, IntegrityError)), transaction.atomic():
         make(*args, **fields)
 
 
-def test_a_voice_slug_exists_once_over_all_owners_and_models():
+def test_voice_slugs_are_unique_over_owners_and_models():
     make_voice("aria", owner=make_user())
 
-    refused(make_voice, "aria", owner=make_user())
+    assert_refused(make_voice, "aria", owner=make_user())
 
 
 @pytest.mark.parametrize("slug", ["", "Aria", "a b", "a:b", "a\n", "-a", "a/"])
-def test_a_slug_is_fit_for_keys_and_addresses(slug):
+def test_a_slug_is_safe_in_keys_and_urls(slug):
     model = make_model()
 
     with pytest.raises((DataError, IntegrityError)), transaction.atomic():
@@ -29,23 +29,23 @@ def test_a_slug_is_fit_for_keys_and_addresses(slug):
 
 
 def test_voice_parameters_are_an_object():
-    refused(make_voice, parameters=[1, 2])
+    assert_refused(make_voice, parameters=[1, 2])
 
 
-def test_a_model_is_of_a_known_usage_type():
-    refused(make_model, usage_type="free")
+def test_a_model_has_a_known_usage_type():
+    assert_refused(make_model, usage_type="free")
 
 
-def test_a_block_index_exists_once_in_a_document():
+def test_block_indices_of_a_document_are_unique():
     document = make_document()
 
-    refused(document.blocks.create, index=0, text="Again.", characters=6)
+    assert_refused(document.blocks.create, index=0, text="Again.", characters=6)
 
 
-def test_a_block_says_something():
+def test_a_block_is_not_empty():
     document = make_document()
 
-    refused(document.blocks.create, index=1, text="", characters=0)
+    assert_refused(document.blocks.create, index=1, text="", characters=0)
 
 
 def test_an_account_has_one_position_in_a_document():
@@ -53,24 +53,24 @@ def test_an_account_has_one_position_in_a_document():
     fields = {"user": document.owner, "document": document, "block_idx": 0, "played_at": document.created}
     Playback.objects.create(**fields)
 
-    refused(Playback.objects.create, **fields)
+    assert_refused(Playback.objects.create, **fields)
 
 
 @pytest.mark.parametrize("hash_hex", ["", "a" * 63, "A" * 64, "g" * 64])
-def test_a_variant_has_a_hash(hash_hex):
-    refused(make_variant, hash_hex)
+def test_a_variant_has_a_sha256_hash(hash_hex):
+    assert_refused(make_variant, hash_hex)
 
 
-def test_an_api_key_is_kept_as_a_digest():
-    refused(ApiKey.objects.create, id="a1b2c3d4e5f6", user=make_user(), name="x", digest="yk_secret")
+def test_an_api_key_is_stored_as_a_digest():
+    assert_refused(ApiKey.objects.create, id="a1b2c3d4e5f6", user=make_user(), name="x", digest="yk_secret")
 
 
 @pytest.mark.parametrize("wrong", [{"default_speed": 5}, {"usage_threshold": 0}, {"usage_threshold": 101}])
 def test_preferences_are_in_range(wrong):
-    refused(Preferences.objects.create, user=make_user(), **wrong)
+    assert_refused(Preferences.objects.create, user=make_user(), **wrong)
 
 
-def test_a_deleted_account_takes_its_documents_along():
+def test_deleting_a_user_deletes_its_documents():
     document = make_document(None, "One.", "Two.")
 
     document.owner.delete()

@@ -1,4 +1,4 @@
-"""The identity of audio: the same for the same, different for the different."""
+"""Variant hash: equal for equal inputs, different for different ones, and stable."""
 
 import hashlib
 
@@ -31,7 +31,7 @@ def hash_of(text="Hello.", **changed):
 
 
 def typed(value):
-    """Equal exactly where the hash promises to be: numbers by value, everything else by type and value."""
+    """The equality that the hash promises: numbers by value, everything else by type and value."""
     if isinstance(value, dict):
         return "map", tuple(sorted((name, typed(item)) for name, item in value.items()))
     if isinstance(value, list):
@@ -42,27 +42,27 @@ def typed(value):
 
 
 @given(fields, fields)
-def test_two_hashes_are_equal_exactly_when_all_parts_are(one, other):
+def test_hashes_are_equal_exactly_if_all_parts_are(one, other):
     are_same = all(typed(one[name]) == typed(other[name]) for name in one)
 
     assert (variant_hash(**one) == variant_hash(**other)) == are_same
 
 
 @given(texts, texts, texts)
-def test_parts_do_not_run_together(one, two, three):
+def test_boundaries_between_parts_matter(one, two, three):
     apart = hash_of(model=one, voice=two + three)
     shifted = hash_of(model=one + two, voice=three)
 
     assert (apart == shifted) == (two == "")
 
 
-def test_it_is_a_sha256_and_stays_what_it_is():
-    """A changed value means that everything ever spoken is spoken again."""
+def test_the_hash_is_a_sha256_and_does_not_change():
+    """A changed value means that all stored audio is synthesized again."""
     assert hash_of() == "0fa35f24aa3b2e46d453229a1f1492ceca69925154210e753f29a4c145928434"
     assert len(hash_of()) == hashlib.sha256().digest_size * 2
 
 
-def test_composed_and_decomposed_text_sound_the_same():
+def test_composed_and_decomposed_text_have_the_same_hash():
     assert hash_of("caf\u00e9") == hash_of("cafe\u0301")
 
 
@@ -71,11 +71,11 @@ def test_the_order_of_parameters_does_not_matter():
 
 
 @pytest.mark.parametrize(("one", "same"), [(1, 1.0), (0, -0.0), (10**22, 1e22)])
-def test_numbers_count_by_value_since_json_changes_their_type(one, same):
+def test_numbers_are_compared_by_value(one, same):
     assert hash_of(parameters={"speed": one}) == hash_of(parameters={"speed": same})
 
 
-def test_a_number_a_text_and_a_truth_are_different_parameters():
+def test_numbers_texts_and_booleans_are_different_parameters():
     alike = [1, "1", True, [1], {"1": 1}, "true", None, "null", 1.5, "1.5", "n1"]
 
     assert len({hash_of(parameters={"x": value}) for value in alike}) == len(alike)

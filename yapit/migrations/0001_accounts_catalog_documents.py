@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "is_reviewer",
-                    models.BooleanField(default=False, help_text="May use voices that nobody approved yet."),
+                    models.BooleanField(default=False, help_text="May use voices that are not approved."),
                 ),
             ],
         ),
@@ -84,11 +84,11 @@ class Migration(migrations.Migration):
                 ("block_count", models.PositiveIntegerField()),
                 (
                     "characters",
-                    models.PositiveIntegerField(help_text="That are spoken: the sum over the blocks."),
+                    models.PositiveIntegerField(help_text="Spoken characters: the sum over the blocks."),
                 ),
                 (
                     "est_duration_ms",
-                    models.PositiveIntegerField(help_text="Before any engine has seen it."),
+                    models.PositiveIntegerField(help_text="Estimated from the text."),
                 ),
                 ("created", models.DateTimeField(auto_now_add=True)),
                 ("updated", models.DateTimeField(auto_now=True)),
@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
                 ("text", models.TextField()),
                 (
                     "characters",
-                    models.PositiveIntegerField(help_text="Code points of the text, which is NFC."),
+                    models.PositiveIntegerField(help_text="Code points of the text in NFC."),
                 ),
                 (
                     "document",
@@ -184,7 +184,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "default_voice",
-                    models.CharField(blank=True, help_text="Empty: the first one.", max_length=64),
+                    models.CharField(
+                        blank=True, help_text="Empty: the first voice of the default model.", max_length=64
+                    ),
                 ),
                 (
                     "default_speed",
@@ -241,7 +243,7 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=32)),
                 ("html", models.TextField()),
                 ("first_block", models.PositiveIntegerField()),
-                ("block_count", models.PositiveIntegerField(help_text="None: shown and not spoken.")),
+                ("block_count", models.PositiveIntegerField(help_text="0: displayed and not spoken.")),
                 (
                     "document",
                     models.ForeignKey(
@@ -287,13 +289,15 @@ class Migration(migrations.Migration):
                 (
                     "revision",
                     models.CharField(
-                        help_text="Of the engine, as last seeded; part of each hash.", max_length=200
+                        help_text="Of the engine at the last seeding; part of each variant hash.",
+                        max_length=200,
                     ),
                 ),
                 (
                     "codec",
                     models.CharField(
-                        help_text="Of its audio, as last seeded; part of each hash.", max_length=100
+                        help_text="Of the audio at the last seeding; part of each variant hash.",
+                        max_length=100,
                     ),
                 ),
                 ("created", models.DateTimeField(auto_now_add=True)),
@@ -355,7 +359,7 @@ class Migration(migrations.Migration):
                     "owner",
                     models.ForeignKey(
                         blank=True,
-                        help_text="Empty: everyone's.",
+                        help_text="Empty: every account may use it.",
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="voices",
@@ -366,7 +370,7 @@ class Migration(migrations.Migration):
                     "testers",
                     models.ManyToManyField(
                         blank=True,
-                        help_text="Testers it is shared with.",
+                        help_text="Testers who may use it.",
                         related_name="shared_voices",
                         to=settings.AUTH_USER_MODEL,
                     ),

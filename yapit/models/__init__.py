@@ -1,4 +1,4 @@
-"""What PostgreSQL keeps of the product: accounts, the catalog, documents, spoken variants."""
+"""Models of the product: accounts, catalog, documents, block variants and leaderboard."""
 
 from yapit.models.accounts import ApiKey, Preferences, Profile
 from yapit.models.documents import Block, Document, Playback, Section

@@ -1,4 +1,4 @@
-"""What an account has beside Django's own user: roles, preferences, API keys."""
+"""Account models beside Django's User: roles, preferences and API keys."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -9,26 +9,28 @@ MIN_SPEED, MAX_SPEED = 0.25, 4.0
 
 
 class Profile(models.Model):
-    """What an account may do beyond listening. No row: nothing."""
+    """Roles of an account. An account without a row has none."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="profile"
     )
     is_tester = models.BooleanField(default=False, help_text="May use the voices shared with this account.")
-    is_reviewer = models.BooleanField(default=False, help_text="May use voices that nobody approved yet.")
+    is_reviewer = models.BooleanField(default=False, help_text="May use voices that are not approved.")
 
     def __str__(self) -> str:
         return f"profile of {self.user_id}"
 
 
 class Preferences(models.Model):
-    """What an account chose for itself. No row: the defaults."""
+    """Preferences of an account. An account without a row has the defaults."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="preferences"
     )
     pinned_voices = models.JSONField(default=list, blank=True, help_text="Voice slugs, in order.")
-    default_voice = models.CharField(max_length=64, blank=True, help_text="Empty: the first one.")
+    default_voice = models.CharField(
+        max_length=64, blank=True, help_text="Empty: the first voice of the default model."
+    )
     default_speed = models.FloatField(
         default=1.0, validators=[MinValueValidator(MIN_SPEED), MaxValueValidator(MAX_SPEED)]
     )
@@ -59,7 +61,7 @@ class Preferences(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key somebody holds. Only its digest is here: the token itself is shown once and kept nowhere."""
+    """An API key of an account. Only the digest of its token is stored; the token is shown once."""
 
     id = models.CharField(max_length=16, primary_key=True, help_text="The public part of the token.")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")

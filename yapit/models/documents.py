@@ -1,4 +1,4 @@
-"""Documents, the blocks they are spoken in, and how far somebody listened."""
+"""Document models: documents, their blocks and sections, and playback positions."""
 
 import uuid
 
@@ -10,7 +10,7 @@ MAX_TITLE = 500
 
 
 class Document(models.Model):
-    """A text somebody brought. Its blocks and sections are made once, when it is created."""
+    """A text of an account. Its blocks and sections are created with it and never change."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -21,8 +21,8 @@ class Document(models.Model):
     markdown = models.BooleanField(default=True)
     is_public = models.BooleanField(default=False, help_text="Anyone who has the address may listen.")
     block_count = models.PositiveIntegerField()
-    characters = models.PositiveIntegerField(help_text="That are spoken: the sum over the blocks.")
-    est_duration_ms = models.PositiveIntegerField(help_text="Before any engine has seen it.")
+    characters = models.PositiveIntegerField(help_text="Spoken characters: the sum over the blocks.")
+    est_duration_ms = models.PositiveIntegerField(help_text="Estimated from the text.")
     created = models.DateTimeField(auto_now_add=True)
     updated = models.DateTimeField(auto_now=True)
 
@@ -41,12 +41,12 @@ class Document(models.Model):
 
 
 class Block(models.Model):
-    """What is spoken in one go. A request for eight of them reads eight rows."""
+    """A passage that is synthesized as one audio file."""
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="blocks", db_index=False)
     index = models.PositiveIntegerField()
     text = models.TextField()
-    characters = models.PositiveIntegerField(help_text="Code points of the text, which is NFC.")
+    characters = models.PositiveIntegerField(help_text="Code points of the text in NFC.")
 
     class Meta:
         ordering = ["document_id", "index"]
@@ -60,14 +60,14 @@ class Block(models.Model):
 
 
 class Section(models.Model):
-    """What is shown together: sanitized HTML and the blocks that speak it."""
+    """A part of the displayed document: sanitized HTML and the blocks that speak it."""
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="sections", db_index=False)
     position = models.PositiveIntegerField()
     kind = models.CharField(max_length=32)
     html = models.TextField()
     first_block = models.PositiveIntegerField()
-    block_count = models.PositiveIntegerField(help_text="None: shown and not spoken.")
+    block_count = models.PositiveIntegerField(help_text="0: displayed and not spoken.")
 
     class Meta:
         ordering = ["document_id", "position"]
@@ -80,7 +80,7 @@ class Section(models.Model):
 
 
 class Playback(models.Model):
-    """How far an account has listened to a document."""
+    """An account's position in a document."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
     document = models.ForeignKey(Document, models.CASCADE, related_name="playbacks")

@@ -1,14 +1,14 @@
-"""Which voices and public documents were heard most, day by day: numbers only, of nobody in particular."""
+"""Leaderboard models: the most played voices and public documents of each day, without accounts."""
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-FEWEST_LISTENERS = 5  # fewer could be recognised
+FEWEST_LISTENERS = 5  # with fewer, a listener could be identified
 
 
 class LeaderboardDay(models.Model):
-    """A day in UTC that was rolled up, also if nothing of it is shown."""
+    """A rolled-up day in UTC. It may have no rows."""
 
     day = models.DateField(primary_key=True)
     rolled_up_at = models.DateTimeField(db_default=Now())
@@ -18,7 +18,7 @@ class LeaderboardDay(models.Model):
 
 
 class LeaderboardRow(models.Model):
-    """A place of a day. Written by `yapit.usage.leaderboard.roll_up` alone."""
+    """A rank of a day. Written only by `yapit.usage.leaderboard.roll_up`."""
 
     class Kind(models.TextChoices):
         VOICE = "voice"

@@ -1,13 +1,10 @@
-"""What operators see that is in no table."""
+"""Models without tables, which give pages of the admin their place and permissions."""
 
 from django.db import models
 
 
 class DeadLetter(models.Model):
-    """Has no table, and is never made: gives dead letters their place and their permissions in the admin.
-
-    Who may change them may send them in again, who may delete them may drop them.
-    """
+    """Dead letters of streams. The change permission allows replaying, the delete permission dropping."""
 
     id = models.CharField(primary_key=True, max_length=64)
 
@@ -20,7 +17,7 @@ class DeadLetter(models.Model):
 
 
 class Cache(models.Model):
-    """Has no table, and is never made: as above, for caches. Who may change them may clear them."""
+    """Caches of all processes. The change permission allows clearing them."""
 
     name = models.CharField(primary_key=True, max_length=64)
 

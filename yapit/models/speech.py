@@ -1,4 +1,4 @@
-"""What speaks (models and voices) and what was spoken (variants)."""
+"""Speech models: TTS models, voices, and variants of blocks that were synthesized."""
 
 from django.conf import settings
 from django.db import models
@@ -16,7 +16,7 @@ class UsageType(models.TextChoices):
 
 
 class TTSModel(models.Model):
-    """An engine that people may choose, and what its characters count for."""
+    """An engine in the catalog, with the price of its characters."""
 
     slug = models.CharField(max_length=64, unique=True)
     name = models.CharField(max_length=100)
@@ -25,8 +25,12 @@ class TTSModel(models.Model):
     )
     usage_type = models.CharField(max_length=16, choices=UsageType, default=UsageType.STANDARD)
     is_active = models.BooleanField(default=True)
-    revision = models.CharField(max_length=200, help_text="Of the engine, as last seeded; part of each hash.")
-    codec = models.CharField(max_length=100, help_text="Of its audio, as last seeded; part of each hash.")
+    revision = models.CharField(
+        max_length=200, help_text="Of the engine at the last seeding; part of each variant hash."
+    )
+    codec = models.CharField(
+        max_length=100, help_text="Of the audio at the last seeding; part of each variant hash."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -44,7 +48,7 @@ class TTSModel(models.Model):
 
 
 class Voice(models.Model):
-    """A voice of one model: everyone's, or somebody's own."""
+    """A voice of one model: public, or owned by an account."""
 
     class Gender(models.TextChoices):
         FEMALE = "female"
@@ -65,14 +69,14 @@ class Voice(models.Model):
         null=True,
         blank=True,
         related_name="voices",
-        help_text="Empty: everyone's.",
+        help_text="Empty: every account may use it.",
     )
     approved = models.BooleanField(default=False)
     testers = models.ManyToManyField(
         settings.AUTH_USER_MODEL,
         blank=True,
         related_name="shared_voices",
-        help_text="Testers it is shared with.",
+        help_text="Testers who may use it.",
     )
     is_active = models.BooleanField(default=True)
 
@@ -94,20 +98,20 @@ class Voice(models.Model):
 
 
 def _is_sha256(field: str) -> Q:
-    """That it comes back from its bytes as it is. A regular expression takes a third of an insert's time."""
+    """64 lower-case hex digits, by a round trip: a regular expression takes a third of an insert's time."""
     decoded = Func(F(field), Value("hex"), function="decode", output_field=models.BinaryField())
     encoded = Func(decoded, Value("hex"), function="encode", output_field=models.CharField())
     return Q(Exact(Length(field), 64)) & Q(Exact(F(field), encoded))
 
 
 class BlockVariant(models.Model):
-    """A text that was spoken once, by the hash of all that shapes its sound.
+    """A text that was synthesized at least once, by the hash of everything that affects its audio.
 
-    Where the audio is now is not said here: it is asked for by the hash. Rows are written by
-    `yapit.synthesis.variants.record` alone, after the charge.
+    The audio itself is found by the hash and may have been evicted. Rows are written only by
+    `yapit.synthesis.variants.record`, after the charge.
     """
 
-    # Compared byte by byte, its index finds beginnings too: there is no second one for those.
+    # With the C collation the index also serves prefix searches, so no second index is needed.
     hash = models.CharField(max_length=64, primary_key=True, db_collation="C")
     model = models.CharField(max_length=200)
     voice = models.CharField(max_length=200)
@@ -117,7 +121,7 @@ class BlockVariant(models.Model):
 
     class Meta:
         ordering = ["-created", "-hash"]
-        # One for each way the admin lists them: a million rows are never sorted or scanned.
+        # One for each list of the admin, so that a million rows are never sorted or scanned.
         indexes = [
             models.Index(name="variant_created", fields=["-created", "-hash"]),
             models.Index(name="variant_model_created", fields=["model", "-created", "-hash"]),
