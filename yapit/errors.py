@@ -1,20 +1,20 @@
-"""What can be the matter, named after it. `code` is API: clients act on it."""
+"""Exceptions of the product. `code` is part of the API: clients act on it."""
 
 import math
 
 
 class YapitError(Exception):
-    """Base of everything that this application raises on purpose."""
+    """Base of all exceptions that the product raises."""
 
     code = "error"
 
 
 class AuthenticationError(YapitError):
-    """Nobody may be served on this connection."""
+    """The connection cannot be attributed to an account."""
 
 
 class NotAuthenticated(AuthenticationError):
-    """Who is asking is unknown: no credentials, or ones that do not hold (any longer)."""
+    """Missing credentials, or ones that are invalid, expired or revoked."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -22,25 +22,25 @@ class NotAuthenticated(AuthenticationError):
 
 
 class OriginRefused(AuthenticationError):
-    """A page of another site, or a name that is not ours, is using somebody's browser."""
+    """A connection without a key from a page of another site, or to a host name that is not allowed."""
 
     code = "origin_refused"
 
 
 class AuthenticationUnavailable(AuthenticationError):
-    """Whether the credentials hold cannot be found out right now. Try again."""
+    """The credentials cannot be checked because a database does not answer. Retry later."""
 
     code = "cannot_check"
 
 
 class DocumentNotFound(YapitError):
-    """No such document, or not for this account: the two are not told apart."""
+    """The document does not exist or the account may not read it; the error does not say which."""
 
     code = "document_not_found"
 
 
 class DocumentRefused(YapitError):
-    """The text cannot become a document; `param` names the field."""
+    """Invalid content or fields of a document; `param` names the field."""
 
     def __init__(self, code: str, message: str, param: str) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class InvalidCursor(YapitError):
 
 
 class RateLimited(YapitError):
-    """More than this account may do; it can go on after `retry_after` seconds."""
+    """The account has exceeded a rate limit. Retry after `retry_after` seconds."""
 
     code = "rate_limited"
 
@@ -71,7 +71,7 @@ class RateLimited(YapitError):
 
 
 class SpeechRefused(YapitError):
-    """A text that is not spoken, at least not now. `code` is the socket protocol's, or the API's own."""
+    """A text that cannot be synthesized, or not now. `code` is of the WebSocket protocol or of the API."""
 
     def __init__(self, code: str, message: str, *, retry_after: float | None, usage: object | None) -> None:
         super().__init__(message)
@@ -81,7 +81,7 @@ class SpeechRefused(YapitError):
 
 
 class KeyNotFound(YapitError):
-    """No such key, or not of this account: the two are not told apart."""
+    """The key does not exist or belongs to another account; the error does not say which."""
 
     code = "key_not_found"
 
@@ -98,13 +98,13 @@ class TooManyKeys(YapitError):
 
 
 class LoginRequired(YapitError):
-    """This is for people; a key must not be able to do it."""
+    """The operation requires a session and cannot be done with an API key."""
 
     code = "login_needed"
 
 
 class AccountProtected(YapitError):
-    """The server cannot do without this account."""
+    """The server needs this account, so it cannot be deleted."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -112,7 +112,7 @@ class AccountProtected(YapitError):
 
 
 class ConfirmationRequired(YapitError):
-    """Whoever asks has not shown that they mean it, and that it is theirs."""
+    """The request does not confirm the operation with a password or name."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -1,0 +1,5 @@
+"""Deletion of accounts."""
+
+__all__ = [
+    "account_deletion",
+]

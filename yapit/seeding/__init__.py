@@ -1,0 +1,5 @@
+"""Seeding: the initial rows of a new installation."""
+
+__all__ = [
+    "seed",
+]

@@ -1,4 +1,4 @@
-"""What an account used: behind `GET /v1/usage`, its CSV, and the page `/usage/`."""
+"""Usage of an account by month, for `GET /v1/usage`, its CSV and the page `/usage/`."""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from yapit.models import Document
 
 @dataclass(frozen=True, slots=True)
 class MonthlyUsage:
-    """A month's usage, its documents with the titles that the account may see."""
+    """A month's usage, with {document id: title} of the documents that the account may read."""
 
     usage: Usage
     titles: dict[str, str]
 
 
 def period_named(name: str | None) -> Period:
-    """A month in UTC, 2026-01; the current one for None, and for what is no month."""
+    """The month in UTC with this name, such as 2026-01; the current month for None or an invalid name."""
     return (month_named(name) if name else None) or month_of(timezone.now())
 
 
@@ -41,5 +41,5 @@ def csv_of(user_id: int, period: Period) -> AsyncIterator[bytes]:
 
 def _titles(user_id: int, documents: Iterable[Line]) -> dict[str, str]:
     ids = [UUID(line.name) for line in documents if line.name]
-    seen = Document.objects.filter(Q(owner=user_id) | Q(is_public=True), pk__in=ids)
-    return {str(pk): title for pk, title in seen.values_list("pk", "title")}
+    readable = Document.objects.filter(Q(owner=user_id) | Q(is_public=True), pk__in=ids)
+    return {str(pk): title for pk, title in readable.values_list("pk", "title")}

@@ -1,7 +1,7 @@
-"""What was heard most, day by day: days that are over from a roll-up, the others counted as they are now.
+"""Leaderboard: the most played voices and public documents of each day, from a roll-up or counted live.
 
-Accounts are counted by the numbers that the ledger keeps of them, so one that was deleted still counts as the
-listener it was, and none is ever named. What fewer than FEWEST_LISTENERS heard is left out.
+Listeners are counted by user id, so a deleted account still counts, and accounts are never named. Voices and
+documents with fewer than FEWEST_LISTENERS listeners are left out.
 """
 
 import logging
@@ -26,22 +26,22 @@ from yapit.usage.leaderboard_pages import Day
 
 logger = logging.getLogger(__name__)
 
-PLACES = 50  # of each kind and day
+PLACES = 50  # per kind and day
 SHOWN_DAYS = 30
-SETTLED = timedelta(hours=3)  # after its end a day is counted again until then: usage is told late
-CAUGHT_UP_DAYS = 7  # that nobody rolled up
-ROLLING_UP = 0x6C656164  # the lock's name: "lead"
+SETTLED = timedelta(hours=3)  # a day is rolled up again until so long after its end, since usage arrives late
+CAUGHT_UP_DAYS = 7  # how far back missing days are rolled up
+ROLLING_UP = 0x6C656164  # key of the advisory lock: "lead"
 
 Kind = LeaderboardRow.Kind
 _encoder = msgspec.json.Encoder()
-_beside = threading.Lock()
+_thread_lock = threading.Lock()
 
 
-# --- Showing ----------------------------------------------------------------------------------------------
+# --- Reading ----------------------------------------------------------------------------------------------
 
 
 def recent(today: date | None = None) -> list[Day]:
-    """The last days, newest last, with today's as it is now."""
+    """The last SHOWN_DAYS days, newest last; days that are not rolled up are counted now."""
     today = today or timezone.now().date()
     first = today - timedelta(days=SHOWN_DAYS - 1)
     rows: dict[date, list[LeaderboardRow]] = defaultdict(list)
@@ -60,7 +60,7 @@ def _open_days(today: date) -> list[date]:
 
 
 def _public_voices() -> set[str]:
-    """Those that are everyone's now: what is gone may have been somebody's."""
+    """Slugs of the current public voices. A deleted voice may have been private, so it is not among them."""
     return set(Voice.objects.filter(owner=None, approved=True).values_list("slug", flat=True))
 
 
@@ -74,14 +74,14 @@ def _shown(
     rows: Sequence[LeaderboardRow], voices: set[str], titles: dict[UUID | None, str]
 ) -> Iterator[bytes]:
     for row in rows:
-        place = {"day": row.day, "kind": row.kind, "rank": row.rank}
+        rank = {"day": row.day, "kind": row.kind, "rank": row.rank}
         if row.kind == Kind.DOCUMENT:
             if row.document in titles:
-                heard = {"id": row.document, "title": titles[row.document], "listeners": row.listeners}
-                yield _encoder.encode(place | heard)
+                document = {"id": row.document, "title": titles[row.document], "listeners": row.listeners}
+                yield _encoder.encode(rank | document)
         elif row.voice in voices:
             voice = {"voice": row.voice, "model": row.model, "characters": row.characters}
-            yield _encoder.encode(place | voice | {"listeners": row.listeners})
+            yield _encoder.encode(rank | voice | {"listeners": row.listeners})
 
 
 # --- Counting ---------------------------------------------------------------------------------------------
@@ -114,18 +114,18 @@ def _voices(day: date) -> Iterable[tuple[str, str, int, int]]:
 
 
 def _documents(day: date) -> list[tuple[UUID, int]]:
-    """By who had some of it spoken, and by who listened to what others had spoken."""
+    """(document, listeners) of public documents. A listener was charged for a block or moved a position."""
     begin = datetime.combine(day, time(), UTC)
     end = begin + timedelta(days=1)
     tables = {model.__name__: model._meta.db_table for model in (LedgerEntry, Playback, Document)}
     query = """
-        SELECT heard.document, count(*) FROM (
+        SELECT played.document, count(*) FROM (
             SELECT document, user_id FROM {LedgerEntry}
             WHERE kind = 'usage' AND document IS NOT NULL AND occurred_at >= %s AND occurred_at < %s
             UNION
             SELECT document_id, user_id FROM {Playback} WHERE played_at >= %s AND played_at < %s
-        ) AS heard JOIN {Document} AS document ON document.id = heard.document AND document.is_public
-        GROUP BY heard.document HAVING count(*) >= %s ORDER BY count(*) DESC, heard.document LIMIT %s
+        ) AS played JOIN {Document} AS document ON document.id = played.document AND document.is_public
+        GROUP BY played.document HAVING count(*) >= %s ORDER BY count(*) DESC, played.document LIMIT %s
     """
     with connection.cursor() as cursor:
         cursor.execute(query.format(**tables), [begin, end, begin, end, FEWEST_LISTENERS, PLACES])
@@ -136,7 +136,7 @@ def _documents(day: date) -> list[tuple[UUID, int]]:
 
 
 def roll_up(now: datetime | None = None) -> list[date]:
-    """Write down the days that are over, and those that are only just over anew. Repeatable; says which."""
+    """Roll up past days that are missing or have not settled, and return them. Repeatable."""
     now = now or timezone.now()
     last_days = [now.date() - timedelta(days=ago) for ago in range(CAUGHT_UP_DAYS, 0, -1)]
     settled = {
@@ -144,10 +144,10 @@ def roll_up(now: datetime | None = None) -> list[date]:
         for day, rolled_up_at in LeaderboardDay.objects.filter(day__in=last_days).values_list()
         if rolled_up_at >= datetime.combine(day + timedelta(days=1), time(), UTC) + SETTLED
     }
-    due = [day for day in last_days if day not in settled]
-    for day in due:
+    unsettled = [day for day in last_days if day not in settled]
+    for day in unsettled:
         _roll_up_day(day, now)
-    return due
+    return unsettled
 
 
 @transaction.atomic
@@ -161,8 +161,8 @@ def _roll_up_day(day: date, now: datetime) -> None:
 
 
 def roll_up_in_thread(redis: Redis) -> None:
-    """For the scheduler, whose other duties must not wait for PostgreSQL: in a thread, one at a time."""
-    if _beside.acquire(blocking=False):
+    """`roll_up` in a thread, one at a time: other tasks of the scheduler must not wait for PostgreSQL."""
+    if _thread_lock.acquire(blocking=False):
         threading.Thread(target=_roll_up_and_release, name="leaderboard", daemon=True).start()
 
 
@@ -174,4 +174,4 @@ def _roll_up_and_release() -> None:
         logger.warning("The leaderboard was not rolled up: %s", type(error).__name__)
     finally:
         connection.close()
-        _beside.release()
+        _thread_lock.release()

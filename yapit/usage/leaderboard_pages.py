@@ -1,7 +1,7 @@
-"""Cuts the leaderboard into pages, each from where the one before ended. Pure.
+"""Pages of the leaderboard, continued by cursors. Pure.
 
-A cursor names a day, how many of its rows were seen, and a digest of what they were. A day that is not over
-changes: its rows are sent again then, all of them, and replace what the client has of that day.
+A cursor holds a day, the number of its rows already sent, and a digest of the day's rows. If the rows of that
+day have changed since, all of them are sent again and replace the client's rows of the day.
 """
 
 import base64
@@ -20,7 +20,7 @@ ALPHABET = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class BadCursor(Exception):
-    """Not one of ours."""
+    """The text is not a cursor written by this version."""
 
 
 class Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Rows as they are sent, in their order."""
+    """A day's rows as JSON, by rank."""
 
     day: date
     rows: Sequence[bytes]
@@ -50,7 +50,7 @@ class _Window(msgspec.Struct, array_like=True):
 
 
 def pack(days: Iterable[Day]) -> bytes:
-    """Those that have rows, the newest last."""
+    """Serialize the days that have rows."""
     return msgspec.msgpack.encode(_Window([(day.day, list(day.rows)) for day in days if day.rows]))
 
 
@@ -59,22 +59,23 @@ def unpack(packed: bytes) -> list[Day]:
 
 
 def page(days: Sequence[Day], after: str | None, limit: int) -> bytes:
-    """The JSON of what follows a cursor; without one, of the newest rows. Raises BadCursor."""
+    """The JSON of the `limit` rows after a cursor; without a cursor, of the newest rows. Raises BadCursor."""
     cursor = None if after is None else read_cursor(after)
-    following = [(day, seen) for day in days for seen in range(_seen(day, cursor), len(day.rows))]
-    chosen = following[-limit:] if cursor is None else following[:limit]
-    if chosen:
-        last, seen = chosen[-1]
-        after = write_cursor(Cursor(VERSION, last.day, seen + 1, last.digest))
+    following = [(day, index) for day in days for index in range(_sent(day, cursor), len(day.rows))]
+    selected = following[-limit:] if cursor is None else following[:limit]
+    if selected:
+        last, index = selected[-1]
+        after = write_cursor(Cursor(VERSION, last.day, index + 1, last.digest))
     has_more = cursor is not None and len(following) > limit
     return b'{"object":"list","data":[%b],"cursor":%b,"has_more":%b}' % (
-        b",".join(day.rows[index] for day, index in chosen),
+        b",".join(day.rows[index] for day, index in selected),
         msgspec.json.encode(after),
         msgspec.json.encode(has_more),
     )
 
 
-def _seen(day: Day, cursor: Cursor | None) -> int:
+def _sent(day: Day, cursor: Cursor | None) -> int:
+    """Number of the day's rows that the client has."""
     if cursor is None or day.day > cursor.day:
         return 0
     if day.day < cursor.day:
@@ -87,6 +88,7 @@ def write_cursor(cursor: Cursor) -> str:
 
 
 def read_cursor(text: str) -> Cursor:
+    """Raises BadCursor for anything that write_cursor does not return."""
     if len(text) > LONGEST_CURSOR or not ALPHABET.fullmatch(text):
         raise BadCursor
     try:

@@ -4,7 +4,7 @@ import pytest
 
 from config.streams import StopFlag
 from tests.waiting import wait_until
-from yapit.management.commands.run_scheduler import Cold
+from yapit.management.commands.run_scheduler import ColdThread
 
 called = []
 
@@ -26,7 +26,7 @@ def stop():
 
 def test_what_may_wait_for_a_database_is_called_in_a_thread_of_its_own(redis, stop):
     called.clear()
-    cold = Cold([(f"{__name__}.note", 0.0)], stop)
+    cold = ColdThread([(f"{__name__}.note", 0.0)], stop)
 
     cold.start()
 
@@ -38,7 +38,7 @@ def test_what_may_wait_for_a_database_is_called_in_a_thread_of_its_own(redis, st
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_in_it_is_kept_for_the_main_thread(redis, stop):
-    cold = Cold([(f"{__name__}.fail", 0.0)], stop)
+    cold = ColdThread([(f"{__name__}.fail", 0.0)], stop)
 
     cold.start()
     cold.join(30)

@@ -1,6 +1,7 @@
-"""What was heard most, by day: counted, rolled up, and never about anybody in particular."""
+"""Leaderboard: counting, roll-up and polling, without naming accounts."""
 
 import json
+import threading
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -28,8 +29,8 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 PATH = "/v1/leaderboard/recent"
 
 
-def speak(voice="aria", users=range(1, 6), characters=10, at=NOON, document=None):
-    """Each of these accounts has that much spoken, in a voice that is everyone's unless there is another."""
+def charge(voice="aria", users=range(1, 6), characters=10, at=NOON, document=None):
+    """Charge each account for these characters; the voice is made public if it does not exist."""
     if not Voice.objects.filter(slug=voice).exists():
         make_voice(voice)
     record_usage(
@@ -66,9 +67,9 @@ def places(today=DAY):
 
 
 @pytest.mark.django_db
-def test_voices_are_ranked_by_what_they_spoke():
-    speak("aria", characters=10)
-    speak("bruno", characters=30, users=range(1, 8))
+def test_voices_are_ranked_by_characters():
+    charge("aria", characters=10)
+    charge("bruno", characters=30, users=range(1, 8))
 
     assert shown() == [
         {
@@ -93,28 +94,28 @@ def test_voices_are_ranked_by_what_they_spoke():
 
 
 @pytest.mark.django_db
-def test_what_fewer_than_five_heard_is_not_shown_however_much_it_was():
-    speak("aria", users=[1, 2, 3, 4] * 10, characters=1000)
+def test_voices_with_fewer_than_five_listeners_are_left_out():
+    charge("aria", users=[1, 2, 3, 4] * 10, characters=1000)
 
     assert shown() == []
 
 
 @pytest.mark.django_db
-def test_a_deleted_account_counts_as_the_listener_it_was():
+def test_a_deleted_account_still_counts_as_a_listener():
     users = [make_user() for _ in range(5)]
-    speak(users=[user.pk for user in users])
+    charge(users=[user.pk for user in users])
     delete_account(users[0].pk)
 
     assert places() == [("2026-03-10", 1, "aria", 5)]
 
 
 @pytest.mark.django_db
-def test_a_voice_that_is_not_everyones_is_not_named_even_when_it_is_gone():
+def test_private_and_unapproved_voices_are_not_shown_even_after_deletion():
     owner = make_user()
     make_voice("aria", owner=owner)
     make_voice("bruno", approved=False)
     for voice in ("aria", "bruno", "clara"):
-        speak(voice)
+        charge(voice)
     assert [row["voice"] for row in shown()] == ["clara"]
 
     leaderboard.roll_up(NOON + timedelta(days=1))
@@ -124,11 +125,11 @@ def test_a_voice_that_is_not_everyones_is_not_named_even_when_it_is_gone():
 
 
 @pytest.mark.django_db
-def test_public_documents_are_ranked_by_all_who_listened():
+def test_public_documents_are_ranked_by_listeners():
     public = make_document(is_public=True, title="For all")
     private = make_document(title="For me")
-    speak(users=[1, 2], document=public.pk)
-    speak(users=range(1, 9), document=private.pk)
+    charge(users=[1, 2], document=public.pk)
+    charge(users=range(1, 9), document=private.pk)
     for _ in range(3):
         Playback.objects.create(user=make_user(), document=public, block_idx=0, played_at=NOON)
         Playback.objects.create(
@@ -148,9 +149,9 @@ def test_public_documents_are_ranked_by_all_who_listened():
 
 
 @pytest.mark.django_db
-def test_a_document_that_is_not_public_any_more_is_not_named_on_any_day():
+def test_a_document_that_becomes_private_is_removed_from_all_days():
     document = make_document(is_public=True, title="For all")
-    speak(users=range(1, 6), document=document.pk)
+    charge(users=range(1, 6), document=document.pk)
     leaderboard.roll_up(NOON + timedelta(days=2))
     assert "For all" in str(shown(DAY + timedelta(days=2)))
 
@@ -160,10 +161,10 @@ def test_a_document_that_is_not_public_any_more_is_not_named_on_any_day():
 
 
 @pytest.mark.django_db
-def test_only_so_many_places_and_days_are_shown():
+def test_places_and_days_are_limited():
     for number in range(leaderboard.PLACES + 5):
-        speak(f"voice{number}")
-    speak("late", at=NOON - timedelta(days=40))
+        charge(f"voice{number}")
+    charge("late", at=NOON - timedelta(days=40))
 
     assert len(shown()) == leaderboard.PLACES
     assert shown(DAY + timedelta(days=40)) == []
@@ -173,8 +174,8 @@ def test_only_so_many_places_and_days_are_shown():
 
 
 @pytest.mark.django_db
-def test_a_day_looks_the_same_before_and_after_it_is_rolled_up():
-    speak()
+def test_a_roll_up_does_not_change_a_day():
+    charge()
     before = places(DAY + timedelta(days=1))
 
     assert DAY in leaderboard.roll_up(NOON + timedelta(days=1))
@@ -184,30 +185,30 @@ def test_a_day_looks_the_same_before_and_after_it_is_rolled_up():
 
 
 @pytest.mark.django_db
-def test_rolling_up_again_changes_nothing():
+def test_a_roll_up_is_repeatable():
     def written():
         return list(
             LeaderboardRow.objects.order_by("day", "kind", "rank").values_list("day", "rank", "voice")
         )
 
-    speak("aria")
-    speak("bruno", characters=30)
+    charge("aria")
+    charge("bruno", characters=30)
     leaderboard.roll_up(NOON + timedelta(hours=13))
-    before, seen = written(), shown(DAY + timedelta(days=1))
+    before, shown_before = written(), shown(DAY + timedelta(days=1))
 
     for _ in range(2):
         assert DAY in leaderboard.roll_up(NOON + timedelta(hours=13))
 
-    assert (written(), shown(DAY + timedelta(days=1))) == (before, seen)
+    assert (written(), shown(DAY + timedelta(days=1))) == (before, shown_before)
     assert len(before) == 2
 
 
 @pytest.mark.django_db
-def test_usage_that_is_told_late_is_counted_until_the_day_has_settled():
+def test_late_usage_is_counted_until_the_day_has_settled():
     just_after = datetime(2026, 3, 11, 0, 30, tzinfo=UTC)
-    speak(users=range(1, 6))
+    charge(users=range(1, 6))
     leaderboard.roll_up(just_after)
-    speak(users=range(6, 8))
+    charge(users=range(6, 8))
     leaderboard.roll_up(just_after + timedelta(hours=1))
     assert places(DAY + timedelta(days=1)) == [("2026-03-10", 1, "aria", 7)]
 
@@ -217,8 +218,8 @@ def test_usage_that_is_told_late_is_counted_until_the_day_has_settled():
 
 
 @pytest.mark.django_db
-def test_days_that_nobody_rolled_up_are_caught_up():
-    speak()
+def test_missing_days_are_rolled_up_later():
+    charge()
 
     leaderboard.roll_up(NOON + timedelta(days=5))
     UsageDay.objects.all().delete()
@@ -229,7 +230,7 @@ def test_days_that_nobody_rolled_up_are_caught_up():
 
 @pytest.mark.django_db
 def test_today_is_never_rolled_up(capsys):
-    speak(at=timezone.now())
+    charge(at=timezone.now())
 
     call_command("roll_up_leaderboard")
 
@@ -238,8 +239,8 @@ def test_today_is_never_rolled_up(capsys):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_scheduler_does_not_wait_for_it(redis):
-    speak(at=timezone.now() - timedelta(days=1))
+def test_the_scheduler_does_not_wait_for_the_roll_up(redis):
+    charge(at=timezone.now() - timedelta(days=1))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [leaderboard.ROLLING_UP])
         leaderboard.roll_up_in_thread(redis)
@@ -247,7 +248,7 @@ def test_the_scheduler_does_not_wait_for_it(redis):
         assert not LeaderboardDay.objects.exists()
         cursor.execute("SELECT pg_advisory_unlock(%s)", [leaderboard.ROLLING_UP])
 
-    wait_until(lambda: not leaderboard._beside.locked())
+    wait_until(lambda: "leaderboard" not in {thread.name for thread in threading.enumerate()})
     assert LeaderboardRow.objects.count() == 1
 
 
@@ -255,7 +256,7 @@ def test_the_scheduler_does_not_wait_for_it(redis):
 
 
 @pytest.fixture
-def polled(settings, transactional_db):
+def poll_leaderboard(settings, transactional_db):
     settings.MULTI_USER = True
     caching.flush_all()
 
@@ -267,69 +268,69 @@ def polled(settings, transactional_db):
     return poll
 
 
-async def test_who_polls_gets_what_is_new_then_nothing_then_304(polled):
-    await offload(speak, at=timezone.now())
-    first = await polled()
+async def test_polling_returns_new_rows_then_none_then_304(poll_leaderboard):
+    await offload(charge, at=timezone.now())
+    first = await poll_leaderboard()
     assert [row["voice"] for row in first["data"]] == ["aria"]
 
     path = f"{PATH}?after={first['cursor']}"
-    nothing = await Client().get(path)
-    again = await Client().get(path, headers={"if-none-match": nothing["ETag"]})
+    empty = await Client().get(path)
+    again = await Client().get(path, headers={"if-none-match": empty["ETag"]})
 
-    assert nothing.json() == {"object": "list", "data": [], "cursor": first["cursor"], "has_more": False}
-    assert (again.status_code, again.content, again["ETag"]) == (304, b"", nothing["ETag"])
+    assert empty.json() == {"object": "list", "data": [], "cursor": first["cursor"], "has_more": False}
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", empty["ETag"])
     assert again["Cache-Control"] == "public, max-age=15"
 
 
-async def test_when_today_has_changed_its_rows_come_again(polled):
-    await offload(speak, at=timezone.now())
-    first = await polled()
-    await offload(speak, "bruno", characters=99, at=timezone.now())
+async def test_the_rows_of_a_changed_day_are_sent_again(poll_leaderboard):
+    await offload(charge, at=timezone.now())
+    first = await poll_leaderboard()
+    await offload(charge, "bruno", characters=99, at=timezone.now())
     caching.flush_all()
 
-    new = await polled(after=first["cursor"])
+    new = await poll_leaderboard(after=first["cursor"])
 
     assert [(row["rank"], row["voice"]) for row in new["data"]] == [(1, "bruno"), (2, "aria")]
-    assert (await polled(after=new["cursor"]))["data"] == []
+    assert (await poll_leaderboard(after=new["cursor"]))["data"] == []
 
 
-async def test_500_polls_count_once(polled, monkeypatch):
+async def test_polls_with_different_limits_count_once(poll_leaderboard, monkeypatch):
     counted, recent = [], leaderboard.recent
     monkeypatch.setattr(leaderboard, "recent", lambda: counted.append(1) or recent())
 
     for number in range(100):
-        await polled(limit=number % 100 + 1)
+        await poll_leaderboard(limit=number % 100 + 1)
 
     assert len(counted) == 1
 
 
-async def test_a_rolled_up_day_is_told_at_once(polled, redis):
+async def test_a_rolled_up_day_is_shown_at_once(poll_leaderboard, redis):
     await caching.listen().subscribed()
-    await offload(speak, at=timezone.now() - timedelta(days=3))
-    assert (await polled())["data"] == []
+    await offload(charge, at=timezone.now() - timedelta(days=3))
+    assert (await poll_leaderboard())["data"] == []
 
     await offload(leaderboard.roll_up)
 
     async def is_shown():
-        return len((await polled())["data"]) == 1
+        return len((await poll_leaderboard())["data"]) == 1
 
     await async_wait_until(is_shown)
 
 
-async def test_no_account_is_named(polled):
-    user = await offload(make_user, "somebody")
-    await offload(speak, users=[user.pk + offset for offset in range(5)], at=timezone.now())
+async def test_no_account_is_named(poll_leaderboard):
+    user = await offload(make_user, "ann")
+    await offload(charge, users=[user.pk + offset for offset in range(5)], at=timezone.now())
 
-    assert not {"user", "user_id", "users", "owner"} & set((await polled())["data"][0])
+    assert not {"user", "user_id", "users", "owner"} & set((await poll_leaderboard())["data"][0])
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "%00", "AAAA", "a" * 79, "lAHA", "kw", "🎧", "null"])
-async def test_a_cursor_that_is_none_is_refused_with_a_code(polled, cursor):
-    error = (await polled(400, after=cursor))["error"]
+async def test_an_invalid_cursor_is_refused_with_a_code(poll_leaderboard, cursor):
+    error = (await poll_leaderboard(400, after=cursor))["error"]
 
     assert error["code"] == "invalid_cursor"
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"after": "a" * 81}])
-async def test_parameters_out_of_bounds_are_refused(polled, query):
-    assert (await polled(400, **query))["error"]["code"] == "invalid_request"
+async def test_parameters_out_of_bounds_are_refused(poll_leaderboard, query):
+    assert (await poll_leaderboard(400, **query))["error"]["code"] == "invalid_request"

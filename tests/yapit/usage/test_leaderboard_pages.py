@@ -1,5 +1,6 @@
-"""Pages of the leaderboard: nothing twice, nothing left out, whatever the cursor."""
+"""Pages of the leaderboard: every row once, and only valid cursors."""
 
+import base64
 import json
 from datetime import date, timedelta
 
@@ -34,16 +35,16 @@ def read(window, after, limit):
     return [tuple(row) for row in answer["data"]], answer["cursor"], answer["has_more"]
 
 
-def test_without_a_cursor_the_newest_come_newest_last():
+def test_without_a_cursor_the_newest_rows_are_returned_newest_last():
     assert read(days(3, 2), None, 3)[0] == [(0, 2), (1, 0), (1, 1)]
     assert read(days(), None, 3) == ([], None, False)
 
 
 @given(st.lists(st.integers(0, 7), max_size=6), st.integers(1, 10))
-def test_from_page_to_page_every_row_comes_once(counts, limit):
+def test_every_row_is_on_exactly_one_page(counts, limit):
     window = unpack(pack(days(*counts)))
-    everything = [(number, row) for number, count in enumerate(counts) for row in range(count)]
-    if not everything:
+    all_rows = [(number, row) for number, count in enumerate(counts) for row in range(count)]
+    if not all_rows:
         return
     seen, cursor, _ = read(window[:1], None, 1000)
     more = True
@@ -51,24 +52,24 @@ def test_from_page_to_page_every_row_comes_once(counts, limit):
         rows, cursor, more = read(window, cursor, limit)
         seen += rows
 
-    assert seen == everything
+    assert seen == all_rows
     assert read(window, cursor, limit) == ([], cursor, False)
 
 
-def test_a_day_that_changed_comes_again_from_its_beginning():
+def test_a_changed_day_is_sent_again_from_its_first_row():
     _, cursor, _ = read(days(2, 3), None, 10)
     changed = [*days(2), Day(FIRST + timedelta(days=1), [b"[9,0]", b"[9,1]"])]
 
     assert read(changed, cursor, 10)[0] == [(9, 0), (9, 1)]
 
 
-def test_a_day_that_is_not_shown_any_more_is_passed_over():
+def test_a_removed_day_is_skipped():
     _, cursor, _ = read(days(2), None, 10)
 
     assert read(days(0, 2), cursor, 10)[0] == [(1, 0), (1, 1)]
 
 
-def test_a_cursor_is_the_same_in_every_process_and_later():
+def test_the_format_of_a_cursor_is_stable():
     cursor = Cursor(1, FIRST, 3, "0123456789abcdef")
 
     assert read_cursor(write_cursor(cursor)) == cursor
@@ -76,7 +77,7 @@ def test_a_cursor_is_the_same_in_every_process_and_later():
 
 
 @given(st.one_of(st.text(max_size=90), st.binary(max_size=60).map(lambda raw: write_raw(raw))))
-def test_nothing_else_is_a_cursor(text):
+def test_any_other_text_is_refused(text):
     try:
         cursor = read_cursor(text)
     except BadCursor:
@@ -85,8 +86,6 @@ def test_nothing_else_is_a_cursor(text):
 
 
 def write_raw(raw):
-    import base64
-
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -108,7 +107,7 @@ def test_a_forged_cursor_is_refused(forged):
         read_cursor(write_raw(msgspec.msgpack.encode(forged)))
 
 
-def test_a_cursor_of_the_future_waits_for_it():
+def test_a_cursor_of_a_future_day_has_no_rows_yet():
     cursor = write_cursor(Cursor(1, date(9999, 12, 31), 2**62, ""))
 
     assert read(days(3), cursor, 10) == ([], cursor, False)

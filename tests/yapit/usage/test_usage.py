@@ -1,4 +1,4 @@
-"""What one used: over the API, as CSV and as a page."""
+"""Usage of an account: API, CSV and page."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ LAST_MONTH = month_of(month_of(timezone.now()).start - timedelta(days=1))
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_remembered():
+def _empty_caches():
     identity.forget()
 
 
@@ -57,20 +57,20 @@ def get(client, account):
     return get
 
 
-def test_the_month_is_told_by_voice_model_document_and_day(get):
-    told = get("/v1/usage").json()
+def test_the_month_is_grouped_by_voice_model_document_and_day(get):
+    usage = get("/v1/usage").json()
 
-    assert [(line["voice"], line["cost"]) for line in told["by_voice"]] == [("heron", 100), ("wren", 37)]
-    assert [(line["model"], line["cost"]) for line in told["by_model"]] == [("hibari", 137)]
-    assert [(line["title"], line["cost"]) for line in told["by_document"]] == [
+    assert [(line["voice"], line["cost"]) for line in usage["by_voice"]] == [("heron", 100), ("wren", 37)]
+    assert [(line["model"], line["cost"]) for line in usage["by_model"]] == [("hibari", 137)]
+    assert [(line["title"], line["cost"]) for line in usage["by_document"]] == [
         (None, 100),
         ("A river", 30),
         (None, 7),
     ]
-    assert sum(line["cost"] for line in told["by_day"]) == 137
+    assert sum(line["cost"] for line in usage["by_day"]) == 137
 
 
-def test_balances_tell_what_is_pending_apart(get):
+def test_balances_list_pending_usage_separately(get):
     standard, premium = get("/v1/usage").json()["balances"]
 
     assert (standard["limit"], standard["available"], standard["total"]) == (None, None, 7)
@@ -78,7 +78,7 @@ def test_balances_tell_what_is_pending_apart(get):
     assert (premium["rollover"], premium["available"], premium["pending"]) == (-30, 0, 5)
 
 
-def test_what_may_be_asked_for_has_what_is_pending_taken_off(get, account):
+def test_pending_usage_is_subtracted_from_the_available_characters(get, account):
     balances.grant(account.pk, UsageType.PREMIUM, 50, reason="kindness", operator="ada")
 
     _, premium = get("/v1/usage").json()["balances"]
@@ -86,27 +86,27 @@ def test_what_may_be_asked_for_has_what_is_pending_taken_off(get, account):
     assert premium["available"] == 50 - 30 - 5
 
 
-def test_another_month_has_its_own_numbers_and_nothing_pending(get):
-    told = get("/v1/usage", period=f"{LAST_MONTH.start:%Y-%m}").json()
+def test_another_month_has_its_own_totals_and_nothing_pending(get):
+    usage = get("/v1/usage", period=f"{LAST_MONTH.start:%Y-%m}").json()
 
-    assert [balance["total"] for balance in told["balances"]] == [11, 0]
-    assert told["balances"][1]["pending"] == 0
+    assert [balance["total"] for balance in usage["balances"]] == [11, 0]
+    assert usage["balances"][1]["pending"] == 0
 
 
 @pytest.mark.parametrize("period", ["2026-13", "now", "0000-01", "2026-1"])
-def test_what_is_no_month_is_refused(get, period):
+def test_an_invalid_month_is_refused(get, period):
     answer = get("/v1/usage", period=period)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "period"
 
 
-def test_nobody_sees_usage_without_credentials(client, account):
+def test_usage_requires_credentials(client, account):
     for path in ("/v1/usage", "/v1/usage.csv"):
         assert client.get(path, headers={"Host": "localhost"}).status_code == 401
 
 
-async def test_the_csv_has_every_entry_and_calculates_nothing(async_client, account):
+async def test_the_csv_has_every_entry_and_no_formulas(async_client, account):
     await offload(record_usage, [make_event(account.pk, 3, voice="=1+1")])
     key = await offload(create_key, account, "test")
 
@@ -119,7 +119,7 @@ async def test_the_csv_has_every_entry_and_calculates_nothing(async_client, acco
     assert answer["Content-Disposition"].startswith("attachment")
 
 
-def test_the_page_shows_the_month_and_what_is_pending(client, account):
+def test_the_page_shows_the_month_and_pending_usage(client, account):
     client.force_login(account)
 
     page = client.get("/usage/")
@@ -131,12 +131,12 @@ def test_the_page_shows_the_month_and_what_is_pending(client, account):
     assert "default-src 'self'" in page["Content-Security-Policy"]
 
 
-def test_the_page_of_a_month_to_come_is_not_there(client, account):
+def test_the_page_of_a_future_month_is_not_found(client, account):
     client.force_login(account)
 
     assert client.get("/usage/", {"period": "2100-01"}).status_code == 404
     assert client.get("/usage/", {"period": "x"}).status_code == 404
 
 
-def test_the_page_asks_to_log_in(client, account):
+def test_the_page_redirects_to_the_log_in(client, account):
     assert client.get("/usage/").headers["Location"] == "/login/?next=/usage/"

@@ -1,4 +1,4 @@
-"""`manage.py load_test`: many listeners against a running Yapit, and what they met. Not for one in use."""
+"""`manage.py load_test`: simulates many listeners and reports latencies. Not for a server in production."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ from yapit.load.generator import (
     play,
 )
 
-SENTENCE = "Passage {} of {}, which nobody has heard before, and which is as long as a sentence is."
+SENTENCE = "Passage {} of {}, which has not been heard before, and which is as long as a sentence is."
 
 
 class Command(BaseCommand):
     help = (
-        "Plays many listeners against a running Yapit. They share one account and its limits: raise "
+        "Simulate many listeners of a running Yapit. They share one account and its limits: raise "
         "CONNECTIONS_PER_USER, MESSAGES_PER_SECOND and BLOCKS_PER_MINUTE for more than a few."
     )
     requires_system_checks: list[str] = []
@@ -33,19 +33,19 @@ class Command(BaseCommand):
         parser.add_argument("--url", default="http://127.0.0.1:8000")
         parser.add_argument("--key", default=os.environ.get("YAPIT_KEY", ""), help="default: YAPIT_KEY")
         parser.add_argument("--listeners", type=int, default=10)
-        parser.add_argument("--blocks", type=int, default=40, help="that each of them hears")
-        parser.add_argument("--document", help="that all hear; default: one of new text for each")
+        parser.add_argument("--blocks", type=int, default=40, help="number of blocks for each listener")
+        parser.add_argument("--document", help="id of one for all; default: a new one for each")
         parser.add_argument("--model")
         parser.add_argument("--voice")
-        parser.add_argument("--speed", type=float, default=1.0, help="0: as fast as it comes, 8 at a time")
-        parser.add_argument("--seeks", type=float, default=0.0, help="chance of seeking after a block")
-        parser.add_argument("--fetch", action="store_true", help="the audio, too")
-        parser.add_argument("--batched", action="store_true", help="ask for statuses in batches")
+        parser.add_argument("--speed", type=float, default=1.0, help="0: without pauses, 8 blocks at a time")
+        parser.add_argument("--seeks", type=float, default=0.0, help="probability of seeking after a block")
+        parser.add_argument("--fetch", action="store_true", help="fetch the audio too")
+        parser.add_argument("--batched", action="store_true", help="request statuses in batches")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["listeners"] < 1 or options["blocks"] < 1:
-            raise CommandError("There must be a listener, and a block to hear.")
+            raise CommandError("--listeners and --blocks must be at least 1.")
         try:
             played = asyncio.run(_played(options))
         except (ClientError, OSError, RuntimeError) as error:
@@ -86,7 +86,7 @@ def _text(blocks: int) -> str:
 
 
 def figures_of(played: Played) -> dict[str, float | int | dict[str, int]]:
-    """Milliseconds and counts."""
+    """Latencies in milliseconds, counts and rates."""
     return {
         "blocks": len(played.cached),
         "seconds": round(played.seconds, 3),

@@ -1,3 +1,5 @@
+"""`manage.py replay_dead`: lists, shows, replays and drops dead letters."""
+
 from argparse import ArgumentTypeError
 from typing import Any
 
@@ -14,23 +16,23 @@ BRIEF = ("id", "user", "hash", "attempts")
 
 class Command(BaseCommand):
     help = (
-        "Show what could not be handled, send it in again, or drop it. Without --stream: how much there is of"
-        " each. Never shows what was to be spoken."
+        "List, show, replay or drop dead letters: stream entries that could not be handled. Without --stream,"
+        " shows how many each stream has. Never shows the text of a job."
     )
     requires_system_checks: list[str] = []  # works without a database
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--stream", choices=dead_letters.streams())
-        parser.add_argument("--count", type=positive, default=50, help="how many to list, newest first")
+        parser.add_argument("--count", type=positive, default=50, help="maximum number to list, newest first")
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--show", metavar="ID", help="one of them, with all that may be shown")
-        which.add_argument("--replay", nargs="+", metavar="ID", help=f"these again, or `{ALL}`")
-        which.add_argument("--drop", nargs="+", metavar="ID", help=f"forget these, or `{ALL}`")
+        which.add_argument("--show", metavar="ID", help="show one in full, without its text")
+        which.add_argument("--replay", nargs="+", metavar="ID", help=f"replay these, or `{ALL}`")
+        which.add_argument("--drop", nargs="+", metavar="ID", help=f"drop these, or `{ALL}`")
 
     def handle(self, *args: object, stream: str | None, count: int, **options: Any) -> None:
         show, replay, drop = options["show"], options["replay"], options["drop"]
         if stream is None and (show or replay or drop):
-            raise CommandError("Which ones? Give --stream as well.")
+            raise CommandError("--show, --replay and --drop need --stream.")
         with redis_clients.sync() as redis:
             if stream is None:
                 self._overview(redis)
@@ -38,15 +40,15 @@ class Command(BaseCommand):
                 self._show(redis, stream, show)
             elif replay:
                 checks.require("DEAD_LETTERS")
-                done = dead_letters.replay(redis, stream, self._chosen(redis, stream, replay))
+                done = dead_letters.replay(redis, stream, self._ids(redis, stream, replay))
                 self.stdout.write(f"{done} of {stream} sent in again.")
             elif drop:
-                done = dead_letters.drop(redis, stream, self._chosen(redis, stream, drop))
+                done = dead_letters.drop(redis, stream, self._ids(redis, stream, drop))
                 self.stdout.write(f"{done} of {stream} dropped.")
             else:
                 self._list(redis, stream, count)
 
-    def _chosen(self, redis: Redis, stream: str, ids: list[str]) -> list[str]:
+    def _ids(self, redis: Redis, stream: str, ids: list[str]) -> list[str]:
         if ids == [ALL]:
             return dead_letters.all_ids(redis, stream)
         return [checked(each) for each in ids]
@@ -66,7 +68,7 @@ class Command(BaseCommand):
         letter = dead_letters.letter(redis, stream, checked(letter_id))
         if letter is None:
             raise CommandError(f"There is no {letter_id} among the dead letters of {stream}.")
-        self.stdout.write(f"buried at   {letter.created_at:%Y-%m-%d %H:%M:%S} UTC")
+        self.stdout.write(f"created at  {letter.created_at:%Y-%m-%d %H:%M:%S} UTC")
         self.stdout.write(f"reason      {letter.reason}")
         for name, value in letter.shown.items():
             self.stdout.write(f"{name:12}{value}")

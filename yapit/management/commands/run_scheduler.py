@@ -1,3 +1,5 @@
+"""`manage.py run_scheduler`: calls the periodic tasks that apps list in the settings."""
+
 import logging
 import threading
 import time
@@ -19,11 +21,11 @@ from config.streams import StopFlag
 
 logger = logging.getLogger(__name__)
 
-WAITED_FOR: tuple[type[Exception], ...] = (*TRANSIENT, ResponseError)  # the latter only where it passes
+RETRIED: tuple[type[Exception], ...] = (*TRANSIENT, ResponseError)  # of the latter, transient ones only
 
 
 class Periodic:
-    """One callable and how often it is due."""
+    """A callable, named by its dotted path, and its interval in seconds."""
 
     def __init__(self, path: str, seconds: float) -> None:
         self.path = path
@@ -37,14 +39,14 @@ class Periodic:
         self.due_at = time.monotonic() + self.seconds
         try:
             self.call(redis)
-        except WAITED_FOR as error:
+        except RETRIED as error:
             if not is_transient(error):
                 raise
             logger.warning("%s: %s; trying again in %.1f s", self.path, type(error).__name__, self.seconds)
 
 
-class Cold(threading.Thread):
-    """Calls what may wait for a database, so that nothing else waits with it. Ends with the process."""
+class ColdThread(threading.Thread):
+    """The tasks of PERIODIC_COLD, which may wait for a database, in a daemon thread of their own."""
 
     def __init__(self, listed: Iterable[tuple[str, float]], stop: StopFlag) -> None:
         super().__init__(name="cold", daemon=True)
@@ -56,7 +58,7 @@ class Cold(threading.Thread):
         try:
             self._call_until_stopped()
         except BaseException as error:
-            self.failure = error  # raised again by the main thread, which ends the process
+            self.failure = error  # the main thread raises it again and so ends the process
             raise
 
     def _call_until_stopped(self) -> None:
@@ -70,8 +72,8 @@ class Cold(threading.Thread):
 
 class Command(BaseCommand):
     help = (
-        "Take jobs back from silent workers, and call what apps list in PERIODIC and PERIODIC_COLD."
-        " A second one does no harm."
+        "Call the periodic tasks in PERIODIC and PERIODIC_COLD, among them the one that returns jobs with an"
+        " expired lease to their queue. A second scheduler does no harm."
     )
     requires_system_checks: list[str] = []  # starts without a database
 
@@ -82,7 +84,7 @@ class Command(BaseCommand):
         metrics.serve(settings.METRICS_PORT)
         redis = redis_clients.sync()
         tasks = [Periodic(path, seconds) for path, seconds in settings.PERIODIC]
-        cold = Cold(settings.PERIODIC_COLD, stop)
+        cold = ColdThread(settings.PERIODIC_COLD, stop)
         cold.start()
         while not stop.is_set:
             if cold.failure:

@@ -1,3 +1,5 @@
+"""`manage.py run_worker`: a worker process for one model."""
+
 import gc
 import secrets
 import socket
@@ -14,16 +16,16 @@ from yapit.jobs.worker import Worker
 
 
 class Command(BaseCommand):
-    help = "Speak the jobs of one model. Any number may run, on any machine that reaches Redis."
+    help = "Synthesize the jobs of one model. Any number may run, on any machine that can reach Redis."
     requires_system_checks: list[str] = []  # starts without a database
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--model", default=settings.DEFAULT_MODEL, help="which engine: a key of ENGINES")
+        parser.add_argument("--model", default=settings.DEFAULT_MODEL, help="a key of ENGINES")
 
     def handle(self, *args: object, model: str, **options: object) -> None:
         if model not in settings.ENGINES:
             raise CommandError(
-                f"There is no engine {model!r}; there are: {', '.join(sorted(settings.ENGINES))}."
+                f"There is no engine {model!r}. Available: {', '.join(sorted(settings.ENGINES))}."
             )
         stop = StopFlag().listen()
         layout.require()
@@ -31,7 +33,7 @@ class Command(BaseCommand):
         engine = load_engine(model, settings.ENGINES[model])
         engine.warm()
         gc.collect()
-        gc.freeze()  # a loaded engine stays: collections need not look through it again and again
+        gc.freeze()  # collections need not traverse the loaded engine, which stays
         Worker(
             model=model,
             engine=engine,

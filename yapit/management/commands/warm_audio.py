@@ -1,4 +1,4 @@
-"""Makes audio before anybody asks for it."""
+"""`manage.py warm_audio`: synthesizes audio in advance and pins it."""
 
 import sys
 import time
@@ -24,47 +24,52 @@ EX_INTERRUPTED = 130  # 128 + SIGINT
 
 class Command(BaseCommand):
     help = (
-        "Have audio made before anybody asks for it, behind every listener, and keep it: it is never evicted."
-        " Without arguments, the introduction of each voice. Nobody is billed. May be interrupted and"
-        " repeated: what is pinned already costs nothing."
+        "Synthesize audio in advance, at lower priority than every listener, and pin it so that it is never"
+        " evicted. Without arguments, the preview of each voice. No account is billed. Can be interrupted and"
+        " repeated: audio that is already pinned is skipped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--previews", action="store_true", help="the introduction of each voice")
+        parser.add_argument("--previews", action="store_true", help="the preview of each voice")
         parser.add_argument(
-            "--document", type=UUID, action="append", default=[], metavar="ID", help="all of it; repeatable"
+            "--document",
+            type=UUID,
+            action="append",
+            default=[],
+            metavar="ID",
+            help="a whole document; repeatable",
         )
         parser.add_argument(
             "--voice",
             action="append",
             default=[],
             metavar="SLUG",
-            help="of the documents; repeatable; otherwise the default one",
+            help="a voice for the documents; repeatable; default: the default voice",
         )
         parser.add_argument(
             "--lost",
             action="store_true",
-            help="what was pinned in corrupt files, as far as its text is still here",
+            help="audio that was pinned in corrupt files, if its text still exists",
         )
         parser.add_argument(
             "--wait",
             type=float,
             default=120.0,
             metavar="SECONDS",
-            help="give up when nothing gets done for so long (120)",
+            help="give up after this time without progress (default: 120)",
         )
 
     def handle(self, *args: object, **options: Any) -> None:
         store = store_for(warming.ALIAS)
         try:
             with redis_clients.sync() as redis:
-                self._warm(Warming(redis, store, self._wanted(store, **options)), options["wait"])
+                self._warm(Warming(redis, store, self._requests(store, **options)), options["wait"])
         except (DocumentNotFound, UnknownModel, UnknownVoice) as exc:
             raise CommandError(str(exc)) from exc
         except (AudioCacheError, RedisError) as exc:
             raise CommandError(f"{exc} Repeat it to go on.") from exc
 
-    def _wanted(
+    def _requests(
         self, store: AudioStore, previews: bool, document: list[UUID], lost: bool, **options: Any
     ) -> Iterator[WarmRequest]:
         pairs = [(each, voice) for each in document for voice in options["voice"] or [None]]
@@ -77,21 +82,21 @@ class Command(BaseCommand):
 
     def _lost(self, store: AudioStore) -> list[WarmRequest]:
         listed = store.lost_pins()
-        found = list(warming.of_hashes(listed))
+        requests = list(warming.of_hashes(listed))
         self.stdout.write(
-            f"{len(listed)} were pinned in files that are set aside; of {len(found)} the text is here."
+            f"{len(listed)} were pinned in files that are set aside; of {len(requests)} the text is here."
         )
-        return found
+        return requests
 
     def _warm(self, work: Warming, patience: float) -> None:
         progress = Progress(sys.stderr, work.total, "warm")
-        moved = time.monotonic()
+        progressed_at = time.monotonic()
         try:
             while work.left:
                 progress.show(work.total - len(work.left))
                 if work.step():
-                    moved = time.monotonic()
-                elif time.monotonic() - moved > patience:
+                    progressed_at = time.monotonic()
+                elif time.monotonic() - progressed_at > patience:
                     raise CommandError(
                         f"Nothing got done for {patience:g} s; {len(work.left)} are left. Do run_worker,"
                         " run_results and run_persister run? Repeat it to go on."
