@@ -18,6 +18,7 @@ from audiocache.orders import ORDERS_STREAM, Order
 from audiocache.records import Change, Put
 from audiocache.store import AudioStore
 from config.observability import metrics
+from config.redis import keys
 from config.streams import Batch, BatchResult, Fields, Handler, UnreadableEntry
 from config.streams.dead_letters import replay_script
 
@@ -47,9 +48,8 @@ redis.call('INCRBY', 'unpersisted', args[1])
 redis.call('PERSIST', 'audio:' .. args[2])
 """)
 
-# While this key exists, ENQUEUE refuses jobs: a file is far over its limit and cannot evict entries.
-FULL_KEY = "storage-full"
-FULL_SECONDS = 30  # expiry, in case the persister dies
+# While STORAGE_FULL exists, ENQUEUE refuses jobs: a file is far over its limit and cannot evict entries.
+FULL_SECONDS = 30  # expiry of that key, in case the persister dies
 FULL_PERCENT = 110  # of the limit
 
 
@@ -82,7 +82,7 @@ class Finished:
 
     @property
     def hot_key(self) -> str:
-        return f"audio:{self.hash}"
+        return keys.audio(self.hash)
 
 
 class PersistHandler(Handler[Finished | Order]):
@@ -193,11 +193,11 @@ class PersistHandler(Handler[Finished | Order]):
             if alias not in self._full:
                 logger.error("%s is far over its limit: its entries are pinned or were just used", alias)
             self._full.add(alias)
-            self.redis.set(FULL_KEY, 1, ex=FULL_SECONDS)
+            self.redis.set(keys.STORAGE_FULL, 1, ex=FULL_SECONDS)
         elif alias in self._full:
             self._full.discard(alias)
             if not self._full:
-                self.redis.delete(FULL_KEY)
+                self.redis.delete(keys.STORAGE_FULL)
 
     def _tidy(self, alias: str) -> None:
         """One step: evict, and once no entry is left to evict, free pages."""
@@ -241,7 +241,7 @@ def replace_damaged(store: AudioStore, redis: Redis, reason: Exception) -> None:
 def backlog(redis: Redis) -> dict[str, int]:
     """Audio and orders that wait in Redis for run_persister."""
     return {
-        "unpersisted_bytes": int(redis.get("unpersisted") or 0),
+        "unpersisted_bytes": int(redis.get(keys.UNPERSISTED) or 0),
         "unpersisted_limit": settings.UNPERSISTED_LIMIT,
         "persist": redis.xlen(PERSIST_STREAM),
         "orders": redis.xlen(ORDERS_STREAM),

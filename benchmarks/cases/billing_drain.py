@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
+from billing.redis_keys import USAGE_STREAM
+from config.redis import keys
 
 ACCOUNTS = (1, 5, 100)
 EVENTS = 10_000
@@ -53,11 +55,12 @@ def drain(redis: Any, users: Sequence[int]) -> tuple[float, float, float]:
 
 
 def publish(redis: Any, users: Sequence[int], count: int) -> None:
+    """Add entries and reserve their cost, as FINALIZE does."""
     for begun in range(0, count, 1000):
         with redis.pipeline(transaction=False) as pipe:
             for number in range(begun, min(begun + 1000, count)):
-                pipe.xadd("billing", fields(users[number % len(users)], number))
-                pipe.hincrby(f"reserved:{users[number % len(users)]}", "standard", 200)
+                pipe.xadd(USAGE_STREAM, fields(users[number % len(users)], number))
+                pipe.hincrby(keys.reserved(users[number % len(users)]), "standard", 200)
             pipe.execute()
 
 

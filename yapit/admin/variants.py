@@ -16,6 +16,7 @@ from audiocache.errors import StoreUnavailable
 from audiocache.store import store_for
 from config.admin import LargeTableAdmin, ReadOnlyAdmin
 from config.redis import clients as redis_clients
+from config.redis import keys
 from yapit.models import BlockVariant, TTSModel, Voice
 
 HASH_BEGINS = re.compile(r"[0-9a-f]{4,64}")
@@ -26,7 +27,7 @@ def whereabouts(hashes: Sequence[str]) -> dict[str, str]:
     try:
         with redis_clients.sync() as client, client.pipeline(transaction=False) as pipeline:
             for hash_hex in hashes:
-                pipeline.exists(f"audio:{hash_hex}")
+                pipeline.exists(keys.audio(hash_hex))
             hot = dict(zip(hashes, pipeline.execute(), strict=True))
         cold = store_for("audio").exists_many(list(hashes))
     except (RedisError, StoreUnavailable):
