@@ -57,5 +57,5 @@ def put_audio(stack: Stack, document_ids: Iterable[str], first: int = 0, last: i
     with stack.redis as redis, redis.pipeline(transaction=False) as pipe:
         for document_id in document_ids:
             for text in texts_between(UUID(document_id), first, last).values():
-                pipe.set(f"audio:{block_cache.work_of(text, spoken).hash}", blob.pack(header, audio))
+                pipe.set(f"audio:{block_cache.job_spec(text, spoken).hash}", blob.pack(header, audio))
         pipe.execute()

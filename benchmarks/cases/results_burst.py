@@ -206,7 +206,7 @@ async def _naive_burst(stack: Stack) -> list[float]:
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
     from tests.faults.naive import NaiveResults
-    from tests.yapit.jobs.job_steps import enqueue, make_work
+    from tests.yapit.jobs.job_steps import enqueue, make_spec
     from yapit import jobs
 
     layer = RedisPubSubChannelLayer(hosts=[stack.valkey.url], prefix="naive")
@@ -229,7 +229,7 @@ async def _naive_burst(stack: Stack) -> list[float]:
 
     with stack.redis as redis:
         for _ in range(RESULTS):
-            enqueue(redis, make_work(f"A text of its own, {secrets.token_hex(16)}."))
+            enqueue(redis, make_spec(f"A text of its own, {secrets.token_hex(16)}."))
         claimed = [jobs.claim(redis, "tone", "bench") for _ in range(RESULTS)]
     message = _handed_in(stack, claimed)
     begun = time.perf_counter()

@@ -96,25 +96,25 @@ def hand_in(redis: "Redis", count: int) -> None:
     """Jobs that their workers have just finished."""
     from audiocache import blob
     from config.redis.scripts import run_all
-    from tests.yapit.jobs.job_steps import claim, make_blob, make_work
+    from tests.yapit.jobs.job_steps import claim, make_blob, make_spec
     from yapit import jobs
 
     redis.flushall()
     audio = make_blob(b"OggS" + secrets.token_bytes(BYTES), duration_ms=20_000)
     header, _ = blob.split(audio)
     for number in range(count):
-        work = make_work(f"{number} {secrets.token_hex(8)} {WORDS}")
-        run_all(redis, [_wanted(work, number, listener) for listener in range(LISTENERS)])
+        spec = make_spec(f"{number} {secrets.token_hex(8)} {WORDS}")
+        run_all(redis, [_enqueue_call(spec, number, listener) for listener in range(LISTENERS)])
     while job := claim(redis):
         jobs.submit_audio(redis, job.id, "w", audio, header.duration_ms)
 
 
-def _wanted(work, number: int, listener: int):
+def _enqueue_call(spec, number: int, listener: int):
     from yapit import jobs
 
     document = f"00000000-0000-0000-0000-{number:012}"
     member = jobs.member(number % 50, document, number, f"web.{listener:08}")
-    return jobs.enqueue_call(number % 50, [jobs.EnqueueRequest(work, member=member, document=document)], {})
+    return jobs.enqueue_call(number % 50, [jobs.EnqueueRequest(spec, member=member, document=document)], {})
 
 
 def at_best(redis: "Redis", count: int) -> float:

@@ -26,7 +26,7 @@ from config.redis.blob_reader import blob_reader
 from yapit.accounts.identity import identify_scope
 from yapit.api.http import conditional, error_body
 from yapit.errors import AuthenticationUnavailable, NotAuthenticated, OriginRefused
-from yapit.synthesis.access_log import touches
+from yapit.synthesis.access_log import access_log
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class AudioApplication:
         if audio is None:
             REQUESTS.labels("gone").inc()
             return _error(404, "audio_gone", "This audio is not here (any longer): ask for its block again.")
-        touches().note(hash_hex)
+        access_log().note(hash_hex)
         # HEAD does not support ranges.
         byte_range = headers.get(b"range") if scope["method"] == "GET" else None
         if byte_range and not conditional.may_be_partial(headers.get(b"if-range"), audio.checksum):

@@ -1,4 +1,4 @@
-"""The life of jobs in Redis: the protocol as atomic scripts, the worker's loop, the consumer of results."""
+"""Jobs: the job protocol as atomic scripts in Redis, the worker, and the consumer of results."""
 
 from yapit.jobs.protocol import (
     CANCEL,
@@ -36,9 +36,8 @@ from yapit.jobs.protocol import (
     requeue_lost,
     submit,
     submit_audio,
-    submit_error,
-    submit_nothing,
     trim_finished,
+    upload_command,
     wait_for_work,
 )
 
@@ -78,8 +77,7 @@ __all__ = [
     "requeue_lost",
     "submit",
     "submit_audio",
-    "submit_error",
-    "submit_nothing",
     "trim_finished",
+    "upload_command",
     "wait_for_work",
 ]

@@ -1,7 +1,7 @@
-"""The life of a synthesis job in Redis, as atomic scripts (`yapit/jobs/lua/`). Knows no database.
+"""Job protocol: the life of a synthesis job in Redis, as atomic scripts in `yapit/jobs/lua/`. No database.
 
-Web processes enqueue, look and cancel; workers claim, renew, release and submit; the results
-consumer finalizes; the scheduler reaps. Every call may be repeated after a lost answer.
+Web processes enqueue, look and cancel; workers claim, renew, release and submit; the results consumer
+finalizes; the scheduler reaps. Every call may be repeated after a lost reply.
 """
 
 import time
@@ -25,10 +25,10 @@ from yapit.limits.lua import LIMITS
 
 FINISHED_SECONDS = 8 * 86400
 REAP_BATCH = 200
-UPLOAD_SECONDS = 600  # longer than stored audio is kept, or a full Redis would drop it first
+UPLOAD_SECONDS = 600  # longer than stored audio, or a full Redis would evict uploads first
 
-REAPED = metrics.counter("jobs_reaped", "Jobs whose worker went silent")
-REFUSED = metrics.counter("jobs_refused", "Blocks that were not queued, by the reason", ["reason"])
+REAPED = metrics.counter("jobs_reaped", "Jobs whose lease expired")
+REFUSED = metrics.counter("jobs_refused", "Blocks that were not queued, by reason", ["reason"])
 
 
 LOOK, ENQUEUE, CANCEL = script("look", LIMITS), script("enqueue", LIMITS), script("cancel")
@@ -44,7 +44,7 @@ class Priority:
 
 
 class State(StrEnum):
-    """What a hash can be; the scripts say its first letter."""
+    """State of a block. Scripts reply with its first letter."""
 
     CACHED = "cached"
     WAITING = "waiting"
@@ -56,15 +56,15 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
-TOO_SOON = {b"rate_limited", b"too_many_documents"}  # not accepted, and to be asked for again later
+TOO_SOON = {b"rate_limited", b"too_many_documents"}  # reasons of refusals that carry a time to wait
 STATES = {ord(state.value[0]): state for state in State}
 
 
 @dataclass(frozen=True, slots=True)
 class BlockState:
-    """`detail` is the audio's header for cached, a stable code for error and refused.
+    """`detail` is the header of cached audio, or the stable code of an error or a refusal.
 
-    `figure` is what the account may still spend (usage_limit), or milliseconds to wait (`TOO_SOON`).
+    `figure` is the remaining credit (usage_limit), or milliseconds to wait (`TOO_SOON`).
     """
 
     state: State
@@ -82,7 +82,7 @@ class BlockState:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a job is about; the same for whoever asks."""
+    """Specification of a job; the same for all accounts that request the same audio."""
 
     hash: str
     text: str
@@ -110,15 +110,32 @@ class Claimed:
     chars: int
     attempt: int
 
+    @classmethod
+    def read(cls, reply: Sequence[bytes]) -> Self | None:
+        """The job in a reply of CLAIM. None: it is empty."""
+        if not reply:
+            return None
+        job_id, variant, text, voice, params, revision, chars, attempt = reply
+        return cls(
+            id=job_id.decode(),
+            hash=variant.decode(),
+            text=text.decode(),
+            voice=voice.decode(),
+            params=msgspec.json.decode(params),
+            revision=revision.decode(),
+            chars=int(chars),
+            attempt=int(attempt),
+        )
+
     @property
     def deadline(self) -> float:
-        """Seconds that synthesis may take."""
+        """Seconds that the engine may take."""
         return settings.JOB_DEADLINE_SECONDS + settings.JOB_DEADLINE_PER_CHARACTER * self.chars
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What became of a job: c (audio, as `blob`), s (nothing to say) or e (cannot; `detail` is why)."""
+    """Result of a job: c (audio, as `blob`), s (nothing to say) or e (error, with its code as `detail`)."""
 
     outcome: Literal["c", "s", "e"]
     detail: str = ""
@@ -128,18 +145,19 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOutcome:
-    """`status`: OK, DUP, GONE, STALE, or LOST, which is to be repeated and has claimed nothing."""
+    """`status`: OK, DUP, GONE, STALE or LOST. After LOST, which has claimed nothing, submit again."""
 
     status: str
     next: Claimed | None
 
 
 def member(user_id: int, document_id: object, index: int, connection: str) -> str:
+    """A subscriber of a job: one block that one connection waits for."""
     return f"{user_id}:{document_id}:{index}:{connection}"
 
 
 def look_call(variants: Sequence[str], bucket: str = "") -> Call:
-    """`bucket`: that of messages, of which this is one."""
+    """`bucket`: key of a token bucket, from which one message is taken."""
     return LOOK.call(
         settings.MESSAGES_BURST,
         settings.MESSAGES_PER_SECOND,
@@ -150,64 +168,66 @@ def look_call(variants: Sequence[str], bucket: str = "") -> Call:
 
 
 class EnqueueRequest(msgspec.Struct):
-    """One block, as somebody asks for it. `member` is who waits, if anybody does."""
+    """Request for one block. `member` is its subscriber; warming has none."""
 
-    work: JobSpec
+    spec: JobSpec
     member: str = ""
     document: str = ""
     priority: int = Priority.PREFETCH
     billable: bool = True
-    is_limited: bool = False  # counts against the blocks per minute of the account
+    is_limited: bool = False  # counts against the blocks per minute and the documents of the account
     id: str = msgspec.field(default_factory=lambda: uuid4().hex)
 
 
-class _ForAll(msgspec.Struct):
+class EnqueueCommon(msgspec.Struct):
+    """Arguments of ENQUEUE that hold for all its requests."""
+
     user: str
-    ceilings: Mapping[str, int]
-    seconds: int
-    unpersisted: int
-    waiting: int
-    per_minute: int
-    documents: int
+    limits: Mapping[str, int]
+    audio_seconds: int
+    unpersisted_limit: int
+    waiting_limit: int
+    blocks_per_minute: int
+    document_limit: int
     document_ms: int
-    done_with: Sequence[str]
+    finished_documents: Sequence[str]
 
 
 def enqueue_call(
     user_id: int | str,
-    asked: Sequence[EnqueueRequest],
-    ceilings: Mapping[str, int],
-    done_with: Sequence[str] = (),
+    requests: Sequence[EnqueueRequest],
+    limits: Mapping[str, int],
+    finished_documents: Sequence[str] = (),
 ) -> Call:
-    """`ceilings`: how far the account's `asked` may go, by usage type; one that is missing is unlimited.
+    """`limits`: what the account's `requested` total may reach, by usage type; a missing one is unlimited.
 
-    `done_with`: documents of which nothing is waited for any more.
+    `finished_documents`: documents for which the connection has stopped waiting.
     """
-    common = _ForAll(
+    common = EnqueueCommon(
         user=str(user_id),
-        ceilings=ceilings,
-        seconds=settings.HOT_AUDIO_SECONDS,
-        unpersisted=settings.UNPERSISTED_LIMIT,
-        waiting=settings.WAITING_JOBS_LIMIT,
-        per_minute=settings.BLOCKS_PER_MINUTE,
-        documents=settings.DOCUMENTS_PER_USER,
+        limits=limits,
+        audio_seconds=settings.HOT_AUDIO_SECONDS,
+        unpersisted_limit=settings.UNPERSISTED_LIMIT,
+        waiting_limit=settings.WAITING_JOBS_LIMIT,
+        blocks_per_minute=settings.BLOCKS_PER_MINUTE,
+        document_limit=settings.DOCUMENTS_PER_USER,
         document_ms=_milliseconds(settings.DOCUMENT_SECONDS),
-        done_with=done_with,
+        finished_documents=finished_documents,
     )
-    return ENQUEUE.call(msgspec.msgpack.encode(common), msgspec.msgpack.encode(asked))
+    return ENQUEUE.call(msgspec.msgpack.encode(common), msgspec.msgpack.encode(requests))
 
 
 async def look(
     link: MultiplexedConnection, variants: Sequence[str], bucket: str = ""
 ) -> tuple[float, list[BlockState]]:
-    """One round trip. With a bucket of messages that is empty: the seconds to wait, and no answers."""
-    wait, *answers = await arun(link, look_call(variants, bucket))
-    return wait / 1000, [BlockState.read(raw) for raw in answers]
+    """Seconds to wait and the state of each hash; no states if the bucket is empty. One round trip."""
+    wait, *states = await arun(link, look_call(variants, bucket))
+    return wait / 1000, [BlockState.read(raw) for raw in states]
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """An answer for each block, and what is left now below each ceiling."""
+    """The answer to each request, and the characters left below each limit."""
 
     answers: list[BlockState]
     left: Mapping[str, int] = field(default_factory=dict)
@@ -222,136 +242,117 @@ class Enqueued:
 async def enqueue(
     link: MultiplexedConnection,
     user_id: int,
-    asked: Sequence[EnqueueRequest],
-    ceilings: Mapping[str, int],
-    done_with: Sequence[str] = (),
+    requests: Sequence[EnqueueRequest],
+    limits: Mapping[str, int],
+    finished_documents: Sequence[str] = (),
 ) -> Enqueued:
-    """One round trip. A Redis without room refuses with `busy`."""
+    """One round trip. A full Redis refuses all with `busy`. See `enqueue_call` for the arguments."""
     try:
-        enqueued = Enqueued.read(await arun(link, enqueue_call(user_id, asked, ceilings, done_with)))
+        call = enqueue_call(user_id, requests, limits, finished_documents)
+        enqueued = Enqueued.read(await arun(link, call))
     except OutOfMemoryError:
-        enqueued = Enqueued([BlockState(State.REFUSED, b"busy")] * len(asked))
+        enqueued = Enqueued([BlockState(State.REFUSED, b"busy")] * len(requests))
     for answer in enqueued.answers:
         if answer.state is State.REFUSED:
             REFUSED.labels(answer.detail.decode()).inc()
     return enqueued
 
 
-async def cancel(link: MultiplexedConnection, waiting: Sequence[tuple[str, str]]) -> None:
-    """Each (hash, member) stops waiting."""
-    for answer in await arun_all(link, [CANCEL.call(*pair) for pair in waiting]):
-        if isinstance(answer, Exception):
-            raise answer
+async def cancel(link: MultiplexedConnection, pending: Sequence[tuple[str, str]]) -> None:
+    """Each (hash, member) stops waiting. Raises RedisError."""
+    for reply in await arun_all(link, [CANCEL.call(*pair) for pair in pending]):
+        if isinstance(reply, Exception):
+            raise reply
 
 
 def claim(redis: Redis, model: str, worker: str) -> Claimed | None:
-    return _claimed(run(redis, CLAIM.call(model, worker, _milliseconds(settings.LEASE_SECONDS))))
-
-
-def _claimed(raw: Sequence[bytes]) -> Claimed | None:
-    if not raw:
-        return None
-    job_id, variant, text, voice, params, revision, chars, attempt = raw
-    return Claimed(
-        id=job_id.decode(),
-        hash=variant.decode(),
-        text=text.decode(),
-        voice=voice.decode(),
-        params=msgspec.json.decode(params),
-        revision=revision.decode(),
-        chars=int(chars),
-        attempt=int(attempt),
-    )
+    """Lease the next job of a model. None: none is queued."""
+    return Claimed.read(run(redis, CLAIM.call(model, worker, _milliseconds(settings.LEASE_SECONDS))))
 
 
 def wait_for_work(blocking: Redis, model: str, seconds: int) -> None:
-    """Until a job is queued or the time is over. A lost token costs no more than `seconds`."""
+    """Block until a job is queued or the time is over. A lost wake-up token costs at most `seconds`."""
     blocking.blpop([f"wake:{model}"], timeout=seconds)
 
 
 def renew(redis: Redis, job_id: str, worker: str) -> bool:
+    """Renew the lease of a job. False: this worker no longer holds it."""
     return bool(run(redis, RENEW.call(job_id, worker, _milliseconds(settings.LEASE_SECONDS))))
 
 
 def release(redis: Redis, job_id: str, worker: str) -> None:
-    """Back to the head of the queue, as if never claimed."""
+    """Give a job back to the head of its queue; the attempt is not counted."""
     run(redis, RELEASE.call(job_id, worker, 0, settings.MAX_ATTEMPTS, ""))
 
 
 def fail_attempt(redis: Redis, job_id: str, worker: str, reason: str) -> None:
-    """This attempt came to nothing: another one, or after the last the end."""
+    """Count a failed attempt: the job is queued again, or after its last attempt becomes a dead letter."""
     run(redis, RELEASE.call(job_id, worker, 1, settings.MAX_ATTEMPTS, reason))
 
 
 def submit(
-    redis: Redis | Pipeline, job_id: str, worker: str, made: JobResult, claim_from: str = ""
+    redis: Redis | Pipeline, job_id: str, worker: str, result: JobResult, claim_from: str = ""
 ) -> SubmitOutcome:
-    """Hand in, and take the next job of the model `claim_from`: one round trip. To be repeated on `LOST`.
+    """Submit a result, and claim the next job of the model `claim_from`: one round trip.
 
-    The bytes go ahead of the script, as themselves: through it they would be copied three times. Until it
-    takes them they have an end of their own.
+    The bytes are sent ahead of the script, by SET: as an argument they would be copied three times. They
+    expire if the script does not take them.
     """
     call = SUBMIT.call(
         job_id,
         worker,
-        made.outcome,
-        made.detail,
-        made.duration_ms,
+        result.outcome,
+        result.detail,
+        result.duration_ms,
         claim_from,
         _milliseconds(settings.LEASE_SECONDS),
     )
-    with pipeline_of(redis) as wire:
-        status, *claimed = _sent(wire, _upload(job_id, worker, made.blob), call)
-    return SubmitOutcome(status.decode(), _claimed(claimed))
+    upload = upload_command(job_id, worker, result.blob)
+    with pipeline_of(redis) as pipeline:
+        status, *claimed = _exchange(pipeline, [upload] if result.blob else [], call)
+    return SubmitOutcome(status.decode(), Claimed.read(claimed))
 
 
-def _upload(job_id: str, worker: str, blob: bytes) -> list[Command]:
-    return [("SET", f"up:{job_id}:{worker}", blob, "EX", UPLOAD_SECONDS)] if blob else []
+def upload_command(job_id: str, worker: str, blob: bytes) -> Command:
+    """The bytes of a result, for the SUBMIT that follows."""
+    return ("SET", f"up:{job_id}:{worker}", blob, "EX", UPLOAD_SECONDS)
 
 
-def _sent(wire: Pipeline, upload: list[Command], call: Call) -> Any:
-    *stored, answer = wire.exchange([*upload, call.command])
-    if isinstance(answer, NoScriptError):
-        [answer] = wire.exchange([call.full_command])
-    for each in (answer, *stored):
+def _exchange(pipeline: Pipeline, uploads: list[Command], call: Call) -> Any:
+    *stored, reply = pipeline.exchange([*uploads, call.command])
+    if isinstance(reply, NoScriptError):
+        [reply] = pipeline.exchange([call.full_command])
+    for each in (reply, *stored):
         if isinstance(each, Exception):
             raise each
-    return answer
+    return reply
 
 
 def submit_audio(redis: Redis, job_id: str, worker: str, blob: bytes, duration_ms: int) -> str:
     return submit(redis, job_id, worker, JobResult("c", duration_ms=duration_ms, blob=blob)).status
 
 
-def submit_nothing(redis: Redis, job_id: str, worker: str) -> str:
-    return submit(redis, job_id, worker, JobResult("s")).status
-
-
-def submit_error(redis: Redis, job_id: str, worker: str, code: str) -> str:
-    return submit(redis, job_id, worker, JobResult("e", code)).status
-
-
 def reap(redis: Redis) -> int:
-    """Take jobs back from workers that went silent. Return how many."""
+    """Retry or end jobs whose lease has expired. Returns their number. Called by the scheduler."""
     reaped = int(run(redis, REAP.call(settings.MAX_ATTEMPTS, REAP_BATCH)))
     REAPED.inc(reaped)
     return reaped
 
 
 def trim_finished(redis: Redis) -> int:
-    """Forget the ids of jobs that ended more than eight days ago. Called by the scheduler."""
+    """Delete the ids of jobs that ended more than eight days ago. Called by the scheduler."""
     removed: Any = redis.zremrangebyscore("finished", "-inf", (time.time() - FINISHED_SECONDS) * 1000)
     return int(removed)
 
 
 def requeue_lost(redis: Redis, job: bytes) -> None:
-    """Make audio again that was lost before it was stored; nobody pays twice.
+    """Enqueue a job again, unbilled, whose audio was lost before it was stored. Repeatable.
 
-    `job` is the persist entry's field of that name. Repeatable.
+    `job` is the field of that name of a persist entry.
     """
     lost = msgspec.msgpack.decode(job, type=LostJob)
     redis.delete(f"audio:{lost.hash}")
-    work = JobSpec(
+    spec = JobSpec(
         hash=lost.hash,
         text=lost.text,
         model=lost.model,
@@ -364,12 +365,12 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
         multiplier_bp=int(lost.multiplier_bp),
         usage_type=lost.usage_type,
     )
-    asked = EnqueueRequest(work, document=lost.document, billable=False)
-    run(redis, enqueue_call(lost.user, [asked], {}))
+    request = EnqueueRequest(spec, document=lost.document, billable=False)
+    run(redis, enqueue_call(lost.user, [request], {}))
 
 
 class LostJob(msgspec.Struct, frozen=True):
-    """The job behind a persist entry, as FINALIZE packs it: Redis knows only strings."""
+    """The job of a persist entry, as FINALIZE packs it: all values are strings, as Redis stores them."""
 
     hash: str
     text: str

@@ -1,4 +1,4 @@
-"""One worker: claims jobs of one model, speaks them with its engine, hands in what it made. Redis only."""
+"""Worker: claims jobs of one model, synthesizes them with its engine, submits the results. Redis only."""
 
 import logging
 import os
@@ -24,18 +24,18 @@ from yapit.jobs.protocol import Claimed, JobResult, SubmitOutcome
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE = 3.0  # seconds for the job in hand after SIGTERM; a process has five to end
-HAND_IN_SECONDS = 120.0  # for which Redis may be away before finished work is given up
+STOP_GRACE = 3.0  # seconds for the current job after SIGTERM; the process has five to end
+SUBMIT_SECONDS = 120.0  # for which Redis may be unavailable before a finished result is dropped
 EXIT_HUNG = 70
 OGG = b"OggS"
 
-SPOKEN = metrics.counter("worker_jobs", "Jobs by how they ended here", ["model", "outcome"])
-SECONDS = metrics.histogram("worker_seconds", "From claim to hand-in", ["model"])
+JOBS = metrics.counter("worker_jobs", "Jobs by outcome", ["model", "outcome"])
+SECONDS = metrics.histogram("worker_seconds", "Time from claim to submission", ["model"])
 OUTCOMES = {"c": "audio", "s": "nothing", "e": "error"}
 
 
 class AttemptFailed(Exception):
-    """This attempt came to nothing; another one may not."""
+    """This attempt failed; another one may succeed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -44,7 +44,7 @@ class AttemptFailed(Exception):
 
 @dataclass
 class Worker:
-    """`name` is unique among all that run: it owns leases."""
+    """`name` is unique among all workers: it owns leases."""
 
     model: str
     engine: Engine
@@ -55,16 +55,16 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.lease = Lease(self)
-        self.wire = Pipeline.to(self.redis)
+        self.pipeline = Pipeline.to(self.redis)
 
     def run(self) -> None:
-        """Until stopped. Redis being away is waited out."""
+        """Run until stopped. Transient Redis errors are waited out."""
         threading.Thread(target=self.lease.keep, name="lease", daemon=True).start()
         try:
             self._work()
         finally:
             self.lease.is_over = True
-            self.wire.close()
+            self.pipeline.close()
 
     def _work(self) -> None:
         delay = 0.0
@@ -72,7 +72,7 @@ class Worker:
             try:
                 job = jobs.claim(self.redis, self.model, self.name)
                 while job:
-                    job = self._take(job, claim_from=self.model)
+                    job = self._process(job, claim_from=self.model)
                 jobs.wait_for_work(self.blocking, self.model, seconds=1)
                 delay = 0.0
             except redis_errors.RedisError as error:
@@ -83,61 +83,61 @@ class Worker:
                 self.stop.sleep(delay)
 
     def run_once(self) -> bool:
-        """Take one job to its end. Return whether there was one."""
+        """Process one job. Returns whether there was one."""
         job = jobs.claim(self.redis, self.model, self.name)
         if job:
-            self._take(job)
+            self._process(job)
         return job is not None
 
-    def _take(self, job: Claimed, claim_from: str = "") -> Claimed | None:
-        """Take a job to its end, and the next one with the same message. None: no more for now."""
+    def _process(self, job: Claimed, claim_from: str = "") -> Claimed | None:
+        """Process a job, and claim the next one with the submission. None: no job is queued."""
         begun = time.monotonic()
         self.lease.begin(job)
         try:
             with bound(job_id=job.id):
-                outcome, following = self._speak_and_hand_in(job, claim_from)
+                outcome, next_job = self._synthesize_and_submit(job, claim_from)
         finally:
             self.lease.end()
-        SPOKEN.labels(self.model, outcome).inc()
+        JOBS.labels(self.model, outcome).inc()
         SECONDS.labels(self.model).observe(time.monotonic() - begun)
-        return following
+        return next_job
 
-    def _speak_and_hand_in(self, job: Claimed, claim_from: str) -> tuple[str, Claimed | None]:
+    def _synthesize_and_submit(self, job: Claimed, claim_from: str) -> tuple[str, Claimed | None]:
         try:
-            made = self._speak(job)
+            result = self._synthesize(job)
         except AttemptFailed as failed:
             jobs.fail_attempt(self.redis, job.id, self.name, failed.reason)
             more = claim_from and not self.stop.is_set
             return "failed", jobs.claim(self.redis, claim_from, self.name) if more else None
-        self.lease.spoken()
-        return OUTCOMES[made.outcome], self._hand_in(job, made, claim_from).next
+        self.lease.synthesized()
+        return OUTCOMES[result.outcome], self._submit(job, result, claim_from).next
 
-    def _speak(self, job: Claimed) -> JobResult:
+    def _synthesize(self, job: Claimed) -> JobResult:
         if job.revision != self.engine.revision:
-            # The hash promises another engine's sound. Another worker may still be that engine.
+            # The hash stands for another revision's audio. Another worker may have that revision.
             raise AttemptFailed("revision_mismatch")
         try:
             speech = self.engine.synthesize(job.text, voice=job.voice, parameters=job.params)
         except EngineError as error:
             return JobResult("e", error.code)
         except Exception as error:
-            # Engines are other people's code: what they raise ends this attempt, and the worker goes on.
-            # Its message may quote what was to be spoken.
+            # Engines are third-party code: an exception ends this attempt, and the worker continues. Its
+            # message may quote the text, so only the traceback is logged.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("The engine raised %s on attempt %d\n%s", type(error).__name__, job.attempt, where)
             raise AttemptFailed("engine_failed") from None
-        return made_of(speech)
+        return result_of(speech)
 
-    def _hand_in(self, job: Claimed, made: JobResult, claim_from: str) -> SubmitOutcome:
-        """Submit until Redis has it: the work is done and must not be lost to a restart of Redis."""
-        deadline = time.monotonic() + HAND_IN_SECONDS
+    def _submit(self, job: Claimed, result: JobResult, claim_from: str) -> SubmitOutcome:
+        """Submit until Redis accepts it: a restart of Redis must not cost a finished result."""
+        deadline = time.monotonic() + SUBMIT_SECONDS
         while True:
             try:
                 more = "" if self.stop.is_set else claim_from
-                handed_in = jobs.submit(self.wire, job.id, self.name, made, more)
-                if handed_in.status != "LOST":
-                    return handed_in
-                logger.warning("Redis had no room for %d bytes of audio", len(made.blob))
+                submitted = jobs.submit(self.pipeline, job.id, self.name, result, more)
+                if submitted.status != "LOST":
+                    return submitted
+                logger.warning("Redis had no room for %d bytes of audio", len(result.blob))
             except redis_errors.RedisError as error:
                 if not is_transient(error) or self.stop.is_set or time.monotonic() > deadline:
                     raise
@@ -145,28 +145,28 @@ class Worker:
 
 
 class Lease:
-    """Keeps the job in hand ours while the engine works, in one thread for the life of the worker.
+    """Renews the lease of the current job while the engine works, in one thread for the life of the worker.
 
-    An engine that hangs cannot be interrupted: past the deadline the process ends, and its
-    supervisor starts another. Told to stop, the job in hand has STOP_GRACE; then it is given back.
+    An engine that hangs cannot be interrupted: past the deadline the process ends, and its supervisor
+    starts another. After SIGTERM the current job has STOP_GRACE; then it is released.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.is_over = False
         self._clock = RunningTime()
-        self._held: Held | None = None  # replaced as a whole: the other thread sees one or the other
+        self._current: CurrentJob | None = None  # replaced as a whole: the other thread sees old or new
 
     def begin(self, job: Claimed) -> None:
-        self._held = Held(job, self._clock(), time.monotonic())
+        self._current = CurrentJob(job, self._clock(), time.monotonic())
 
-    def spoken(self) -> None:
-        """From now on the engine cannot hang: the deadline was its."""
-        if self._held:
-            self._held.is_spoken = True
+    def synthesized(self) -> None:
+        """The engine has returned: the deadline, which is the engine's, no longer applies."""
+        if self._current:
+            self._current.is_synthesized = True
 
     def end(self) -> None:
-        self._held = None
+        self._current = None
 
     def keep(self) -> None:
         stop_at: float | None = None
@@ -175,17 +175,17 @@ class Lease:
             now = time.monotonic()
             if self.worker.stop.is_set:
                 stop_at = stop_at or now + STOP_GRACE
-            if held := self._held:
-                self._look_after(held, now, stop_at)
+            if current := self._current:
+                self._maintain(current, now, stop_at)
 
-    def _look_after(self, held: "Held", now: float, stop_at: float | None) -> None:
-        if not held.is_spoken and self._clock() >= held.since + held.job.deadline:
-            self._end_process(held.job)
+    def _maintain(self, current: "CurrentJob", now: float, stop_at: float | None) -> None:
+        if not current.is_synthesized and self._clock() >= current.since + current.job.deadline:
+            self._end_process(current.job)
         if stop_at is not None and now >= stop_at:
-            self._give_back(held.job)
-        if now >= held.renewed + settings.RENEW_SECONDS:
-            held.renewed = now
-            self._renew(held.job)
+            self._release_and_end(current.job)
+        if now >= current.renewed + settings.RENEW_SECONDS:
+            current.renewed = now
+            self._renew(current.job)
 
     def _renew(self, job: Claimed) -> None:
         try:
@@ -197,36 +197,36 @@ class Lease:
 
     def _end_process(self, job: Claimed) -> None:
         logger.error("Job %s is past its deadline of %.1f s: ending this worker", job.id, job.deadline)
-        self._last_words(job, counted=True)
+        self._release(job, counted=True)
         os._exit(EXIT_HUNG)
 
-    def _give_back(self, job: Claimed) -> None:
-        self._last_words(job, counted=False)
+    def _release_and_end(self, job: Claimed) -> None:
+        self._release(job, counted=False)
         os._exit(0)
 
-    def _last_words(self, job: Claimed, *, counted: bool) -> None:
-        """If Redis does not hear them, the lease runs out."""
+    def _release(self, job: Claimed, *, counted: bool) -> None:
+        """Release the job before the process ends. When Redis fails, its lease expires."""
         try:
             if counted:
                 jobs.fail_attempt(self.worker.redis, job.id, self.worker.name, "engine_hung")
             else:
                 jobs.release(self.worker.redis, job.id, self.worker.name)
         except redis_errors.RedisError as error:
-            logger.warning("The job could not be given back: %s", type(error).__name__)
+            logger.warning("The job could not be released: %s", type(error).__name__)
 
 
 @dataclass(slots=True)
-class Held:
-    """A job in hand, since when by the time that we ran, and when its lease was last renewed."""
+class CurrentJob:
+    """The job being processed. `since` is in running time, `renewed` in monotonic time."""
 
     job: Claimed
     since: float
     renewed: float
-    is_spoken: bool = False
+    is_synthesized: bool = False
 
 
 class RunningTime:
-    """Seconds that leave out those for which the process was stopped: no engine can be blamed for them."""
+    """A clock that excludes the time for which the process was stopped, which is not the engine's."""
 
     LONGEST_TICK = 1.0
 
@@ -240,13 +240,14 @@ class RunningTime:
         return self._time() - self._stopped
 
     def tick(self, seconds: float) -> None:
-        """Sleep; one who wakes up much too late was stopped meanwhile."""
+        """Sleep. Waking up much too late means that the process was stopped meanwhile."""
         begun = self._time()
         self._sleep(seconds)
         self._stopped += max(0.0, self._time() - begun - self.LONGEST_TICK)
 
 
-def made_of(speech: Speech) -> JobResult:
+def result_of(speech: Speech) -> JobResult:
+    """The result to submit for an engine's output, which is checked."""
     if not speech.audio:
         return JobResult("s")
     if not speech.audio.startswith(OGG):

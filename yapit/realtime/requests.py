@@ -92,7 +92,7 @@ class BlockRequests:
         """Before refusing for credit, reload possibly stale balances into `known` and enqueue once more."""
         requests = [self._request_for(block) for block in missing]
         enqueued = await jobs.enqueue(
-            self._hub.link, self._user_id, requests, credits.ceilings(known), self._finished_documents()
+            self._hub.link, self._user_id, requests, credits.limits(known), self._finished_documents()
         )
         is_doubtful = any(
             state.detail == b"unread"
@@ -103,7 +103,7 @@ class BlockRequests:
             return enqueued
         credits.forget(self._user_id)
         known.update(await self._credits(missing))
-        return await jobs.enqueue(self._hub.link, self._user_id, requests, credits.ceilings(known))
+        return await jobs.enqueue(self._hub.link, self._user_id, requests, credits.limits(known))
 
     def _request_for(self, block: PendingBlock) -> EnqueueRequest:
         # Audio that was announced and is gone again was paid for.

@@ -43,7 +43,7 @@ class SynthesisSession:
 
         Raises ProtocolError, DocumentNotFound, UnknownModel or UnknownVoice.
         """
-        resolved = lookup.remembered(message, self._user_id)
+        resolved = lookup.resolve_cached(message, self._user_id)
         bucket = limits.message_bucket(self._user_id)
         if resolved is None:
             # Before PostgreSQL is queried, which messages above the rate must not cause.

@@ -1,0 +1,3 @@
+"""Synthesis: job specs of blocks, their look-up in caches and stores, credit, and warming."""
+
+__all__ = ["access_log", "block_cache", "credit", "lookup", "variants", "warming"]

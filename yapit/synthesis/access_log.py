@@ -1,4 +1,4 @@
-"""What listeners fetched, told to run_persister once a second: it keeps what is used."""
+"""Access log: hashes of audio that was fetched, written as orders for run_persister once a second."""
 
 import asyncio
 import logging
@@ -13,33 +13,39 @@ from config.redis import clients as redis_clients
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
-KEPT = 200_000  # while Redis is away; then the oldest are forgotten
+BACKLOG_LIMIT = 200_000  # while Redis is unavailable; then the oldest are dropped
 
 
-class Touches:
-    """Of one event loop. Each hash with the time when it was fetched last."""
+class AccessLog:
+    """Time of the last access to each hash, of one event loop."""
 
     def __init__(self, seconds: float = FLUSH_SECONDS) -> None:
         self._seconds = seconds
         self._times: dict[str, int] = {}
         self._flushing: asyncio.Task[None] | None = None
 
+    @property
+    def backlog(self) -> int:
+        """Hashes that are not written yet."""
+        return len(self._times)
+
     def note(self, hash_hex: str) -> None:
+        """Record an access that happens now."""
         self._times[hash_hex] = int(time.time() * 1000)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush_until_empty())
 
     async def flush(self) -> None:
-        """All at once, whatever their number. What cannot be told now is kept."""
+        """Write all in one round trip. They are kept when Redis fails."""
         times, self._times = self._times, {}
         try:
             async with redis_clients.hot().pipeline(transaction=False) as pipe:
                 orders.touch_at(pipe, "audio", times)
                 await pipe.execute()
         except RedisError as exc:
-            logger.warning("%d touches wait: %s", len(times), type(exc).__name__)
-            kept = times | self._times
-            self._times = dict(list(kept.items())[-KEPT:])
+            logger.warning("%d accesses wait to be written: %s", len(times), type(exc).__name__)
+            backlog = times | self._times
+            self._times = dict(list(backlog.items())[-BACKLOG_LIMIT:])
 
     async def _flush_until_empty(self) -> None:
         while self._times:
@@ -48,4 +54,4 @@ class Touches:
         self._flushing = None
 
 
-touches = PerLoop(Touches)
+access_log = PerLoop(AccessLog)

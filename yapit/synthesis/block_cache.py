@@ -1,8 +1,7 @@
-"""What blocks of documents say and what is to be spoken for them, remembered by pages.
+"""Block cache: texts of blocks and their job specs, in pages, in the memory of each process.
 
-Each process keeps what its listeners asked for last, and reads a page ahead of them: PostgreSQL is asked once
-for many messages, once for a document that many listen to, and not at all for what was asked for before. A
-document that is deleted or not shared any more is forgotten at once, by the event that says so.
+PostgreSQL is queried once for the many messages that request blocks of a page, whatever the number of their
+listeners. A document that is deleted or no longer shared is dropped at once, by an event.
 """
 
 import unicodedata
@@ -22,40 +21,40 @@ from yapit.jobs import JobSpec
 from yapit.variant_hash import variant_hash
 
 PAGE = 64  # blocks
-PAGES_AT_ONCE = 2  # a message that is spread over more of them is read by itself
+PAGES_AT_ONCE = 2  # blocks that are spread over more pages are read directly
 CACHED_BYTES = 64 * 1024 * 1024
 CACHED_SECONDS = 600.0
 ACCESS_BYTES = 8 * 1024 * 1024
-ACCESS_SECONDS = 30.0  # where the event is missed
-WORK_BYTES = 900  # beside its text
+ACCESS_SECONDS = 30.0  # when the event is lost
+SPEC_BYTES = 900  # without its text
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class Page:
-    """Texts by index, and the work for them in the voice that was asked for last."""
+    """Texts by index, and their job specs in the voice that was requested last."""
 
-    __slots__ = ("_spoken", "_works", "texts")
+    __slots__ = ("_specs", "_spoken", "texts")
 
     def __init__(self, texts: dict[int, str]) -> None:
         self.texts = texts
         self._spoken: SpokenAs | None = None
-        self._works: dict[int, JobSpec] = {}
+        self._specs: dict[int, JobSpec] = {}
 
-    def work(self, index: int, spoken: SpokenAs) -> JobSpec | None:
-        """None: there is no such block."""
+    def spec(self, index: int, spoken: SpokenAs) -> JobSpec | None:
+        """None: there is no block with this index."""
         if self._spoken is not spoken:
             if self._spoken != spoken:
-                self._works = {}
+                self._specs = {}
             self._spoken = spoken
-        work = self._works.get(index)
-        if work is None and index in self.texts:
-            work = self._works[index] = work_of(self.texts[index], spoken)
-        return work
+        spec = self._specs.get(index)
+        if spec is None and index in self.texts:
+            spec = self._specs[index] = job_spec(self.texts[index], spoken)
+        return spec
 
     @property
     def size(self) -> int:
-        return sum(len(text) * 2 + WORK_BYTES for text in self.texts.values())
+        return sum(len(text) * 2 + SPEC_BYTES for text in self.texts.values())
 
 
 _pages: caching.RowCache[tuple[UUID, int], Page] = caching.RowCache(
@@ -83,36 +82,37 @@ _access.invalidate_if_on(f"{invalidation.DOCUMENT}*", is_stale=_is_of_document)
 _access.invalidate_if_on(f"{invalidation.ACCOUNT}*", is_stale=_is_access_of_account)
 
 
-def remembered(
+def find_cached(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
 ) -> Mapping[int, JobSpec] | None:
-    """The work for those blocks that exist, when nothing has to be asked for that."""
+    """Specs of those blocks that exist, by index. None: PostgreSQL has to be queried."""
     if _access.peek((document_id, user_id)) is None:
         return None
     pages = {number: _pages.peek((document_id, number)) for number in _numbers(indices)}
     if any(page is None for page in pages.values()):
         return None
-    return _works({number: page for number, page in pages.items() if page}, indices, spoken)
+    return _specs({number: page for number, page in pages.items() if page}, indices, spoken)
 
 
 async def find(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
 ) -> Mapping[int, JobSpec]:
-    """The same, asking for what is not remembered: up to three statements, however long the document.
+    """Like `find_cached`, with up to three statements for what is not cached, whatever the document's length.
 
-    Raises DocumentNotFound when there is none that this account may read.
+    Raises DocumentNotFound when there is no such document that the account may read.
     """
     access = await _access.aread((document_id, user_id), partial(_open, indices=indices))
     existing = [index for index in indices if 0 <= index < access.block_count]
     numbers = _numbers(existing)
     if len(numbers) > PAGES_AT_ONCE:
         texts = await offload(documents.blocks_for, document_id, user_id, existing)
-        return {index: work_of(text, spoken) for index, text in texts.items()}
+        return {index: job_spec(text, spoken) for index, text in texts.items()}
     pages = {number: await _pages.aread((document_id, number), _read_page) for number in numbers}
-    return _works(pages, existing, spoken)
+    return _specs(pages, existing, spoken)
 
 
-def work_of(text: str, spoken: SpokenAs) -> JobSpec:
+def job_spec(text: str, spoken: SpokenAs) -> JobSpec:
+    """The job for a text in a voice; the text is normalized to NFC."""
     text = unicodedata.normalize("NFC", text)
     return JobSpec(
         hash=variant_hash(
@@ -159,10 +159,10 @@ def _numbers(indices: Sequence[int]) -> set[int]:
     return {index // PAGE for index in indices}
 
 
-def _works(pages: Mapping[int, Page], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, JobSpec]:
-    works = {}
+def _specs(pages: Mapping[int, Page], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, JobSpec]:
+    specs = {}
     for index in indices:
-        work = pages[index // PAGE].work(index, spoken)
-        if work is not None:
-            works[index] = work
-    return works
+        spec = pages[index // PAGE].spec(index, spoken)
+        if spec is not None:
+            specs[index] = spec
+    return specs

@@ -1,9 +1,8 @@
-"""What accounts may still ask for: read from PostgreSQL once, then followed in Redis.
+"""Credit of accounts: the characters they may still request, read from PostgreSQL once and followed in Redis.
 
-A reading says how far the account's count of asked characters may go (`ceiling`). ENQUEUE compares the two,
-for all sockets of all processes: what one of them asked for is missing to the others at once, whether it has
-been charged meanwhile or not. So a reading stays true until somebody changes the balance itself, which raises
-the epoch `credit` of the account and rings a bell.
+A reading gives a limit for the account's total of requested characters. ENQUEUE compares the two, for all
+connections of all processes: a request of one lowers what is left to the others at once, charged or not. So a
+reading stays valid until the balance itself changes, which raises the epoch `credit` and publishes an event.
 """
 
 import time
@@ -25,51 +24,51 @@ from yapit.accounts import preferences
 from yapit.jobs.lua import COMMON
 from yapit.protocol import Usage, UsageThreshold
 
-READ_AGAIN_AFTER_CHARGES_SECONDS = 5.0
-KEPT_SECONDS = 86400  # a count in Redis that nobody reads; far longer than any reading holds
+STALE_AFTER_CHARGES_SECONDS = 5.0
+TOTAL_SECONDS = 86400  # lifetime of an unread total in Redis; far longer than that of a reading
 CACHED_BYTES = 4 * 1024 * 1024
 USAGE_TYPES = ("standard", "premium")
 
-READING = Script(COMMON + lua(Path(__file__).parent / "lua", "reading"))
+READ_COUNTS = Script(COMMON + lua(Path(__file__).parent / "lua", "read_counts"))
 
 
 @dataclass(frozen=True, slots=True)
 class Unlimited:
-    """No ceiling."""
+    """The account may request any number of characters."""
 
     epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """So much of `allowance` was left when `due` characters were asked for and not charged."""
+    """`left` of `allowance`, less the reserved characters; the requested total may grow up to `limit`."""
 
     epoch: int
     allowance: Allowance
-    due: int
+    reserved: int
     left: int
-    ceiling: int
-    threshold: int | None  # percent spent that the account wants to be told of
+    limit: int
+    threshold: int | None  # percentage of the plan at which the account wants a warning
     read_at: float
 
     @property
     def may_be_stale(self) -> bool:
-        """What was charged while it was read is subtracted twice."""
-        good_for = settings.CREDIT_AT_ZERO_SECONDS
-        if self.due:
-            good_for = min(good_for, READ_AGAIN_AFTER_CHARGES_SECONDS)
-        return time.monotonic() - self.read_at > good_for
+        """Whether to read again before a refusal: a charge during the reading was subtracted twice."""
+        lifetime = settings.CREDIT_AT_ZERO_SECONDS
+        if self.reserved:
+            lifetime = min(lifetime, STALE_AFTER_CHARGES_SECONDS)
+        return time.monotonic() - self.read_at > lifetime
 
     def is_past_threshold(self, left: int) -> bool:
-        limit = self.allowance.limit
-        if self.threshold is None or not limit:
+        plan = self.allowance.limit
+        if self.threshold is None or not plan:
             return False
-        return (limit - left) * 100 >= limit * self.threshold
+        return (plan - left) * 100 >= plan * self.threshold
 
 
 @dataclass(frozen=True, slots=True)
 class NotLoaded:
-    """Nobody asked yet, or what was known does not hold any more."""
+    """The credit is not in memory."""
 
 
 Credit = Unlimited | Limited
@@ -92,7 +91,7 @@ _credits: caching.RowCache[tuple[int, str], Credit] = caching.RowCache(
 
 
 def _keys_of(*user_ids: int) -> Iterable[tuple[int, str]]:
-    return [(user_id, kind) for user_id in user_ids for kind in USAGE_TYPES]
+    return [(user_id, usage_type) for user_id in user_ids for usage_type in USAGE_TYPES]
 
 
 def _keys_of_event(event: str) -> Iterable[tuple[int, str]]:
@@ -105,46 +104,48 @@ _credits.invalidate_on(f"{invalidation.CREDIT}*", f"{invalidation.PREFERENCES}*"
 
 
 def forget(*user_ids: int) -> None:
-    """What is known of these accounts, in this process; without any, of all."""
+    """Drop the credit of these accounts from the memory of this process; without arguments, of all."""
     if user_ids:
         _credits.invalidate(*_keys_of(*user_ids))
     else:
         _credits.flush()
 
 
-def remembered(user_id: int, usage_type: str) -> Credit | NotLoaded:
+def cached(user_id: int, usage_type: str) -> Credit | NotLoaded:
     return _credits.get((user_id, usage_type), NOT_LOADED)
 
 
 async def credit_of(link: MultiplexedConnection, user_id: int, usage_type: str) -> Credit:
+    """From memory, or else read from Redis and PostgreSQL."""
     return await _credits.aget_or_fetch((user_id, usage_type), partial(_read, link, user_id, usage_type))
 
 
 async def _read(link: MultiplexedConnection, user_id: int, usage_type: str) -> Credit:
-    # In this order. What is charged in between is subtracted twice until the next reading; the other way
-    # round it could be spent twice.
+    # In this order: a charge in between is subtracted twice until the next reading. In the other order it
+    # could be spent twice.
     key = caching.epoch_key("credit", user_id)
-    epoch, due, asked = await arun(link, READING.call(user_id, usage_type, KEPT_SECONDS, keys=[key]))
-    found, threshold = await offload(_look_up, user_id, usage_type)
-    if found.characters is None:
+    counts = READ_COUNTS.call(user_id, usage_type, TOTAL_SECONDS, keys=[key])
+    epoch, reserved, requested = await arun(link, counts)
+    balance, threshold = await offload(_read_balance, user_id, usage_type)
+    if balance.characters is None:
         return Unlimited(epoch)
-    left = found.characters - due
-    return Limited(epoch, found, due, left, left + asked, threshold, time.monotonic())
+    left = balance.characters - reserved
+    return Limited(epoch, balance, reserved, left, left + requested, threshold, time.monotonic())
 
 
-def _look_up(user_id: int, usage_type: str) -> tuple[Allowance, int | None]:
-    found = allowance(user_id, usage_type)
-    is_limited = found.characters is not None
-    return found, preferences.of(user_id).usage_threshold if is_limited else None
+def _read_balance(user_id: int, usage_type: str) -> tuple[Allowance, int | None]:
+    balance = allowance(user_id, usage_type)
+    is_limited = balance.characters is not None
+    return balance, preferences.of(user_id).usage_threshold if is_limited else None
 
 
 async def outdated(user_ids: list[int]) -> list[int]:
-    """Accounts whose epoch is not the one of their reading: a bell was missed. They are forgotten."""
-    known = {user_id: credit for user_id in user_ids if (credit := _any_of(user_id))}
-    epochs = await caching.aepochs("credit", list(known))
+    """Accounts whose epoch has changed since their reading: the event was lost. Their credit is dropped."""
+    readings = {user_id: credit for user_id in user_ids if (credit := _any_of(user_id))}
+    epochs = await caching.aepochs("credit", list(readings))
     changed = [
         user_id
-        for (user_id, credit), epoch in zip(known.items(), epochs, strict=True)
+        for (user_id, credit), epoch in zip(readings.items(), epochs, strict=True)
         if credit.epoch != epoch
     ]
     if changed:
@@ -153,8 +154,8 @@ async def outdated(user_ids: list[int]) -> list[int]:
 
 
 def _any_of(user_id: int) -> Credit | None:
-    for kind in USAGE_TYPES:
-        credit = remembered(user_id, kind)
+    for usage_type in USAGE_TYPES:
+        credit = cached(user_id, usage_type)
         if not isinstance(credit, NotLoaded):
             return credit
     return None
@@ -162,7 +163,7 @@ def _any_of(user_id: int) -> Credit | None:
 
 @dataclass(slots=True)
 class Meter:
-    """What one connection asks for against its account's credit, and whether it was warned."""
+    """Usage types that one connection has requested, and those for which it was warned."""
 
     link: MultiplexedConnection
     user_id: int
@@ -178,16 +179,16 @@ class Meter:
         return await credit_of(self.link, self.user_id, usage_type)
 
     async def check(self) -> list[UsageThreshold]:
-        """The balance may have changed: what there is to tell."""
-        told = []
+        """Warnings to send after a change of the balance."""
+        warnings = []
         for usage_type in tuple(self._used):
             credit = await self.credit(usage_type)
             left = credit.left if isinstance(credit, Limited) else 0
-            told += self.warnings(usage_type, credit, left)
-        return told
+            warnings += self.warnings(usage_type, credit, left)
+        return warnings
 
     def warnings(self, usage_type: str, credit: Credit, left: int) -> list[UsageThreshold]:
-        """Once when what is left falls under the threshold, and again only after it recovered."""
+        """A warning when `left` falls below the threshold; another one only after it has recovered."""
         if isinstance(credit, Unlimited) or not credit.is_past_threshold(left):
             self._warned.discard(usage_type)
             return []
@@ -205,12 +206,13 @@ class Meter:
         ]
 
 
-def ceilings(credits: Mapping[str, Credit]) -> dict[str, int]:
-    return {kind: credit.ceiling for kind, credit in credits.items() if isinstance(credit, Limited)}
+def limits(credits: Mapping[str, Credit]) -> dict[str, int]:
+    """Limits of the requested total by usage type, as ENQUEUE takes them; unlimited types are absent."""
+    return {usage_type: credit.limit for usage_type, credit in credits.items() if isinstance(credit, Limited)}
 
 
 def usage_of(credit: Credit, available: int, requested: int) -> Usage | None:
-    """What a refusal carries."""
+    """The figures of a refusal; None for unlimited credit."""
     if isinstance(credit, Unlimited):
         return None
     return Usage(
@@ -222,5 +224,5 @@ def usage_of(credit: Credit, available: int, requested: int) -> Usage | None:
     )
 
 
-def _iso(found: Allowance) -> str | None:
-    return found.period_end.isoformat() if found.period_end else None
+def _iso(balance: Allowance) -> str | None:
+    return balance.period_end.isoformat() if balance.period_end else None

@@ -1,4 +1,4 @@
-"""What a request for audio needs from PostgreSQL and SQLite, each off the event loop."""
+"""Look-up of requested blocks in PostgreSQL (voices, texts) and SQLite (headers, audio)."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,25 @@ from yapit.catalog.resolution import SpokenAs
 from yapit.jobs import JobSpec
 from yapit.synthesis import block_cache
 
-# SQLite reads only: nothing that waits for PostgreSQL may sit in front of them.
-_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kept-headers")
-# And no large audio in front of a question whether there is any.
-_audio_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="kept-audio")
+# For SQLite only: reads must not queue behind work that waits for PostgreSQL.
+_header_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stored-headers")
+# Headers must not queue behind large audio.
+_audio_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="stored-audio")
 
 Resolved = tuple[SpokenAs, Mapping[int, JobSpec]]
 
 
-def remembered(message: protocol.Synthesize, user_id: int) -> Resolved | None:
-    """The voice and the work for the blocks that exist; None where PostgreSQL has to be asked for it."""
+def resolve_cached(message: protocol.Synthesize, user_id: int) -> Resolved | None:
+    """Voice and specs of those blocks of a message that exist. None: PostgreSQL has to be queried."""
     spoken = resolution.resolve_cached(message.model, message.voice, user_id)
     if spoken is None:
         return None
-    works = block_cache.remembered(message.document_id, user_id, message.block_indices, spoken)
-    return None if works is None else (spoken, works)
+    specs = block_cache.find_cached(message.document_id, user_id, message.block_indices, spoken)
+    return None if specs is None else (spoken, specs)
 
 
 async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
-    """The same, asking for what is not remembered.
+    """Like `resolve_cached`, with queries for what is not cached.
 
     Raises DocumentNotFound, UnknownModel or UnknownVoice.
     """
@@ -42,54 +42,55 @@ async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
     return spoken, await block_cache.find(message.document_id, user_id, message.block_indices, spoken)
 
 
-class KeptHeaders:
-    """The headers of what SQLite has, of one event loop. One read for all who ask while another read runs.
+class StoredHeaders:
+    """Headers of audio in SQLite, of one event loop. Requests made during a read share the next one.
 
-    What is found is to be announced, and must stay until it can have been fetched: one order says so for all.
+    Audio that is found will be announced, and must stay until it can be fetched: one order touches all of it.
     """
 
     def __init__(self) -> None:
-        self._asked: list[str] = []
+        self._requested: list[str] = []
         self._next: asyncio.Task[Mapping[str, bytes]] | None = None
         self._last: asyncio.Task[Mapping[str, bytes]] | None = None
 
     async def of(self, link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
         if not variants:
             return {}
-        self._asked += variants
+        self._requested += variants
         if self._next is None:
             self._next = asyncio.create_task(self._read(link, self._last))
-        found = await asyncio.shield(self._next)
-        return {variant: found[variant] for variant in variants if variant in found}
+        headers = await asyncio.shield(self._next)
+        return {variant: headers[variant] for variant in variants if variant in headers}
 
     async def _read(
         self, link: MultiplexedConnection, last: "asyncio.Task[Mapping[str, bytes]] | None"
     ) -> Mapping[str, bytes]:
         if last is not None:
             await asyncio.wait({last})
-        asked, self._asked = dict.fromkeys(self._asked), []
+        requested, self._requested = dict.fromkeys(self._requested), []
         self._last, self._next = self._next, None
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(_readers, store_for("audio").headers, list(asked))
-        if found:
-            await orders.touch(link, "audio", list(found))
-        return found
+        headers = await loop.run_in_executor(_header_readers, store_for("audio").headers, list(requested))
+        if headers:
+            await orders.touch(link, "audio", list(headers))
+        return headers
 
 
-_kept = PerLoop(KeptHeaders)
+_stored = PerLoop(StoredHeaders)
 
 
 async def stored_headers(link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
-    return await _kept().of(link, variants)
+    """Headers of those hashes whose audio is in SQLite."""
+    return await _stored().of(link, variants)
 
 
 async def audio_of(
     link: MultiplexedConnection, variant: str
 ) -> tuple[blob.Header, bytes | memoryview] | None:
-    """Where it is now: Redis first, since what leaves Redis is in SQLite by then."""
+    """Header and audio, from Redis or else from SQLite: audio is stored there before it expires in Redis."""
     value: Any = await link.execute("GET", f"audio:{variant}")
     if value is not None:
-        with contextlib.suppress(blob.BadBlob):  # the persister finds it, too, and has it made again
+        with contextlib.suppress(blob.BadBlob):  # the persister finds the same, and enqueues the job again
             return blob.split(value)
     loop = asyncio.get_running_loop()
     found = await loop.run_in_executor(_audio_readers, store_for("audio").get, variant)

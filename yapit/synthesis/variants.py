@@ -1,4 +1,4 @@
-"""Keeps a row for each variant that was spoken; called with the events that billing has charged."""
+"""Rows of synthesized variants, recorded with the usage events that billing has charged."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,11 @@ ON CONFLICT DO NOTHING
 
 
 def record(events: Sequence[UsageEvent]) -> None:
-    """Insert the variants that are new, all in one statement. Repeatable."""
+    """Insert new variants in one statement. Repeatable."""
     if not events:
         return
     by_hash = {event.hash: event for event in events}
-    # In one order everywhere: two writers of the same hashes wait for each other, never in a circle.
+    # Sorted, as everywhere: two writers of the same hashes cannot deadlock.
     variants = [by_hash[key] for key in sorted(by_hash)]
     with connection.cursor() as cursor:
         cursor.execute(INSERT, columns(map(_row, variants)))

@@ -1,7 +1,7 @@
-"""Audio made before anybody asks for it: the normal pipeline, behind every listener, pinned once stored.
+"""Warming: audio made in advance through the normal pipeline, after all listeners, and pinned once stored.
 
-Nobody is billed. Nothing is remembered between two steps but what is left to do, so all of it can be stopped
-at any moment and begun again.
+No account is charged. The only state between two steps is the list of what is left, so warming can be stopped
+at any moment and started again.
 """
 
 from collections import Counter
@@ -25,64 +25,64 @@ from yapit.models import Block, BlockVariant, Document
 from yapit.synthesis import block_cache
 
 ALIAS = "audio"
-AT_ONCE = 200  # looked at in one step: fewer than may wait in a queue
-PIN_SECONDS = 30.0  # for run_persister to carry out an order
+BATCH = 200  # of one step: less than the limit of waiting jobs
+PIN_SECONDS = 30.0  # for run_persister to apply an order
 
 
 @dataclass(frozen=True, slots=True)
 class WarmRequest:
-    """`user_id` stands behind the job and pays nothing."""
+    """`user_id` is the user of the job, who is not charged."""
 
-    work: JobSpec
+    spec: JobSpec
     user_id: int
     document: str = ""
 
 
-# --- What to warm -----------------------------------------------------------------------------------------
+# --- Requests -----------------------------------------------------------------------------------------
 
 
 def of_voices() -> Iterator[WarmRequest]:
-    """What each of everyone's voices says to introduce itself."""
+    """Previews of the voices that all accounts may use."""
     operator = User.objects.order_by("-is_superuser", "id").values_list("id", flat=True).first()
     if operator is None:
-        return  # nobody could listen
+        return  # there are no accounts
     for offer in voices.read_public_voices():
         spoken = resolution.resolve(None, offer.slug, operator)
-        yield WarmRequest(block_cache.work_of(previews.sentence(offer.language), spoken), operator)
+        yield WarmRequest(block_cache.job_spec(previews.sentence(offer.language), spoken), operator)
 
 
 def of_document(document_id: UUID, voice: str | None) -> Iterator[WarmRequest]:
-    """All its blocks, in one of its owner's voices; None: the default one.
+    """All blocks of a document, in a voice of its owner; None: the default voice.
 
-    Raises DocumentNotFound, UnknownModel or UnknownVoice before the first.
+    Raises DocumentNotFound, UnknownModel or UnknownVoice before the first request.
     """
     owner_id = Document.objects.filter(pk=document_id).values_list("owner_id", flat=True).first()
     if owner_id is None:
         raise DocumentNotFound(f"There is no document {document_id}.")
     spoken = resolution.resolve(None, voice, owner_id)
     texts = Block.objects.filter(document=document_id).order_by("index").values_list("text", flat=True)
-    return (WarmRequest(block_cache.work_of(text, spoken), owner_id, str(document_id)) for text in texts)
+    return (WarmRequest(block_cache.job_spec(text, spoken), owner_id, str(document_id)) for text in texts)
 
 
 def of_hashes(lost: Collection[str]) -> Iterator[WarmRequest]:
-    """As many of these as can be found again: a hash tells neither text nor voice.
+    """Requests for those hashes that can be traced to a text: a hash contains neither text nor voice.
 
-    Introductions are all tried; of the rest, PostgreSQL knows voice and length.
+    All previews are tried, then blocks with the voice and length that PostgreSQL has recorded for a hash.
     """
     left = set(lost)
-    for wanted in of_voices():
-        if wanted.work.hash in left:
-            left.discard(wanted.work.hash)
-            yield wanted
+    for request in of_voices():
+        if request.spec.hash in left:
+            left.discard(request.spec.hash)
+            yield request
     known = BlockVariant.objects.filter(pk__in=left).values_list("voice", "characters")
     lengths: dict[str, set[int]] = {}
     for voice, characters in known:
         lengths.setdefault(voice, set()).add(characters)
     for voice, characters_of in lengths.items():
-        for wanted in _blocks_spoken(voice, characters_of):
-            if wanted.work.hash in left:
-                left.discard(wanted.work.hash)
-                yield wanted
+        for request in _blocks_spoken(voice, characters_of):
+            if request.spec.hash in left:
+                left.discard(request.spec.hash)
+                yield request
 
 
 def _blocks_spoken(voice: str, lengths: Collection[int]) -> Iterator[WarmRequest]:
@@ -94,7 +94,7 @@ def _blocks_spoken(voice: str, lengths: Collection[int]) -> Iterator[WarmRequest
         if owner_id not in spoken_by:
             spoken_by[owner_id] = _spoken_or_none(voice, owner_id)
         if spoken := spoken_by[owner_id]:
-            yield WarmRequest(block_cache.work_of(text, spoken), owner_id, str(document_id))
+            yield WarmRequest(block_cache.job_spec(text, spoken), owner_id, str(document_id))
 
 
 def _spoken_or_none(voice: str, user_id: int) -> SpokenAs | None:
@@ -108,27 +108,27 @@ def _spoken_or_none(voice: str, user_id: int) -> SpokenAs | None:
 
 
 class Warming:
-    """`outcomes` counts what became of what is no longer `left`."""
+    """Requests to warm. `outcomes` counts those that have ended, `left` has the others by hash."""
 
-    def __init__(self, redis: Redis, store: AudioStore, wanted: Iterable[WarmRequest]) -> None:
+    def __init__(self, redis: Redis, store: AudioStore, requests: Iterable[WarmRequest]) -> None:
         self._redis = redis
         self._store = store
-        self.left = {one.work.hash: one for one in wanted}
+        self.left = {request.spec.hash: request for request in requests}
         self.total = len(self.left)
         self.outcomes: Counter[str] = Counter()
 
     def step(self) -> bool:
-        """Look at the first that are left and do what comes next. Whether anything came to its end."""
+        """Advance the first batch of those left. Returns whether any request has ended."""
         before = len(self.left)
-        some = list(self.left)[:AT_ONCE]
-        pins = self._store.pins(some)
+        batch = list(self.left)[:BATCH]
+        pins = self._store.pins(batch)
         self._end((variant for variant, is_pinned in pins.items() if is_pinned), "pinned")
         self._pin([variant for variant, is_pinned in pins.items() if not is_pinned])
-        self._make([variant for variant in some if variant not in pins])
+        self._make([variant for variant in batch if variant not in pins])
         return len(self.left) < before
 
     def _pin(self, variants: Sequence[str]) -> None:
-        """What is not pinned although the order was carried out has no room among the pins."""
+        """Entries that are still unpinned after the order was applied exceed the limit of pinned bytes."""
         if not variants:
             return
         order = orders.pin(self._redis, ALIAS, variants)
@@ -138,39 +138,36 @@ class Warming:
             self._end([variant], "pinned" if is_pinned else "no room to pin")
 
     def _make(self, variants: Sequence[str]) -> None:
-        """What is in Redis waits for run_persister, and what is queued for a worker."""
+        """Enqueue what is neither in Redis, waiting for run_persister, nor queued for a worker."""
         if not variants:
             return
-        _, *raw = scripts.run(self._redis, jobs.look_call(variants))
-        absent = []
-        for variant, answer in zip(variants, map(BlockState.read, raw), strict=True):
-            match answer.state:
+        _, *replies = scripts.run(self._redis, jobs.look_call(variants))
+        missing = []
+        for variant, state in zip(variants, map(BlockState.read, replies), strict=True):
+            match state.state:
                 case State.NONE:
-                    absent.append(self.left[variant])
+                    missing.append(self.left[variant])
                 case State.SKIPPED:
                     self._end([variant], "nothing to say")
                 case State.ERROR:
-                    self._end([variant], f"failed ({answer.detail.decode()})")
-        self._ask(absent)
+                    self._end([variant], f"failed ({state.detail.decode()})")
+        self._enqueue(missing)
 
-    def _ask(self, wanted: Sequence[WarmRequest]) -> None:
-        """Refused as `busy` while much waits to be stored: the next step asks again."""
-        calls = [
-            jobs.enqueue_call(
-                one.user_id,
-                [EnqueueRequest(one.work, document=one.document, priority=Priority.WARM, billable=False)],
-                {},
-            )
-            for one in wanted
-        ]
-        for answer in scripts.run_all(self._redis, calls):
-            if isinstance(answer, OutOfMemoryError):
+    def _enqueue(self, requests: Sequence[WarmRequest]) -> None:
+        """Refused as `busy` while much audio waits to be stored: the next step tries again."""
+        calls = [jobs.enqueue_call(request.user_id, [_unbilled(request)], {}) for request in requests]
+        for reply in scripts.run_all(self._redis, calls):
+            if isinstance(reply, OutOfMemoryError):
                 return
-            if isinstance(answer, Exception):
-                raise answer
-            Enqueued.read(answer)
+            if isinstance(reply, Exception):
+                raise reply
+            Enqueued.read(reply)
 
     def _end(self, variants: Iterable[str], outcome: str) -> None:
         for variant in variants:
             if self.left.pop(variant, None):
                 self.outcomes[outcome] += 1
+
+
+def _unbilled(request: WarmRequest) -> EnqueueRequest:
+    return EnqueueRequest(request.spec, document=request.document, priority=Priority.WARM, billable=False)

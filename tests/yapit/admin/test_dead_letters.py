@@ -19,14 +19,14 @@ from tests.yapit.jobs.job_steps import (
     enqueue,
     finalize,
     make_blob,
-    make_work,
+    make_spec,
     speak_all,
 )
 from yapit import jobs
 from yapit.jobs import State
 
 TEXT = "Nobody but its listener may read this."
-WORK = make_work(TEXT)
+WORK = make_spec(TEXT)
 PAGE = "/admin/yapit/deadletter/"
 
 
@@ -172,7 +172,7 @@ def test_a_result_that_is_sent_in_again_finishes_its_job(redis):
 
 @pytest.mark.parametrize("act", [dead_letters.replay, dead_letters.drop])
 def test_of_several_at_once_one_acts_on_each_letter(redis, settings, act):
-    ids = [give_up(redis, settings, make_work(f"block {i}")) for i in range(30)]
+    ids = [give_up(redis, settings, make_spec(f"block {i}")) for i in range(30)]
 
     answers = at_once(4, lambda client: act(client, "jobs", ids))
 
@@ -254,7 +254,7 @@ def test_the_command_sends_in_again_and_repeated_does_nothing(redis, settings):
 
 
 def test_the_command_drops_what_it_is_told_to(redis, settings):
-    first, second = (give_up(redis, settings, make_work(text)) for text in ("one", "two"))
+    first, second = (give_up(redis, settings, make_spec(text)) for text in ("one", "two"))
 
     assert command("--stream", "jobs", "--drop", first) == "1 of jobs dropped.\n"
 

@@ -1,4 +1,4 @@
-"""Short ways to put jobs through their life in tests."""
+"""Steps of the job protocol for tests."""
 
 from dataclasses import replace
 from hashlib import sha256
@@ -7,12 +7,12 @@ from audiocache import blob
 from config.redis import scripts
 from config.streams import StreamConsumer
 from yapit import jobs
-from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec
+from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobResult, JobSpec
 from yapit.jobs.results import ResultHandler
 
 
-def make_work(text="Hello there.", **changes):
-    work = JobSpec(
+def make_spec(text="Hello there.", **changes):
+    spec = JobSpec(
         hash=sha256(text.encode()).hexdigest(),
         text=text,
         model="tone",
@@ -25,27 +25,27 @@ def make_work(text="Hello there.", **changes):
         multiplier_bp=10_000,
         usage_type="standard",
     )
-    return replace(work, **changes)
+    return replace(spec, **changes)
 
 
-def enqueue(redis, work, *, user=1, document="d", index=0, connection="web.1", ceiling=None, **options):
+def enqueue(redis, spec, *, user=1, document="d", index=0, connection="web.1", limit=None, **options):
     """`ceiling`: how many characters may be asked for in all, since the first of them; None: any number."""
     member = jobs.member(user, document, index, connection)
-    asked = EnqueueRequest(work, member=member, document=document, **options)
-    ceilings = {}
-    if ceiling is not None:
-        redis.hsetnx(f"requested:{user}", work.usage_type, 0)
-        ceilings = {work.usage_type: ceiling}
-    return Enqueued.read(scripts.run(redis, jobs.enqueue_call(user, [asked], ceilings))).answers[0]
+    request = EnqueueRequest(spec, member=member, document=document, **options)
+    limits = {}
+    if limit is not None:
+        redis.hsetnx(f"requested:{user}", spec.usage_type, 0)
+        limits = {spec.usage_type: limit}
+    return Enqueued.read(scripts.run(redis, jobs.enqueue_call(user, [request], limits))).answers[0]
 
 
-def look(redis, work):
-    return BlockState.read(scripts.run(redis, jobs.look_call([work.hash]))[1])
+def look(redis, spec):
+    return BlockState.read(scripts.run(redis, jobs.look_call([spec.hash]))[1])
 
 
-def cancel(redis, work, *, user=1, document="d", index=0, connection="web.1"):
+def cancel(redis, spec, *, user=1, document="d", index=0, connection="web.1"):
     member = jobs.member(user, document, index, connection)
-    return scripts.run(redis, jobs.CANCEL.call(work.hash, member)).decode()
+    return scripts.run(redis, jobs.CANCEL.call(spec.hash, member)).decode()
 
 
 def make_blob(audio=b"OggS" + bytes(100), duration_ms=1234):
@@ -62,6 +62,15 @@ def finish(redis, job, worker="w", audio=None):
     finalize(redis)
 
 
+def submit_nothing(redis, job_id, worker):
+    """Submit that the text has nothing to say. Returns the status."""
+    return jobs.submit(redis, job_id, worker, JobResult("s")).status
+
+
+def submit_error(redis, job_id, worker, code):
+    return jobs.submit(redis, job_id, worker, JobResult("e", code)).status
+
+
 def finalize(redis):
     consumer = StreamConsumer(ResultHandler(redis), redis)
     while consumer.run_once(wait=False):
@@ -69,7 +78,7 @@ def finalize(redis):
 
 
 def speak_all(redis, worker="w", model="tone"):
-    """Claim and finish until nothing waits; the texts in the order of their turn."""
+    """Claim and finish until no job is queued. Returns the texts in order."""
     texts = []
     while job := claim(redis, worker, model):
         texts.append(job.text)
@@ -78,6 +87,6 @@ def speak_all(redis, worker="w", model="tone"):
 
 
 def at_rest(redis):
-    """Nothing unfinished is left: invariant I5 of the finalize protocol."""
+    """Whether nothing unfinished is left: invariant I5 of the job protocol."""
     patterns = ("job:*", "inflight:*", "subs:*", "res:*", "up:*", "queue:*", "leases", "reserved:*")
     return [key for pattern in patterns for key in redis.keys(pattern)] == [] and redis.xlen("results") == 0

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.redis.scripts import Script, run
-from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_work
+from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec
 from yapit import jobs
-from yapit.jobs import Priority, protocol
+from yapit.jobs import Priority
 
 USERS = (1, 2, 3)
 LENGTHS = (1, 40, 250, 3000)
@@ -34,24 +34,24 @@ class Queue:
     """The product's, with as many workers as want a job."""
 
     def __init__(self, redis, script=jobs.CLAIM):
-        self.redis, self.script, self.number, self.in_hand = redis, script, 0, deque()
+        self.redis, self.script, self.number, self.in_progress = redis, script, 0, deque()
 
     def ask(self, user, count, length):
         for _ in range(count):
             self.number += 1
-            enqueue(self.redis, make_work(f"{self.number:06}".ljust(length), chars=length), user=user)
+            enqueue(self.redis, make_spec(f"{self.number:06}".ljust(length), chars=length), user=user)
 
     def claim(self):
         """Whose job it was."""
         raw = run(self.redis, self.script.call("tone", "w", 60_000))
         if not raw:
             return None
-        self.in_hand.append(protocol._claimed(raw))
+        self.in_progress.append(jobs.Claimed.read(raw))
         return int(self.redis.hget(f"job:{raw[0].decode()}", "user"))
 
     def finish(self):
-        if self.in_hand:
-            finish(self.redis, self.in_hand.popleft())
+        if self.in_progress:
+            finish(self.redis, self.in_progress.popleft())
 
 
 class FirstComeFirstServed(Queue):
@@ -70,7 +70,7 @@ class FirstComeFirstServed(Queue):
 
 def longest_wait(queue, day, workers):
     """The most jobs of any one other user that were claimed while somebody waited for their next one."""
-    waiting, queued, in_hand, most = {}, Counter(), 0, 0
+    waiting, queued, in_progress, most = {}, Counter(), 0, 0
     for what, *details in day:
         if what == "ask":
             user, count, length = details
@@ -78,11 +78,11 @@ def longest_wait(queue, day, workers):
                 waiting[user] = Counter()
             queued[user] += count
             queue.ask(user, count, length)
-        elif what == "finish" and in_hand:
-            in_hand -= 1
+        elif what == "finish" and in_progress:
+            in_progress -= 1
             queue.finish()
-        elif what == "claim" and in_hand < workers and (served := queue.claim()):
-            in_hand += 1
+        elif what == "claim" and in_progress < workers and (served := queue.claim()):
+            in_progress += 1
             queued[served] -= 1
             waiting.pop(served, None)
             if queued[served]:  # and waits again for the next one
@@ -134,8 +134,8 @@ def test_what_plays_is_claimed_before_what_is_fetched_ahead_and_that_before_warm
     redis.flushall()
 
     def ask(number, user, priority):
-        work = make_work(f"{user} {priority} {number}")
-        enqueue(redis, work, user=user, priority=priority)
+        spec = make_spec(f"{user} {priority} {number}")
+        enqueue(redis, spec, user=user, priority=priority)
 
     def claim_one():
         user, priority, _ = claim(redis).text.split()

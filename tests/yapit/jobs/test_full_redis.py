@@ -15,7 +15,9 @@ from tests.yapit.jobs.job_steps import (
     finalize,
     look,
     make_blob,
-    make_work,
+    make_spec,
+    submit_error,
+    submit_nothing,
 )
 from yapit import jobs
 from yapit.engines.tone import ToneEngine
@@ -23,7 +25,7 @@ from yapit.jobs import State
 from yapit.jobs.lua import text
 from yapit.jobs.worker import Worker
 
-WORK = make_work(revision=ToneEngine.revision, params='{"ms_per_character": 1}')
+SPEC = make_spec(revision=ToneEngine.revision, params='{"ms_per_character": 1}')
 
 
 @pytest.fixture
@@ -42,14 +44,14 @@ def fill(redis):
         redis.config_set(name, before[name])
 
 
-def in_hand(redis):
+def in_progress(redis):
     finalize(redis)  # makes the group, which a full Redis refuses
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     return claim(redis)
 
 
 def test_a_job_in_hand_is_kept_and_given_back_uncounted(redis, fill):
-    job = in_hand(redis)
+    job = in_progress(redis)
     fill()
 
     assert jobs.renew(redis, job.id, "w")
@@ -60,7 +62,7 @@ def test_a_job_in_hand_is_kept_and_given_back_uncounted(redis, fill):
 
 def test_renewing_by_adding_alone_would_be_refused(redis, fill):
     """Shows that the test above can fail."""
-    job = in_hand(redis)
+    job = in_progress(redis)
     fill()
     adding = Script(text("renew").replace("redis.call('ZREM', 'leases', ARGV[1]) == 0", "false"))
 
@@ -69,7 +71,7 @@ def test_renewing_by_adding_alone_would_be_refused(redis, fill):
 
 
 def test_a_silent_workers_job_comes_back(redis, fill):
-    job = in_hand(redis)
+    job = in_progress(redis)
     redis.zadd("leases", {job.id: 0})
     fill()
 
@@ -80,33 +82,33 @@ def test_a_silent_workers_job_comes_back(redis, fill):
 @pytest.mark.parametrize(
     ("submit", "state"),
     [
-        (lambda redis, job: jobs.submit_nothing(redis, job.id, "w"), State.SKIPPED),
-        (lambda redis, job: jobs.submit_error(redis, job.id, "w", "engine_failed"), State.ERROR),
+        (lambda redis, job: submit_nothing(redis, job.id, "w"), State.SKIPPED),
+        (lambda redis, job: submit_error(redis, job.id, "w", "engine_failed"), State.ERROR),
     ],
 )
 def test_what_has_no_audio_is_handed_in_and_told(redis, fill, submit, state):
-    job = in_hand(redis)
+    job = in_progress(redis)
     fill()
 
     submit(redis, job)
     finalize(redis)
 
-    assert look(redis, WORK).state is state
+    assert look(redis, SPEC).state is state
 
 
 def test_audio_that_was_accepted_is_finished(redis, fill):
-    job = in_hand(redis)
+    job = in_progress(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     fill()
 
     finalize(redis)
 
-    assert look(redis, WORK).state is State.CACHED
+    assert look(redis, SPEC).state is State.CACHED
     assert redis.xlen("billing") == redis.xlen("persist") == 1
 
 
 def test_a_worker_keeps_what_it_made_until_there_is_room(redis, fill):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     fill()
     refused = redis.info("errorstats")["errorstat_OOM"]["count"]
     stop = StopFlag()
@@ -123,4 +125,4 @@ def test_a_worker_keeps_what_it_made_until_there_is_room(redis, fill):
         stop.is_set = True
         working.join(30)
     finalize(redis)
-    assert look(redis, WORK).state is State.CACHED
+    assert look(redis, SPEC).state is State.CACHED

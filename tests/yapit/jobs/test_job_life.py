@@ -13,15 +13,16 @@ from tests.yapit.jobs.job_steps import (
     enqueue,
     finalize,
     make_blob,
-    make_work,
+    make_spec,
+    submit_error,
 )
 from yapit import jobs
 from yapit.jobs.lua import text
 
-WORKS = [make_work(letter * length) for letter, length in zip("abc", (10, 25, 40), strict=True)]
+SPECS = [make_spec(letter * length) for letter, length in zip("abc", (10, 25, 40), strict=True)]
 USERS = (1, 2, 3)
 
-someone = st.tuples(st.sampled_from(USERS), st.sampled_from(range(len(WORKS))))
+someone = st.tuples(st.sampled_from(USERS), st.sampled_from(range(len(SPECS))))
 asks = st.tuples(st.just("ask"), someone)
 leaves = st.tuples(st.just("leave"), someone)
 others = st.tuples(st.sampled_from(["claim", "finish", "give_up", "give_back", "fall_silent"]), st.none())
@@ -33,47 +34,47 @@ class Day:
 
     def __init__(self, redis):
         self.redis = redis
-        self.in_hand = deque()
-        self.waiting = {work.hash: set() for work in WORKS}
-        self.left = {work.hash: None for work in WORKS}  # the last to leave
+        self.in_progress = deque()
+        self.waiting = {spec.hash: set() for spec in SPECS}
+        self.left = {spec.hash: None for spec in SPECS}  # the last to leave
 
     def ask(self, user, number):
-        if self.redis.exists(f"audio:{WORKS[number].hash}"):
+        if self.redis.exists(f"audio:{SPECS[number].hash}"):
             return
-        enqueue(self.redis, WORKS[number], user=user, index=number)
-        self.waiting[WORKS[number].hash].add(user)
+        enqueue(self.redis, SPECS[number], user=user, index=number)
+        self.waiting[SPECS[number].hash].add(user)
 
     def leave(self, user, number):
-        cancel(self.redis, WORKS[number], user=user, index=number)
-        if self.waiting[WORKS[number].hash] == {user}:
-            self.left[WORKS[number].hash] = user
-        self.waiting[WORKS[number].hash].discard(user)
+        cancel(self.redis, SPECS[number], user=user, index=number)
+        if self.waiting[SPECS[number].hash] == {user}:
+            self.left[SPECS[number].hash] = user
+        self.waiting[SPECS[number].hash].discard(user)
 
     def claim(self):
         if job := claim(self.redis):
-            self.in_hand.append(job)
+            self.in_progress.append(job)
 
     def finish(self):
-        if self.in_hand:
-            job = self.in_hand.popleft()
+        if self.in_progress:
+            job = self.in_progress.popleft()
             jobs.submit_audio(self.redis, job.id, "w", make_blob(), 1)
             finalize(self.redis)
             self.waiting[job.hash].clear()
 
     def give_up(self):
-        if self.in_hand:
-            job = self.in_hand.popleft()
-            jobs.submit_error(self.redis, job.id, "w", "engine_failed")
+        if self.in_progress:
+            job = self.in_progress.popleft()
+            submit_error(self.redis, job.id, "w", "engine_failed")
             finalize(self.redis)
             self.waiting[job.hash].clear()
 
     def give_back(self):
-        if self.in_hand:
-            jobs.release(self.redis, self.in_hand.popleft().id, "w")
+        if self.in_progress:
+            jobs.release(self.redis, self.in_progress.popleft().id, "w")
 
     def fall_silent(self):
-        if self.in_hand:
-            job = self.in_hand.popleft()
+        if self.in_progress:
+            job = self.in_progress.popleft()
             self.redis.zadd("leases", {job.id: 0})
             jobs.reap(self.redis)
             if not self.redis.exists(f"job:{job.id}"):  # that was the last attempt
@@ -149,8 +150,8 @@ def test_without_handing_over_somebody_would_pay_who_does_not_wait(redis):
     class Unfair(Day):
         def leave(self, user, number):
             member = jobs.member(user, "d", number, "web.1")
-            run(self.redis, unfair.call(WORKS[number].hash, member))
-            self.waiting[WORKS[number].hash].discard(user)
+            run(self.redis, unfair.call(SPECS[number].hash, member))
+            self.waiting[SPECS[number].hash].discard(user)
 
     with pytest.raises(AssertionError, match="pays who does not wait"):
         live(Unfair(redis), PAYER_LEAVES)

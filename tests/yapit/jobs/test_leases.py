@@ -5,24 +5,24 @@ import threading
 import pytest
 
 from config.redis import clients as redis_clients
-from tests.yapit.jobs.job_steps import claim, enqueue, look, make_work
+from tests.yapit.jobs.job_steps import claim, enqueue, look, make_spec
 from yapit import jobs
 from yapit.jobs import State
 
-WORK = make_work()
+SPEC = make_spec()
 
 
 def lost(redis, count):
     """Claimed by a worker that is gone; their leases are over."""
     for number in range(count):
-        enqueue(redis, make_work(f"block {number}"), user=number % 3)
+        enqueue(redis, make_spec(f"block {number}"), user=number % 3)
     claimed = [claim(redis, "gone") for _ in range(count)]
     redis.zadd("leases", {job.id: 0 for job in claimed})
     return claimed
 
 
 def test_a_lease_is_over_within_its_time_by_the_clock_of_redis(redis, settings):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis, "gone")
     seconds, micros = redis.time()
 
@@ -99,21 +99,21 @@ def test_a_lease_on_nonsense_does_not_keep_others_from_coming_back(redis, nonsen
 
 
 def test_nonsense_in_the_queue_does_not_keep_others_from_their_turn(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     redis.zadd("queue:tone:1", {"no job": -3, "a string": -2, "half a job": -1})
     redis.set("job:a string", "what?")
     redis.hset("job:half a job", mapping={"hash": "of something", "text": "without a voice"})
     redis.set("inflight:of something", "half a job")
 
-    assert claim(redis).text == WORK.text
+    assert claim(redis).text == SPEC.text
     assert not redis.exists("job:half a job", "inflight:of something")
 
 
 def test_who_waits_for_a_job_that_became_nonsense_asks_again_and_gets_another(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     [key] = redis.keys("job:*")
     redis.hdel(key, "text")
     assert claim(redis) is None
 
-    assert look(redis, WORK).state is State.NONE
-    assert enqueue(redis, WORK).state is State.QUEUED
+    assert look(redis, SPEC).state is State.NONE
+    assert enqueue(redis, SPEC).state is State.QUEUED

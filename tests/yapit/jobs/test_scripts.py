@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.exceptions import OutOfMemoryError
 
 from audiocache import blob
@@ -20,41 +21,43 @@ from tests.yapit.jobs.job_steps import (
     finish,
     look,
     make_blob,
-    make_work,
+    make_spec,
     speak_all,
+    submit_error,
+    submit_nothing,
 )
 from yapit import jobs
 from yapit.jobs import Enqueued, EnqueueRequest, Priority, State, protocol
 from yapit.jobs.results import ResultHandler
 
-WORK = make_work()
+SPEC = make_spec()
 
 
-def bells(redis, process="web"):
+def subscribe(redis, process="web"):
     pubsub = redis.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe(f"notify:{process}")
     pubsub.get_message(timeout=1)
     return pubsub
 
 
-def heard(pubsub):
+def received(pubsub):
     message = pubsub.get_message(timeout=1)
     return message and (message["data"][:64].decode(), message["data"][64:65], message["data"][65:])
 
 
 def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
-    with bells(redis) as pubsub:
-        assert enqueue(redis, WORK).state is State.QUEUED
+    with subscribe(redis) as pubsub:
+        assert enqueue(redis, SPEC).state is State.QUEUED
         job = claim(redis)
         assert (job.text, job.voice, job.params, job.attempt) == ("Hello there.", "sine", {}, 1)
         finish(redis, job)
 
-        variant, status, header = heard(pubsub)
+        variant, status, header = received(pubsub)
 
-    assert (variant, status) == (WORK.hash, b"c")
+    assert (variant, status) == (SPEC.hash, b"c")
     assert blob.header_of(header).duration_ms == 1234
-    assert look(redis, WORK).state is State.CACHED
-    assert redis.ttl(f"audio:{WORK.hash}") == -1
+    assert look(redis, SPEC).state is State.CACHED
+    assert redis.ttl(f"audio:{SPEC.hash}") == -1
     assert redis.get("unpersisted") == str(len(make_blob())).encode()
     [(_, charge)] = redis.xrange("billing")
     assert (charge[b"id"].decode(), charge[b"user"], charge[b"cost"]) == (job.id, b"1", b"12")
@@ -65,10 +68,10 @@ def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
 
 
 def test_what_is_there_is_answered_without_work(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     speak_all(redis)
 
-    again = enqueue(redis, WORK, user=2)
+    again = enqueue(redis, SPEC, user=2)
 
     assert again.state is State.CACHED
     assert blob.header_of(again.detail).duration_ms == 1234
@@ -76,34 +79,34 @@ def test_what_is_there_is_answered_without_work(redis):
 
 
 def test_announcing_audio_that_may_leave_keeps_it_for_another_five_minutes(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     speak_all(redis)
-    redis.expire(f"audio:{WORK.hash}", 5)
+    redis.expire(f"audio:{SPEC.hash}", 5)
 
-    look(redis, WORK)
+    look(redis, SPEC)
 
-    assert redis.ttl(f"audio:{WORK.hash}") > 200
+    assert redis.ttl(f"audio:{SPEC.hash}") > 200
 
 
 def test_the_same_text_for_many_is_one_job_that_the_first_pays(redis):
-    with bells(redis) as pubsub, bells(redis, "other") as elsewhere:
-        first = [enqueue(redis, WORK, user=user).state for user in (1, 2, 3)]
-        enqueue(redis, WORK, user=4, connection="other.9")
+    with subscribe(redis) as pubsub, subscribe(redis, "other") as elsewhere:
+        first = [enqueue(redis, SPEC, user=user).state for user in (1, 2, 3)]
+        enqueue(redis, SPEC, user=4, connection="other.9")
 
-        assert speak_all(redis) == [WORK.text]
+        assert speak_all(redis) == [SPEC.text]
 
-        assert heard(pubsub)
-        assert heard(pubsub) is None  # one bell for a process, however many wait there
-        assert heard(elsewhere)
+        assert received(pubsub)
+        assert received(pubsub) is None  # one bell for a process, however many wait there
+        assert received(elsewhere)
     assert first == [State.QUEUED, State.JOINED, State.JOINED]
     assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"1"]
 
 
 def test_asking_again_for_a_pending_block_joins(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
 
-    assert enqueue(redis, WORK).state is State.JOINED
-    assert redis.scard(f"subs:{WORK.hash}") == 1
+    assert enqueue(redis, SPEC).state is State.JOINED
+    assert redis.scard(f"subs:{SPEC.hash}") == 1
 
 
 # --- Fairness -----------------------------------------------------------------------------------------------
@@ -111,9 +114,9 @@ def test_asking_again_for_a_pending_block_joins(redis):
 
 def test_users_take_turns_whatever_one_of_them_piled_up(redis):
     for i in range(6):
-        enqueue(redis, make_work(f"a{i} of the many"), user=1)
+        enqueue(redis, make_spec(f"a{i} of the many"), user=1)
     for i in range(2):
-        enqueue(redis, make_work(f"b{i} of the few."), user=2)
+        enqueue(redis, make_spec(f"b{i} of the few."), user=2)
 
     order = speak_all(redis)
 
@@ -122,10 +125,10 @@ def test_users_take_turns_whatever_one_of_them_piled_up(redis):
 
 def test_who_asks_again_and_again_does_not_starve_who_waits(redis):
     for i in range(3):
-        enqueue(redis, make_work(f"patient {i}"), user=1)
+        enqueue(redis, make_spec(f"patient {i}"), user=1)
     turns = []
     for i in range(6):
-        enqueue(redis, make_work(f"eager {i:02}"), user=2)
+        enqueue(redis, make_spec(f"eager {i:02}"), user=2)
         job = claim(redis)
         turns.append(job.text.split()[0])
         finish(redis, job)
@@ -134,14 +137,14 @@ def test_who_asks_again_and_again_does_not_starve_who_waits(redis):
 
 
 def test_what_plays_now_is_spoken_before_what_is_only_fetched_ahead(redis):
-    enqueue(redis, make_work("ahead"), priority=Priority.PREFETCH)
-    enqueue(redis, make_work("now"), priority=Priority.PLAYING)
+    enqueue(redis, make_spec("ahead"), priority=Priority.PREFETCH)
+    enqueue(redis, make_spec("now"), priority=Priority.PLAYING)
 
     assert speak_all(redis) == ["now", "ahead"]
 
 
 def test_a_block_fetched_ahead_moves_up_when_it_is_to_play(redis):
-    first, second = make_work("first"), make_work("second")
+    first, second = make_spec("first"), make_spec("second")
     enqueue(redis, first)
     enqueue(redis, second)
 
@@ -151,15 +154,15 @@ def test_a_block_fetched_ahead_moves_up_when_it_is_to_play(redis):
 
 
 def test_warming_waits_for_every_listener(redis):
-    enqueue(redis, make_work("warm"), user=9, priority=Priority.WARM, billable=False)
-    enqueue(redis, make_work("listener"), user=1)
+    enqueue(redis, make_spec("warm"), user=9, priority=Priority.WARM, billable=False)
+    enqueue(redis, make_spec("listener"), user=1)
 
     assert speak_all(redis) == ["listener", "warm"]
 
 
 def test_a_listener_moves_warming_to_the_front(redis):
-    warm = make_work("warm")
-    enqueue(redis, make_work("also warm"), user=9, priority=Priority.WARM, billable=False)
+    warm = make_spec("warm")
+    enqueue(redis, make_spec("also warm"), user=9, priority=Priority.WARM, billable=False)
     enqueue(redis, warm, user=9, priority=Priority.WARM, billable=False)
 
     enqueue(redis, warm, user=1)
@@ -171,69 +174,72 @@ def test_a_listener_moves_warming_to_the_front(redis):
 
 
 def test_what_was_asked_for_counts_against_the_balance(redis):
-    assert enqueue(redis, make_work("x" * 60), ceiling=100).state is State.QUEUED
+    assert enqueue(redis, make_spec("x" * 60), limit=100).state is State.QUEUED
 
-    refused = enqueue(redis, make_work("y" * 60), ceiling=100)
+    refused = enqueue(redis, make_spec("y" * 60), limit=100)
 
     assert (refused.state, refused.detail, refused.figure) == (State.REFUSED, b"usage_limit", 40)
-    assert not redis.exists(f"subs:{make_work('y' * 60).hash}")
+    assert not redis.exists(f"subs:{make_spec('y' * 60).hash}")
 
 
 def test_joining_needs_the_same_allowance_as_starting(redis):
-    enqueue(redis, WORK, user=1)
+    enqueue(redis, SPEC, user=1)
 
-    assert enqueue(redis, WORK, user=2, ceiling=5).detail == b"usage_limit"
-    assert enqueue(redis, WORK, user=2, ceiling=12).state is State.JOINED
+    assert enqueue(redis, SPEC, user=2, limit=5).detail == b"usage_limit"
+    assert enqueue(redis, SPEC, user=2, limit=12).state is State.JOINED
 
 
 @pytest.mark.parametrize("connection", ["web.1", "web.2"])
 def test_asking_again_for_what_one_pays_for_needs_no_more_allowance_and_no_block(redis, settings, connection):
     settings.BLOCKS_PER_MINUTE = 1
-    enqueue(redis, WORK, ceiling=WORK.cost, is_limited=True)
+    enqueue(redis, SPEC, limit=SPEC.cost, is_limited=True)
 
-    again = enqueue(redis, WORK, ceiling=WORK.cost, is_limited=True, connection=connection)
+    again = enqueue(redis, SPEC, limit=SPEC.cost, is_limited=True, connection=connection)
 
     assert again.state is State.JOINED
-    assert enqueue(redis, make_work("Another"), ceiling=WORK.cost).detail == b"usage_limit"
+    assert enqueue(redis, make_spec("Another"), limit=SPEC.cost).detail == b"usage_limit"
 
 
 def test_asking_again_for_what_somebody_else_pays_for_needs_no_more_allowance(redis):
-    enqueue(redis, WORK, user=1)
-    enqueue(redis, WORK, user=2, ceiling=WORK.cost)
+    enqueue(redis, SPEC, user=1)
+    enqueue(redis, SPEC, user=2, limit=SPEC.cost)
 
-    assert enqueue(redis, WORK, user=2, ceiling=0).state is State.JOINED
-    assert enqueue(redis, WORK, user=3, ceiling=0).detail == b"usage_limit"
+    assert enqueue(redis, SPEC, user=2, limit=0).state is State.JOINED
+    assert enqueue(redis, SPEC, user=3, limit=0).detail == b"usage_limit"
 
 
 def test_too_much_unpersisted_audio_refuses_new_work_and_recovers(redis, settings):
     redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
-    assert enqueue(redis, WORK).detail == b"busy"
+    assert enqueue(redis, SPEC).detail == b"busy"
     assert at_rest(redis)
 
     redis.set("unpersisted", 0)
 
-    assert enqueue(redis, WORK).state is State.QUEUED
+    assert enqueue(redis, SPEC).state is State.QUEUED
+
+
+def refused_as_busy():
+    return REGISTRY.get_sample_value("yapit_jobs_refused_total", {"reason": "busy"}) or 0
 
 
 async def test_refusals_are_counted_by_their_reason(async_redis, settings):
     await async_redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
-    busy = protocol.REFUSED.labels("busy")
-    before = busy._value.get()
+    before = refused_as_busy()
     link = MultiplexedConnection(settings.REDIS_URL)
 
-    await jobs.enqueue(link, 1, [EnqueueRequest(WORK)] * 3, {})
-    assert busy._value.get() == before + 3
+    await jobs.enqueue(link, 1, [EnqueueRequest(SPEC)] * 3, {})
+    assert refused_as_busy() == before + 3
 
     await async_redis.delete("unpersisted")
-    await jobs.enqueue(link, 1, [EnqueueRequest(WORK)], {})
-    assert busy._value.get() == before + 3
+    await jobs.enqueue(link, 1, [EnqueueRequest(SPEC)], {})
+    assert refused_as_busy() == before + 3
     await link.close()
 
 
 def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
     settings.BLOCKS_PER_MINUTE = 2
-    answers = [enqueue(redis, make_work(f"block {i}"), is_limited=True) for i in range(3)]
-    other = enqueue(redis, make_work("block 2"), user=2, is_limited=True)
+    answers = [enqueue(redis, make_spec(f"block {i}"), is_limited=True) for i in range(3)]
+    other = enqueue(redis, make_spec("block 2"), user=2, is_limited=True)
 
     assert [answer.state for answer in answers] == [State.QUEUED, State.QUEUED, State.REFUSED]
     assert answers[2].detail == b"rate_limited"
@@ -243,7 +249,7 @@ def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_w
 
 
 def ask_for(redis, document, text, **options):
-    return enqueue(redis, make_work(text), document=document, is_limited=True, **options)
+    return enqueue(redis, make_spec(text), document=document, is_limited=True, **options)
 
 
 def test_documents_of_an_account_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
@@ -261,9 +267,9 @@ def test_documents_of_an_account_are_counted_over_all_and_the_refusal_names_the_
 def test_a_document_that_is_done_makes_room_for_another(redis, settings):
     settings.DOCUMENTS_PER_USER = 1
     ask_for(redis, "a", "one")
-    asked = EnqueueRequest(make_work("two"), member="m", document="b", is_limited=True)
+    request = EnqueueRequest(make_spec("two"), member="m", document="b", is_limited=True)
 
-    [answer] = Enqueued.read(scripts.run(redis, jobs.enqueue_call(1, [asked], {}, ["a"]))).answers
+    [answer] = Enqueued.read(scripts.run(redis, jobs.enqueue_call(1, [request], {}, ["a"]))).answers
 
     assert answer.state is State.QUEUED
 
@@ -271,16 +277,16 @@ def test_a_document_that_is_done_makes_room_for_another(redis, settings):
 def test_asking_again_for_what_is_pending_or_there_costs_no_block(redis, settings):
     settings.BLOCKS_PER_MINUTE = 1
     for _ in range(3):
-        assert enqueue(redis, WORK, is_limited=True).state in (State.QUEUED, State.JOINED)
+        assert enqueue(redis, SPEC, is_limited=True).state in (State.QUEUED, State.JOINED)
     speak_all(redis)
 
-    assert enqueue(redis, WORK, user=2, is_limited=True).state is State.CACHED
+    assert enqueue(redis, SPEC, user=2, is_limited=True).state is State.CACHED
     assert not redis.exists("limit:blocks:2")
 
 
 def test_one_user_may_not_pile_up_without_end(redis, settings):
     settings.WAITING_JOBS_LIMIT = 2
-    states = [enqueue(redis, make_work(f"block {i}")).state for i in range(3)]
+    states = [enqueue(redis, make_spec(f"block {i}")).state for i in range(3)]
 
     assert states == [State.QUEUED, State.QUEUED, State.REFUSED]
 
@@ -289,7 +295,7 @@ def test_a_full_redis_refuses_and_leaves_nothing(redis):
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
-            enqueue(redis, WORK)
+            enqueue(redis, SPEC)
     finally:
         redis.config_set("maxmemory", "512mb")
 
@@ -300,7 +306,7 @@ def test_a_full_redis_refuses_and_leaves_nothing(redis):
 
 
 def test_a_result_that_comes_twice_counts_once(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
 
     answers = [jobs.submit_audio(redis, job.id, "w", make_blob(), 1) for _ in range(2)]
@@ -313,29 +319,29 @@ def test_a_result_that_comes_twice_counts_once(redis):
 
 
 def test_audio_whose_worker_died_before_it_was_accepted_expires(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
 
-    with pipeline_of(redis) as wire:  # only the bytes arrive
-        wire.exchange(protocol._upload(job.id, "w", make_blob()))
+    with pipeline_of(redis) as pipeline:  # only the bytes arrive
+        pipeline.exchange([jobs.upload_command(job.id, "w", make_blob())])
 
     assert 0 < redis.ttl(f"up:{job.id}:w") <= protocol.UPLOAD_SECONDS
 
 
 def test_a_full_redis_may_drop_audio_before_it_is_accepted_and_it_is_sent_again(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
     evicted = jobs.SUBMIT.call(job.id, "w", "c", "", 1, "tone", 10_000)
 
     assert scripts.run(redis, evicted) == [b"LOST"]
 
     finish(redis, job)
-    assert redis.exists(f"audio:{WORK.hash}")
+    assert redis.exists(f"audio:{SPEC.hash}")
 
 
 def test_bytes_of_a_late_worker_do_not_replace_what_was_accepted(redis, settings):
     settings.LEASE_SECONDS = 0
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis, "slow")
     jobs.reap(redis)
     claim(redis, "other")
@@ -346,32 +352,32 @@ def test_bytes_of_a_late_worker_do_not_replace_what_was_accepted(redis, settings
     finalize(redis)
 
     assert answers == ["OK", "DUP"]
-    assert redis.get(f"audio:{WORK.hash}") == other
+    assert redis.get(f"audio:{SPEC.hash}") == other
     assert not redis.keys("up:*")
 
 
 def test_with_what_it_hands_in_a_worker_takes_its_next_job(redis):
     for text in ("first", "second"):
-        enqueue(redis, make_work(text))
-    made = jobs.JobResult("c", duration_ms=1, blob=make_blob())
+        enqueue(redis, make_spec(text))
+    result = jobs.JobResult("c", duration_ms=1, blob=make_blob())
 
-    handed_in = jobs.submit(redis, claim(redis).id, "w", made, "tone")
-    last = jobs.submit(redis, handed_in.next.id, "w", made, "tone")
+    submitted = jobs.submit(redis, claim(redis).id, "w", result, "tone")
+    last = jobs.submit(redis, submitted.next.id, "w", result, "tone")
 
-    assert (handed_in.status, handed_in.next.text, handed_in.next.attempt) == ("OK", "second", 1)
+    assert (submitted.status, submitted.next.text, submitted.next.attempt) == ("OK", "second", 1)
     assert (last.status, last.next) == ("OK", None)
 
 
 def test_tokens_that_stand_for_no_job_wake_nobody(redis):
     for i in range(5):
-        enqueue(redis, make_work(f"block {i}"))
+        enqueue(redis, make_spec(f"block {i}"))
     speak_all(redis)
 
     assert redis.llen("wake:tone") == 0
 
 
 def test_a_redelivered_result_is_a_no_op(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     consumer = StreamConsumer(ResultHandler(redis), redis)
@@ -385,7 +391,7 @@ def test_a_redelivered_result_is_a_no_op(redis):
 
 def test_a_silent_worker_loses_its_job_to_another(redis, settings):
     settings.LEASE_SECONDS = 0
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     claim(redis, "silent")
 
     assert jobs.reap(redis) == 1
@@ -399,7 +405,7 @@ def test_a_silent_worker_loses_its_job_to_another(redis, settings):
 
 def test_late_audio_is_kept_and_its_second_attempt_called_off(redis, settings):
     settings.LEASE_SECONDS = 0
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis, "slow")
     jobs.reap(redis)
 
@@ -411,51 +417,51 @@ def test_late_audio_is_kept_and_its_second_attempt_called_off(redis, settings):
 
 def test_a_late_cannot_does_not_end_what_another_worker_does(redis, settings):
     settings.LEASE_SECONDS = 0
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis, "slow")
     jobs.reap(redis)
     claim(redis, "other")
 
-    assert jobs.submit_error(redis, job.id, "slow", "engine_failed") == "STALE"
+    assert submit_error(redis, job.id, "slow", "engine_failed") == "STALE"
 
 
 def test_a_job_that_kills_every_worker_ends_in_an_error_and_owes_nothing(redis, settings):
     settings.LEASE_SECONDS = 0
-    with bells(redis) as pubsub:
-        enqueue(redis, WORK)
+    with subscribe(redis) as pubsub:
+        enqueue(redis, SPEC)
         for _ in range(settings.MAX_ATTEMPTS):
             claim(redis)
             jobs.reap(redis)
 
-        assert heard(pubsub) == (WORK.hash, b"e", b"worker_lost")
-    assert look(redis, WORK).detail == b"worker_lost"
+        assert received(pubsub) == (SPEC.hash, b"e", b"worker_lost")
+    assert look(redis, SPEC).detail == b"worker_lost"
     [(_, letter)] = redis.xrange("dead:jobs")
     assert b"text" not in letter
     assert at_rest(redis)
 
 
 def test_an_error_does_not_block_the_next_request(redis):
-    enqueue(redis, WORK)
-    jobs.submit_error(redis, claim(redis).id, "w", "engine_failed")
+    enqueue(redis, SPEC)
+    submit_error(redis, claim(redis).id, "w", "engine_failed")
     finalize(redis)
 
-    assert look(redis, WORK).state is State.ERROR
-    assert enqueue(redis, WORK).state is State.QUEUED
+    assert look(redis, SPEC).state is State.ERROR
+    assert enqueue(redis, SPEC).state is State.QUEUED
 
 
 def test_nothing_to_say_is_remembered_and_costs_nothing(redis):
-    enqueue(redis, WORK)
-    jobs.submit_nothing(redis, claim(redis).id, "w")
+    enqueue(redis, SPEC)
+    submit_nothing(redis, claim(redis).id, "w")
     finalize(redis)
 
-    assert enqueue(redis, WORK, user=2).state is State.SKIPPED
+    assert enqueue(redis, SPEC, user=2).state is State.SKIPPED
     assert redis.xlen("billing") == 0
     assert at_rest(redis)
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_job_back_uncounted_and_first_in_line(redis):
-    enqueue(redis, make_work("first"))
-    enqueue(redis, make_work("second"))
+    enqueue(redis, make_spec("first"))
+    enqueue(redis, make_spec("second"))
     job = claim(redis)
 
     jobs.release(redis, job.id, "w")
@@ -465,7 +471,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back_uncounted_and_first_in
 
 
 def test_bytes_that_did_not_survive_are_made_again(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     redis.delete(f"res:{job.id}")
@@ -477,14 +483,14 @@ def test_bytes_that_did_not_survive_are_made_again(redis):
 
 
 def test_audio_lost_before_it_was_stored_is_made_again_and_not_billed(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     speak_all(redis)
     [(_, entry)] = redis.xrange("persist")
 
     jobs.requeue_lost(redis, entry[b"job"])
     jobs.requeue_lost(redis, entry[b"job"])
 
-    assert speak_all(redis) == [WORK.text]
+    assert speak_all(redis) == [SPEC.text]
     charges = [UsageEvent.from_fields(fields | {b"document": b""}) for _, fields in redis.xrange("billing")]
     assert [charge.billable for charge in charges] == [True, False]
 
@@ -496,32 +502,32 @@ def test_a_malformed_result_stops_nobody(redis):
     redis.xadd("results", {"id": "x"})
     redis.xadd("results", {"id": b"\xff", "outcome": "c", "detail": ""})
     redis.xadd("results", {"id": "nobody's", "outcome": "nonsense", "detail": ""})
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     finish(redis, claim(redis))
 
-    assert look(redis, WORK).state is State.CACHED
+    assert look(redis, SPEC).state is State.CACHED
     assert redis.xlen("results") == 0
     assert redis.xlen("dead:results") == 2
 
 
 def test_the_result_of_a_malformed_job_is_buried_and_its_listener_told(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
     redis.hdel(f"job:{job.id}", "model", "voice")
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
-    enqueue(redis, make_work("the next"))
-    with bells(redis) as pubsub:
+    enqueue(redis, make_spec("the next"))
+    with subscribe(redis) as pubsub:
         finish(redis, claim(redis))
 
-        told = {heard(pubsub)[:2] for _ in range(2)}
-    assert (WORK.hash, b"e") in told
+        notified = {received(pubsub)[:2] for _ in range(2)}
+    assert (SPEC.hash, b"e") in notified
     assert redis.xlen("billing") == redis.xlen("dead:results") == 1
-    assert not redis.keys("*" + WORK.hash)
+    assert not redis.keys("*" + SPEC.hash)
     assert not redis.exists(f"job:{job.id}", f"res:{job.id}")
 
 
 def test_a_result_that_ends_its_consumer_each_time_is_buried_and_its_job_tried_again(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     for _ in range(MAX_DELIVERIES):
@@ -536,54 +542,54 @@ def test_a_result_that_ends_its_consumer_each_time_is_buried_and_its_job_tried_a
 
 
 def test_nobody_left_drops_what_is_queued_and_owes_nothing(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
 
-    assert cancel(redis, WORK) == "DROPPED"
+    assert cancel(redis, SPEC) == "DROPPED"
     assert claim(redis) is None
     assert at_rest(redis)
 
 
 def test_another_listener_keeps_the_job_and_pays_for_it(redis):
-    enqueue(redis, WORK, user=1)
-    enqueue(redis, WORK, user=2)
+    enqueue(redis, SPEC, user=1)
+    enqueue(redis, SPEC, user=2)
 
-    assert cancel(redis, WORK, user=1) == "HANDED_OVER"
+    assert cancel(redis, SPEC, user=1) == "HANDED_OVER"
 
     assert not redis.exists("reserved:1")
     assert redis.hget("reserved:2", "standard") == b"12"
-    assert speak_all(redis) == [WORK.text]
+    assert speak_all(redis) == [SPEC.text]
     assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"2"]
 
 
 def test_another_tab_of_the_payer_keeps_the_job(redis):
-    enqueue(redis, WORK, connection="web.1")
-    enqueue(redis, WORK, connection="web.2")
+    enqueue(redis, SPEC, connection="web.1")
+    enqueue(redis, SPEC, connection="web.2")
 
-    assert cancel(redis, WORK, connection="web.1") == "STILL_WANTED"
-    assert speak_all(redis) == [WORK.text]
+    assert cancel(redis, SPEC, connection="web.1") == "STILL_WANTED"
+    assert speak_all(redis) == [SPEC.text]
 
 
 def test_what_is_being_spoken_is_finished_and_kept(redis):
-    enqueue(redis, WORK)
+    enqueue(redis, SPEC)
     job = claim(redis)
 
-    assert cancel(redis, WORK) == "RUNNING"
+    assert cancel(redis, SPEC) == "RUNNING"
     finish(redis, job)
 
-    assert look(redis, WORK).state is State.CACHED
+    assert look(redis, SPEC).state is State.CACHED
 
 
 @pytest.mark.parametrize("workers", [8])
 def test_many_workers_at_once_never_get_the_same_job(redis, workers):
     for i in range(200):
-        enqueue(redis, make_work(f"block {i}"), user=i % 5)
+        enqueue(redis, make_spec(f"block {i}"), user=i % 5)
     taken = []
 
-    def work(name):
+    def take_all(name):
         while job := claim(redis, name):
             taken.append(job.id)
 
-    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(workers)]
+    threads = [threading.Thread(target=take_all, args=(f"w{n}",)) for n in range(workers)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
 
@@ -593,6 +599,6 @@ def test_many_workers_at_once_never_get_the_same_job(redis, workers):
 def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis):
     redis.script_flush()
 
-    assert enqueue(redis, WORK).state is State.QUEUED
+    assert enqueue(redis, SPEC).state is State.QUEUED
     redis.script_flush()
-    assert scripts.run_all(redis, [jobs.look_call([WORK.hash])]) == [[0, b"w"]]
+    assert scripts.run_all(redis, [jobs.look_call([SPEC.hash])]) == [[0, b"w"]]

@@ -14,7 +14,7 @@ from config.redis.pipeline import Pipeline
 from config.streams import StopFlag
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
-from tests.yapit.jobs.job_steps import claim, enqueue, finalize, look, make_work
+from tests.yapit.jobs.job_steps import claim, enqueue, finalize, look, make_spec
 from yapit.engines import Speech
 from yapit.engines.tone import ToneEngine
 from yapit.jobs import State
@@ -23,8 +23,8 @@ from yapit.jobs.worker import EXIT_HUNG, RunningTime, Worker
 REVISION = ToneEngine.revision
 
 
-def tone_work(text="A tone, please.", **parameters):
-    return make_work(text, revision=REVISION, params=msgspec.json.encode(parameters).decode())
+def tone_spec(text="A tone, please.", **parameters):
+    return make_spec(text, revision=REVISION, params=msgspec.json.encode(parameters).decode())
 
 
 @pytest.fixture
@@ -55,47 +55,47 @@ def spawn(redis, tmp_path):
         process.wait()
 
 
-def outcome(redis, work):
+def outcome(redis, spec):
     finalize(redis)
-    return look(redis, work)
+    return look(redis, spec)
 
 
 def test_a_job_becomes_audio_with_its_duration(redis, worker):
-    work = tone_work(ms_per_character=10)
-    enqueue(redis, work)
+    spec = tone_spec(ms_per_character=10)
+    enqueue(redis, spec)
 
     assert worker.run_once()
 
-    assert outcome(redis, work).state is State.CACHED
+    assert outcome(redis, spec).state is State.CACHED
     assert not worker.run_once()
 
 
 def test_an_engine_that_says_cannot_ends_the_job_at_once(redis, worker):
-    work = tone_work(fail="raise")
-    enqueue(redis, work)
+    spec = tone_spec(fail="raise")
+    enqueue(redis, spec)
 
     worker.run_once()
 
-    assert outcome(redis, work).detail == b"engine_failed"
+    assert outcome(redis, spec).detail == b"engine_failed"
     assert claim(redis) is None
 
 
 def test_an_engine_that_returns_nothing_skips_the_block(redis, worker):
-    work = tone_work(fail="nothing")
-    enqueue(redis, work)
+    spec = tone_spec(fail="nothing")
+    enqueue(redis, spec)
 
     worker.run_once()
 
-    assert outcome(redis, work).state is State.SKIPPED
+    assert outcome(redis, spec).state is State.SKIPPED
 
 
 def test_an_engine_that_returns_something_else_than_audio_fails(redis, worker):
-    work = tone_work(fail="garbage")
-    enqueue(redis, work)
+    spec = tone_spec(fail="garbage")
+    enqueue(redis, spec)
 
     worker.run_once()
 
-    assert outcome(redis, work).detail == b"bad_audio"
+    assert outcome(redis, spec).detail == b"bad_audio"
 
 
 def test_an_engine_that_breaks_is_tried_again_and_then_given_up(redis, worker, settings, caplog):
@@ -103,8 +103,8 @@ def test_an_engine_that_breaks_is_tried_again_and_then_given_up(redis, worker, s
         def synthesize(self, text, **how):
             raise ZeroDivisionError
 
-    work = tone_work()
-    enqueue(redis, work)
+    spec = tone_spec()
+    enqueue(redis, spec)
     worker.engine = Broken("tone")
 
     attempts = 0
@@ -112,18 +112,18 @@ def test_an_engine_that_breaks_is_tried_again_and_then_given_up(redis, worker, s
         attempts += 1
 
     assert attempts == settings.MAX_ATTEMPTS
-    assert look(redis, work).detail == b"engine_failed"
+    assert look(redis, spec).detail == b"engine_failed"
     assert "A tone" not in caplog.text
 
 
 def test_another_revision_is_left_to_another_worker(redis, worker):
-    work = replace(tone_work(), revision="of another age")
-    enqueue(redis, work)
+    spec = replace(tone_spec(), revision="of another age")
+    enqueue(redis, spec)
 
     while worker.run_once():
         pass
 
-    assert look(redis, work).detail == b"revision_mismatch"
+    assert look(redis, spec).detail == b"revision_mismatch"
 
 
 def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
@@ -131,30 +131,30 @@ def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
         def synthesize(self, text, **how):
             return Speech(b"OggS" + bytes(settings.MAX_AUDIO_BYTES), 1, ())
 
-    work = tone_work()
-    enqueue(redis, work)
+    spec = tone_spec()
+    enqueue(redis, spec)
     worker.engine = Long("tone")
 
     worker.run_once()
 
-    assert outcome(redis, work).detail == b"audio_too_large"
+    assert outcome(redis, spec).detail == b"audio_too_large"
 
 
 def test_finished_work_outlives_an_outage_of_redis(redis, worker):
-    work = tone_work()
-    enqueue(redis, work)
-    worker.wire = Interrupted(worker.wire, times=3)
+    spec = tone_spec()
+    enqueue(redis, spec)
+    worker.pipeline = Interrupted(worker.pipeline, times=3)
 
     worker.run_once()
 
-    assert outcome(redis, work).state is State.CACHED
+    assert outcome(redis, spec).state is State.CACHED
 
 
 class Interrupted(Pipeline):
     """Loses its connection some times before it hands anything in."""
 
-    def __init__(self, wire, times, error=ConnectionError("gone")):  # noqa: B008
-        super().__init__(wire._connection)
+    def __init__(self, pipeline, times, error=ConnectionError("gone")):  # noqa: B008
+        super().__init__(pipeline._connection)
         self.times, self.error = times, error
 
     def exchange(self, commands):
@@ -165,14 +165,14 @@ class Interrupted(Pipeline):
 
 
 def test_one_worker_speaks_all_there_is(redis, worker):
-    works = [tone_work(f"tone {i}", ms_per_character=1) for i in range(5)]
-    for work in works:
-        enqueue(redis, work)
+    specs = [tone_spec(f"tone {i}", ms_per_character=1) for i in range(5)]
+    for spec in specs:
+        enqueue(redis, spec)
     worker.blocking = StopsTheIdle(worker)
 
     worker.run()
 
-    assert [outcome(redis, work).state for work in works] == [State.CACHED] * 5
+    assert [outcome(redis, spec).state for spec in specs] == [State.CACHED] * 5
 
 
 class StopsTheIdle:
@@ -188,10 +188,10 @@ class StopsTheIdle:
 @pytest.mark.slow
 def test_a_long_job_stays_with_its_worker(redis, spawn):
     """Its lease is a third of what it takes."""
-    work = tone_work(delay_ms=3000)
+    spec = tone_spec(delay_ms=3000)
     spawn("run_scheduler", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
     spawn("run_worker", "--model", "tone", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
-    enqueue(redis, work)
+    enqueue(redis, spec)
 
     wait_until(lambda: redis.xlen("results"), 30)
 
@@ -200,52 +200,52 @@ def test_a_long_job_stays_with_its_worker(redis, spawn):
 
 
 def test_workers_and_results_run_without_database_and_secrets(redis, spawn):
-    work = tone_work()
+    spec = tone_spec()
     spawn("run_results")
     spawn("run_worker", "--model", "tone")
 
-    enqueue(redis, work)
+    enqueue(redis, spec)
 
-    wait_until(lambda: look(redis, work).state is State.CACHED, PROCESS_PATIENCE)
+    wait_until(lambda: look(redis, spec).state is State.CACHED, PROCESS_PATIENCE)
 
 
 def test_an_engine_that_dies_takes_three_workers_and_then_the_job_ends(redis, spawn):
-    work = tone_work(fail="die")
+    spec = tone_spec(fail="die")
     spawn("run_scheduler", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
-    enqueue(redis, work)
+    enqueue(redis, spec)
 
     for _ in range(3):
         spawn("run_worker", "--model", "tone", LEASE_SECONDS="1", RENEW_SECONDS="0.2").wait(PROCESS_PATIENCE)
 
-    wait_until(lambda: look(redis, work).detail == b"worker_lost")
+    wait_until(lambda: look(redis, spec).detail == b"worker_lost")
 
 
 def test_an_engine_that_hangs_ends_its_process_and_after_three_the_job(redis, spawn):
-    work = tone_work(fail="hang")
+    spec = tone_spec(fail="hang")
     limits = {"JOB_DEADLINE_SECONDS": "0.5", "JOB_DEADLINE_PER_CHARACTER": "0"}
-    enqueue(redis, work)
+    enqueue(redis, spec)
 
     codes = [spawn("run_worker", "--model", "tone", **limits).wait(PROCESS_PATIENCE) for _ in range(3)]
 
     assert codes == [EXIT_HUNG] * 3
-    assert look(redis, work).detail == b"engine_hung"
+    assert look(redis, spec).detail == b"engine_hung"
 
 
 def test_a_stopped_worker_finishes_the_job_in_hand(redis, spawn):
-    work = tone_work(delay_ms=1500)
-    enqueue(redis, work)
+    spec = tone_spec(delay_ms=1500)
+    enqueue(redis, spec)
     process = spawn("run_worker", "--model", "tone")
     wait_until(lambda: redis.exists("leases"), PROCESS_PATIENCE)
 
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(PROCESS_PATIENCE) == 0
-    assert outcome(redis, work).state is State.CACHED
+    assert outcome(redis, spec).state is State.CACHED
 
 
 def test_a_stopped_worker_gives_a_long_job_back(redis, spawn):
-    work = tone_work(delay_ms=60_000)
-    enqueue(redis, work)
+    spec = tone_spec(delay_ms=60_000)
+    enqueue(redis, spec)
     process = spawn("run_worker", "--model", "tone")
     wait_until(lambda: redis.exists("leases"), PROCESS_PATIENCE)
 
@@ -269,18 +269,18 @@ def test_a_process_that_was_stopped_for_a_minute_does_not_blame_its_engine():
     "refusal", ["MISCONF Errors writing to the AOF file", "BUSY Valkey is busy running a script"]
 )
 def test_a_server_that_cannot_write_for_a_while_is_waited_for(redis, worker, refusal):
-    work = tone_work()
-    enqueue(redis, work)
-    worker.wire = Interrupted(worker.wire, times=2, error=ResponseError(refusal))
+    spec = tone_spec()
+    enqueue(redis, spec)
+    worker.pipeline = Interrupted(worker.pipeline, times=2, error=ResponseError(refusal))
 
     worker.run_once()
 
-    assert outcome(redis, work).state is State.CACHED
+    assert outcome(redis, spec).state is State.CACHED
 
 
 def test_what_does_not_pass_is_not_waited_for(redis, worker):
-    enqueue(redis, tone_work())
-    worker.wire = Interrupted(worker.wire, times=2, error=ResponseError("WRONGTYPE"))
+    enqueue(redis, tone_spec())
+    worker.pipeline = Interrupted(worker.pipeline, times=2, error=ResponseError("WRONGTYPE"))
 
     with pytest.raises(ResponseError):
         worker.run_once()

@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 
 from tests.waiting import PATIENCE
-from tests.yapit.jobs.job_steps import finalize, finish
+from tests.yapit.jobs.job_steps import finalize, finish, submit_error
 from yapit import jobs
 from yapit.realtime import notifications
 from yapit.sockets.synthesis_socket import SynthesisSocket
@@ -95,7 +95,7 @@ def work_off(redis, model="tone"):
 @sync_to_async
 def fail_all(redis, code="engine_failed"):
     while job := jobs.claim(redis, "tone", "w"):
-        jobs.submit_error(redis, job.id, "w", code)
+        submit_error(redis, job.id, "w", code)
     finalize(redis)
 
 

@@ -13,7 +13,7 @@ from config.redis import multiplexed
 from config.streams import StreamConsumer
 from tests.waiting import async_wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_voice
-from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_work
+from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec
 from tests.yapit.sockets.socket_client import Listener, listener, work_off
 from yapit.accounts import identity, preferences
 from yapit.catalog import resolution
@@ -78,7 +78,7 @@ def due_in(redis, document):
 
 
 def is_known(document):
-    return not isinstance(credits.remembered(document.owner_id, "standard"), NotLoaded)
+    return not isinstance(credits.cached(document.owner_id, "standard"), NotLoaded)
 
 
 def readings():
@@ -120,7 +120,7 @@ async def test_unlimited_and_nothing_left_and_not_known_are_three_things(documen
     credits.forget(user_id)
     link = multiplexed.MultiplexedConnection(django_settings.REDIS_URL)
 
-    unknown = credits.remembered(user_id, "standard")
+    unknown = credits.cached(user_id, "standard")
     nothing = await credits.credit_of(link, user_id, "standard")
     unlimited = await credits.credit_of(link, user_id, "premium")
     await link.close()
@@ -154,9 +154,7 @@ async def test_the_threshold_that_an_account_chooses_holds_from_its_next_message
         await caching.listen().subscribed()
 
         await change(preferences.change, document.owner_id, {"usage_threshold": 50})
-        await async_wait_until(
-            lambda: isinstance(credits.remembered(document.owner_id, "standard"), NotLoaded)
-        )
+        await async_wait_until(lambda: isinstance(credits.cached(document.owner_id, "standard"), NotLoaded))
 
         await answers(one, document, 1)
         assert (await one.frame())["threshold"] == 50
@@ -298,14 +296,14 @@ async def test_what_is_charged_is_not_due_any_more_and_not_given_back(document, 
 def user_with_uses(document, redis):
     """One waits for a worker and one for its charge, of 7 and 5 characters. The rest is settled."""
     user_id = document.owner_id
-    enqueue(redis, make_work("unbilled"), user=user_id, billable=False)
+    enqueue(redis, make_spec("unbilled"), user=user_id, billable=False)
     for text in ("charged", "speak"):
-        enqueue(redis, make_work(text), user=user_id)
+        enqueue(redis, make_spec(text), user=user_id)
     while job := claim(redis):
         finish(redis, job)
         if job.text == "charged":
             StreamConsumer(BillingHandler(), redis).run_once(wait=False)
-    enqueue(redis, make_work("waiting"), user=user_id)
+    enqueue(redis, make_spec("waiting"), user=user_id)
     return user_id
 
 
@@ -314,7 +312,7 @@ async def due(user_id):
     credits.forget()
     credit = await credits.credit_of(link, user_id, "standard")
     await link.close()
-    return credit.due
+    return credit.reserved
 
 
 async def test_what_is_due_is_counted_again_from_queue_and_stream_when_redis_lost_it(user_with_uses, redis):

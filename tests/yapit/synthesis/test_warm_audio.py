@@ -15,7 +15,15 @@ from config.streams import StreamConsumer
 from tests.audiocache.files import copy_files
 from tests.waiting import wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_variant, make_voice
-from tests.yapit.jobs.job_steps import enqueue, finalize, finish, make_blob, make_work
+from tests.yapit.jobs.job_steps import (
+    enqueue,
+    finalize,
+    finish,
+    make_blob,
+    make_spec,
+    submit_error,
+    submit_nothing,
+)
 from yapit import jobs
 from yapit.catalog import previews, resolution
 from yapit.management.commands import warm_audio
@@ -76,7 +84,7 @@ def warm(*arguments, **options) -> str:
 
 
 def hash_of(text, voice, user):
-    return block_cache.work_of(text, resolution.resolve(None, voice.slug, user.pk)).hash
+    return block_cache.job_spec(text, resolution.resolve(None, voice.slug, user.pk)).hash
 
 
 def test_introductions_are_spoken_stored_and_pinned(redis, store, operator, voice):
@@ -145,7 +153,7 @@ def test_when_nobody_works_it_says_so_and_what_is_queued_stays(redis, store, voi
 
 def test_listeners_come_first(redis, store, voice):
     Warming(redis, store, warming.of_voices()).step()
-    enqueue(redis, make_work("Somebody listens.", model=MODEL))
+    enqueue(redis, make_spec("Somebody listens.", model=MODEL))
 
     assert jobs.claim(redis, MODEL, "w").text == "Somebody listens."
     assert jobs.claim(redis, MODEL, "w").text == previews.sentence("de")
@@ -178,9 +186,9 @@ def test_what_cannot_be_spoken_stops_nothing_else(redis, store, operator, voice)
         if job.text == "Good.":
             finish(redis, job)
         elif job.text == "Bad.":
-            jobs.submit_error(redis, job.id, "w", "engine_failed")
+            submit_error(redis, job.id, "w", "engine_failed")
         else:
-            jobs.submit_nothing(redis, job.id, "w")
+            submit_nothing(redis, job.id, "w")
         finalize(redis)
 
     with pipeline(redis, store, make):

@@ -44,10 +44,10 @@ async def synthesize(request: HttpRequest, speech: schemas.NewSpeech) -> HttpRes
     """
     identity = identity_of(request)
     spoken_as = await resolution.aresolve(speech.model, speech.voice, identity.user_id)
-    work = block_cache.work_of(speech.text, spoken_as)
+    spec = block_cache.job_spec(speech.text, spoken_as)
     if _wants_json(request):
-        return _json_response(await speak(identity, work), spoken_as)
-    return _audio_response(*await synthesize_audio(identity, work))
+        return _json_response(await speak(identity, spec), spoken_as)
+    return _audio_response(*await synthesize_audio(identity, spec))
 
 
 @router.get(
@@ -59,15 +59,15 @@ async def synthesize(request: HttpRequest, speech: schemas.NewSpeech) -> HttpRes
 async def preview(request: HttpRequest, voice_id: Annotated[str, Path()]) -> HttpResponse:
     """A sentence in the language of the voice. Free, but counts towards the blocks per minute."""
     identity = identity_of(request)
-    work = await _preview_of(identity, voice_id)
-    if conditional.is_known(request.headers.get("If-None-Match"), work.hash):
-        return _cacheable(HttpResponse(status=304), work.hash)
-    return _cacheable(_audio_response(*await synthesize_audio(identity, work, is_billable=False)), work.hash)
+    spec = await _preview_of(identity, voice_id)
+    if conditional.is_known(request.headers.get("If-None-Match"), spec.hash):
+        return _cacheable(HttpResponse(status=304), spec.hash)
+    return _cacheable(_audio_response(*await synthesize_audio(identity, spec, is_billable=False)), spec.hash)
 
 
 async def _preview_of(identity: Identity, voice_id: str) -> JobSpec:
     spoken_as = await resolution.aresolve(None, voice_id, identity.user_id)
-    return block_cache.work_of(previews.sentence(spoken_as.language), spoken_as)
+    return block_cache.job_spec(previews.sentence(spoken_as.language), spoken_as)
 
 
 def _wants_json(request: HttpRequest) -> bool:

@@ -1,4 +1,4 @@
-"""The Lua scripts of the job protocol."""
+"""Lua scripts of the job protocol."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from yapit.limits.lua import CLOCK
 
 _FOLDER = Path(__file__).parent
 
-# Code that both CLAIM and SUBMIT run.
+# Functions of CLAIM and SUBMIT.
 CLAIMING = lua(_FOLDER, "claiming")
-# Code that every script on jobs runs, with the clock it needs.
+# Functions of every script of jobs, with the clock that they need.
 COMMON = CLOCK + lua(_FOLDER, "common")
 
 

@@ -1,9 +1,10 @@
--- Somebody stops waiting. The job lives as long as anybody waits, and somebody who waits pays for it.
+-- A subscriber stops waiting. The job continues while it has other subscribers, and one of them pays for it.
+-- A queued job without subscribers is dropped.
 -- ARGV: hash, member
 local hash, member = ARGV[1], ARGV[2]
 if redis.call('SREM', 'subs:' .. hash, member) == 0 then return 'GONE' end
 local id = redis.call('GET', 'inflight:' .. hash)
-local job = id and load(id, 'model', 'owner', 'rank', 'user', 'usage_type', 'cost', 'billable')
+local job = id and read_job(id, 'model', 'owner', 'rank', 'user', 'usage_type', 'cost', 'billable')
 if not job then return 'GONE' end
 
 local next_payer
@@ -16,8 +17,8 @@ end
 if next_payer then
   if job.user ~= string.match(member, '^([^:]+):') then return 'STILL_WANTED' end
   if job.billable == '1' then
-    owe(job.user, job.usage_type, -tonumber(job.cost))
-    owe(next_payer, job.usage_type, tonumber(job.cost))
+    reserve(job.user, job.usage_type, -tonumber(job.cost))
+    reserve(next_payer, job.usage_type, tonumber(job.cost))
   end
   redis.call('HSET', 'job:' .. id, 'user', next_payer)
   if job.owner ~= WARM then
@@ -28,6 +29,6 @@ if next_payer then
 end
 
 if job.owner == WARM or not unqueue(id, job.model, job.owner) then return 'RUNNING' end
-if job.billable == '1' then owe(job.user, job.usage_type, -tonumber(job.cost)) end
-forget(id, hash)
+if job.billable == '1' then reserve(job.user, job.usage_type, -tonumber(job.cost)) end
+delete_job(id, hash)
 return 'DROPPED'

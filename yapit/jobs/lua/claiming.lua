@@ -1,28 +1,28 @@
--- How far a job moves its user back: by its characters, but within a factor of two. So a listener who comes back
--- after a long job waits for no more than three short ones of anybody else.
+-- Virtual time that a job costs its user: its characters, bounded within a factor of two, so that a user who
+-- returns after a long job waits for at most three short jobs of any other user.
 local function weight(chars)
   return math.max(125, math.min(250, tonumber(chars) or 0))
 end
 
 local CLAIMED = {'text', 'voice', 'params', 'revision', 'chars'}
 
--- The next user's next job, leased to this worker. Nothing to do: an empty answer.
+-- The next job of the next user, leased to this worker. Empty: none is queued.
 local function claim(model, worker, lease_ms)
   local users = 'queue:' .. model
   for _ = 1, 500 do
     local head = redis.call('ZRANGE', users, 0, 0, 'WITHSCORES')
     if #head == 0 then
-      redis.call('DEL', 'wake:' .. model) -- tokens that stand for no job would only wake workers in vain
+      redis.call('DEL', 'wake:' .. model) -- tokens without a job would wake workers in vain
       return {}
     end
     local owner, vtime = head[1], tonumber(head[2])
     local popped = redis.call('ZPOPMIN', users .. ':' .. owner)
     local left = redis.call('ZCARD', users .. ':' .. owner)
     local id = popped[1]
-    local job = id and load(id, 'submitted', 'attempts', unpack(CLAIMED))
+    local job = id and read_job(id, 'submitted', 'attempts', unpack(CLAIMED))
     if left == 0 then redis.call('ZREM', users, owner) end
-    if job and lacks(job, CLAIMED) then
-      forget(id, job.hash)
+    if job and missing_field(job, CLAIMED) then
+      delete_job(id, job.hash)
     elseif job and not job.submitted then
       if owner ~= WARM then
         local served = string.format('%.0f', vtime + weight(job.chars))

@@ -1,7 +1,8 @@
--- What became of hashes: of each exactly one of c (cached, and its header), w (waiting), s (skipped), e (error,
--- and its code), n (none). In front the milliseconds to wait when the message's token was not there; then that is
--- all. Repeatable.
--- KEYS: [bucket of messages]   ARGV: capacity, tokens per second, seconds that announced audio stays, hashes
+-- States of hashes: for each one of c (cached, with its header), w (waiting), s (skipped), e (error, with its
+-- code), n (none). In front the milliseconds to wait when the token of the message was not there; then
+-- nothing follows. Repeatable.
+-- KEYS: [bucket of messages]
+-- ARGV: capacity, tokens per second, seconds that announced audio stays, hashes
 if KEYS[1] then
   local wait = take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), 1)
   if wait > 0 then return {wait} end
@@ -16,6 +17,6 @@ local function state_of(hash)
   return redis.call('GET', 'outcome:' .. hash) or 'n'
 end
 
-local answers = {0}
-for i = 4, #ARGV do answers[i - 2] = state_of(ARGV[i]) end
-return answers
+local states = {0}
+for i = 4, #ARGV do states[i - 2] = state_of(ARGV[i]) end
+return states

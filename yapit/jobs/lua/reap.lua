@@ -1,12 +1,12 @@
--- Jobs whose worker went silent: another attempt, or the end. Returns how many there were.
--- ARGV: max attempts, how many at most
+-- Retry or end jobs whose lease has expired. Returns their number.
+-- ARGV: max attempts, limit
 local expired = redis.call('ZRANGEBYSCORE', 'leases', '-inf', now_ms(), 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(expired) do
-  local job = load(id, unpack(RETRIED))
+  local job = read_job(id, unpack(RETRY_FIELDS))
   if not job then
     redis.call('ZREM', 'leases', id)
-  elseif not pcall(retry_or_bury, id, job, tonumber(ARGV[1]), 'worker_lost') then
-    forget(id, job.hash) -- nonsense, which must not keep the others from their turn
+  elseif not pcall(retry_or_dead_letter, id, job, tonumber(ARGV[1]), 'worker_lost') then
+    delete_job(id, job.hash) -- malformed: it must not delay the others
   end
 end
 return #expired

@@ -1,10 +1,10 @@
--- Give a job back: to the head of its queue and not counted (a worker that is told to stop), or counted as a
--- failed attempt.
+-- Give a leased job back: to the head of its queue without counting the attempt (a worker that is stopped),
+-- or as a failed attempt.
 -- ARGV: id, worker, counted (0|1), max attempts, reason
-local job = load(ARGV[1], 'worker', 'submitted', unpack(RETRIED))
+local job = read_job(ARGV[1], 'worker', 'submitted', unpack(RETRY_FIELDS))
 if not job or job.worker ~= ARGV[2] or job.submitted then return 'GONE' end
-if ARGV[3] == '1' then return retry_or_bury(ARGV[1], job, tonumber(ARGV[4]), ARGV[5]) end
-redis.call('ZREM', 'leases', ARGV[1]) -- before all that a full Redis would refuse
+if ARGV[3] == '1' then return retry_or_dead_letter(ARGV[1], job, tonumber(ARGV[4]), ARGV[5]) end
+redis.call('ZREM', 'leases', ARGV[1]) -- before writes that a full Redis would refuse
 redis.call('HINCRBY', 'job:' .. ARGV[1], 'attempts', -1)
 job.attempts = 0
-return retry_or_bury(ARGV[1], job, 1, '')
+return retry_or_dead_letter(ARGV[1], job, 1, '')

@@ -1,22 +1,19 @@
--- A job that was given up, once more, with all its attempts; or nothing but the letter's end where its audio is
--- there or on its way. Unbilled: its listeners were told that they would not get it. Repeatable.
+-- Run the job of a dead letter again, with all its attempts. When its audio exists or another job makes it,
+-- only delete the letter. Unbilled: its subscribers were answered with an error. Repeatable.
 -- KEYS: dead letters   ARGV: letter
 local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not letter then return 0 end
-local sealed
+local id, sealed
 for i = 1, #letter[2], 2 do
+  if letter[2][i] == 'id' then id = letter[2][i + 1] end
   if letter[2][i] == 'sealed:job' then sealed = cmsgpack.unpack(letter[2][i + 1]) end
 end
 if not sealed then return 0 end
 local fields = {}
 for i = 1, #sealed, 2 do fields[sealed[i]] = sealed[i + 1] end
 
-local id
-for i = 1, #letter[2], 2 do
-  if letter[2][i] == 'id' then id = letter[2][i + 1] end
-end
 if redis.call('EXISTS', 'audio:' .. fields.hash, 'inflight:' .. fields.hash) == 0 then
-  redis.call('HSET', 'job:' .. id, unpack(sealed)) -- a full Redis refuses it before anything is written
+  redis.call('HSET', 'job:' .. id, unpack(sealed)) -- first, since a full Redis refuses it
   redis.call('HSET', 'job:' .. id, 'attempts', 0, 'created', now_ms(), 'billable', 0)
   redis.call('HDEL', 'job:' .. id, 'worker', 'submitted', 'duration_ms')
   redis.call('SET', 'inflight:' .. fields.hash, id)

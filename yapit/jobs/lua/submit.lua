@@ -1,23 +1,23 @@
--- A worker hands in what it made, and takes its next job if it wants one. Retried freely: the second time is a
--- DUP, after the end it is GONE.
--- The bytes are there already, under a key of this worker's that expires: whatever is not accepted leaves none.
--- ARGV: id, worker, outcome (c audio | s nothing to say | e cannot), detail, duration in ms,
---       model to claim from ('' = no more), lease in ms
+-- Submit the result of a job, and claim the next one if the worker wants it. Repeatable: the second time it
+-- is a DUP, after the end of the job GONE. The bytes were uploaded before, to a key of this worker that
+-- expires; they are deleted when not accepted.
+-- ARGV: id, worker, outcome (c audio | s nothing to say | e error), detail, duration in ms,
+--       model to claim from ('' = none), lease in ms
 local id, worker, outcome = ARGV[1], ARGV[2], ARGV[3]
 local upload = 'up:' .. id .. ':' .. worker
 
 local function submit()
-  local job = load(id, 'worker', 'submitted')
+  local job = read_job(id, 'worker', 'submitted')
   if not job then return 'GONE' end
   if job.submitted then return 'DUP' end
   if outcome == 'c' then
-    if redis.call('EXISTS', upload) == 0 then return 'LOST' end -- evicted: to be sent again
+    if redis.call('EXISTS', upload) == 0 then return 'LOST' end -- evicted: to be uploaded again
     redis.call('RENAME', upload, 'res:' .. id)
     redis.call('PERSIST', 'res:' .. id)
   elseif outcome == 'e' and job.worker ~= worker then
-    return 'STALE' -- late audio is as good as any; a late "cannot" must not end what another worker is doing
+    return 'STALE' -- late audio is valid; a late error must not end the attempt of another worker
   end
-  redis.call('ZREM', 'leases', id) -- before all that a full Redis would refuse
+  redis.call('ZREM', 'leases', id) -- before writes that a full Redis would refuse
   redis.call('HSET', 'job:' .. id, 'submitted', now_ms(), 'duration_ms', ARGV[5])
   redis.call('XADD', 'results', '*', 'id', id, 'outcome', outcome, 'detail', ARGV[4])
   return 'OK'

@@ -1,5 +1,5 @@
--- Acquire or renew a connection slot. A slot that is not renewed expires, so that a killed process holds none.
--- Returns 1, or 0 when all are taken.
+-- Acquire or renew a connection slot. A slot that is not renewed expires, so that a killed process
+-- holds none. Returns 1, or 0 when all are taken.
 -- KEYS: slots   ARGV: connection, number of slots, seconds
 local at = now_ms()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', at)

@@ -1,6 +1,6 @@
 -- Token buckets and slots. Every key expires.
 
--- Milliseconds until `n` tokens are there (0: now), the tokens that are left then, and the time. Writes nothing.
+-- Milliseconds until `n` tokens are there (0: now), the tokens left then, and the time. Writes nothing.
 local function read_bucket(key, capacity, per_second, n)
   local at = now_ms()
   local stored = redis.call('HMGET', key, 'tokens', 'at')

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 
 from tests.waiting import async_wait_until
 from tests.yapit.api.v1.synthesis_requests import error_of, speaking_site, synthesize, with_worker
-from tests.yapit.jobs.job_steps import at_rest, finalize, finish
+from tests.yapit.jobs.job_steps import at_rest, finalize, finish, submit_nothing
 from tests.yapit.sockets.socket_client import fail_all
 from yapit import jobs
 from yapit.catalog import previews
@@ -91,7 +91,7 @@ async def test_a_text_with_nothing_to_speak_is_refused(site, redis):
     @sync_to_async
     def say_nothing(redis):
         while job := jobs.claim(redis, "tone", "w"):
-            jobs.submit_nothing(redis, job.id, "w")
+            submit_nothing(redis, job.id, "w")
         finalize(redis)
 
     answer = await with_worker(redis, synthesize(site, "…"), say_nothing)

@@ -1,0 +1,62 @@
+-- The counts that are subtracted from a balance read right after them: the epoch of the balance, the reserved
+-- characters of a user and the requested total. The epoch is read before what it stands for.
+-- A requested total begins with the time in microseconds, so that no value occurs twice: a process that holds
+-- a limit from before a loss of data finds it far exceeded, and reads again.
+-- KEYS: epoch   ARGV: user, usage type, seconds that the total is kept without being read
+
+-- After a loss of data, count `reserved` again from unfinished jobs and from entries that wait to be charged.
+local function recount_reserved()
+  local sums = {}
+  local function add(user, usage_type, cost)
+    sums[user] = sums[user] or {}
+    sums[user][usage_type] = (sums[user][usage_type] or 0) + cost
+  end
+  local function each(pattern, visit)
+    local seen, cursor = {}, '0'
+    repeat
+      local page = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', 1000)
+      cursor = page[1]
+      for _, key in ipairs(page[2]) do
+        if not seen[key] then visit(key) end
+        seen[key] = true
+      end
+    until cursor == '0'
+  end
+
+  each('job:*', function(key)
+    local job = read_job(string.sub(key, 5), 'user', 'usage_type', 'cost', 'billable')
+    if job and job.billable == '1' then add(job.user, job.usage_type, tonumber(job.cost)) end
+  end)
+  local after = '-'
+  repeat
+    local entries = redis.call('XRANGE', 'billing', after, '+', 'COUNT', 1000)
+    for _, entry in ipairs(entries) do
+      local use = {}
+      for i = 1, #entry[2], 2 do use[entry[2][i]] = entry[2][i + 1] end
+      local cost = tonumber(use.cost)
+      if use.user and use.usage_type and cost and use.billable == '1' then
+        add(use.user, use.usage_type, cost)
+      end
+      after = '(' .. entry[1]
+    end
+  until #entries == 0
+
+  each('reserved:*', function(key) redis.call('DEL', key) end)
+  for user, usage_types in pairs(sums) do
+    for usage_type, cost in pairs(usage_types) do
+      redis.call('HSET', 'reserved:' .. user, usage_type, string.format('%.0f', cost))
+    end
+  end
+  redis.call('SET', 'reserved-counted', 1)
+end
+
+if redis.call('EXISTS', 'reserved-counted') == 0 then recount_reserved() end
+local requested = 'requested:' .. ARGV[1]
+if redis.call('HEXISTS', requested, ARGV[2]) == 0 then
+  redis.call('HSET', requested, ARGV[2], string.format('%.0f', now_ms() * 1000))
+end
+redis.call('EXPIRE', requested, ARGV[3])
+local counts = {redis.call('GET', KEYS[1]) or 0, redis.call('HGET', 'reserved:' .. ARGV[1], ARGV[2]) or 0,
+  redis.call('HGET', requested, ARGV[2])}
+for i, count in ipairs(counts) do counts[i] = tonumber(count) end
+return counts
