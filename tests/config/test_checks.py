@@ -72,6 +72,7 @@ def test_a_process_looks_only_at_the_settings_that_it_resolves(settings):
 @pytest.mark.parametrize(
     ("command", "setting"),
     [
+        ("run_billing", "BILLING_BATCH_HOOKS"),
         ("run_persister", "AUDIO_LOST_HOOK"),
         ("run_scheduler", "PERIODIC"),
         ("run_scheduler", "PERIODIC_COLD"),
