@@ -1,1 +1,1 @@
-"""How processes run; knows no domain."""
+"""Infrastructure of all processes: settings, Redis, streams, caches, servers, logs. Knows no app."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from config.local.postgres import CARELESS, PostgresServer
+from config.local.postgres import NOT_DURABLE, PostgresServer
 from config.local.program import CannotRun, Keeper, Program, stop, unprivileged_account
 from config.local.valkey import ValkeyServer
 
@@ -55,7 +55,7 @@ def start(services: contextlib.ExitStack) -> dict[str, str]:
         return process
 
     postgres = PostgresServer(
-        folder / "postgres", secrets.token_hex(16), account=unprivileged_account(), settings=CARELESS
+        folder / "postgres", secrets.token_hex(16), account=unprivileged_account(), settings=NOT_DURABLE
     )
     valkey = ValkeyServer(folder / "valkey", secrets.token_hex(16))
     for server in (postgres, valkey):

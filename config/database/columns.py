@@ -1,11 +1,11 @@
-"""Many rows as the parameters of one statement: each column is one text, which PostgreSQL takes apart.
+"""Many rows as parameters of one statement: each column is one text, which PostgreSQL splits.
 
-A list as a parameter is adapted value by value, which takes longer than what is done with the rows.
+psycopg adapts a list value by value, which takes longer than the statement itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-# Not printable, so in no name. No value may be empty or NULL: a column of one empty text has no rows.
+# A control character, which no name contains. Values must not be empty or NULL: one empty text has no rows.
 SEPARATOR = "\x1f"
 
 
@@ -14,16 +14,16 @@ def column(values: Iterable[object]) -> str:
 
 
 def columns(rows: Iterable[Sequence[object]]) -> list[str]:
-    """The parameters for these rows, at least one."""
+    """The parameters for these rows, of which there must be at least one."""
     return [column(values) for values in zip(*rows, strict=True)]
 
 
 def array(kind: str) -> str:
-    """SQL for one column: an array of that type."""
+    """SQL of one column as an array of that type."""
     return rf"string_to_array(%s, E'\x1f')::{kind}[]"
 
 
 def unnested(kinds: Mapping[str, str], name: str = "new") -> str:
-    """SQL for a table of that name, by column and type."""
+    """SQL of a table with this name and these columns: {column: type}."""
     arrays = ", ".join(array(kind) for kind in kinds.values())
     return f"unnest({arrays}) AS {name} ({', '.join(kinds)})"

@@ -1,4 +1,4 @@
-"""Runs blocking code of an async caller: the ORM, and parsing that would hold the event loop."""
+"""Blocking code in threads, for async callers: the ORM, and parsing that would block the event loop."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def offload(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call it in a thread of the pool, its database connection given back afterwards."""
-    # thread_sensitive: the default would put everything in this process on one thread.
+    """Call `function` in a thread, and return its database connection to the pool afterwards."""
+    # thread_sensitive=True would run all calls of the process in one thread.
     call = database_sync_to_async(function, thread_sensitive=False)
     return cast(T, await call(*args, **kwargs))

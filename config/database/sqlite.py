@@ -1,22 +1,22 @@
-"""Which SQLite this process uses: the wheel's where there is one, since older ones may corrupt a WAL file.
+"""The SQLite library of this process: the pysqlite3 wheel if installed, since older ones can corrupt a WAL.
 
-Imported by the settings before anything else imports `sqlite3`.
+The settings import this module before any other module imports `sqlite3`.
 """
 
 import sys
 
-# Several connections that write or checkpoint can lose a WAL reset below this: sqlite.org, 3.51.3.
+# In earlier versions, concurrent writers and checkpoints can lose a WAL reset: sqlite.org, 3.51.3.
 FIRST_SOUND = (3, 51, 3)
 
 try:
-    import pysqlite3  # no wheel for every platform
+    import pysqlite3  # not available on every platform
 except ImportError:
     pass
 else:
     sys.modules["sqlite3"] = pysqlite3
     sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2
 
-import sqlite3  # noqa: E402  # before the swap this would be the old one
+import sqlite3  # noqa: E402  # only now, or it would be the old library
 
 
 def is_sound() -> bool:

@@ -1,1 +1,6 @@
-"""Private PostgreSQL and Valkey, from wheels. Imports no settings: it runs before there are any."""
+"""The stack on one machine: private PostgreSQL and Valkey from wheels, supervisor, state folder. No settings.
+
+`run_stack` runs it before settings can be complete, and tests start the servers from it.
+"""
+
+__all__ = ["leftovers", "postgres", "program", "stack", "state", "supervisor", "valkey", "watchdog"]

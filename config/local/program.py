@@ -1,4 +1,4 @@
-"""A program to run, the account it runs as, and the keeper that lets none outlive its owner."""
+"""Programs to run, the system account they run as, and the keeper that ends them with their owner."""
 
 import contextlib
 import os
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-# Below those that systems give to outgoing connections, one of which would soon take a port that was free.
+# Below the ephemeral ports, so that an outgoing connection does not take a port that was just found free.
 SERVER_PORTS = range(20_000, 32_000)
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
 class CannotRun(Exception):
-    """Why nothing can be started: one sentence for the person at the terminal."""
+    """The reason why the stack cannot start: one sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Whom a server runs as that refuses to be root."""
+class SystemAccount:
+    """A user of the operating system, for a server that refuses to run as root."""
 
     name: str
     uid: int
     gid: int
 
     def reaches(self, path: Path) -> bool:
-        """Asked of the kernel: mode bits alone know nothing of access lists and mount options."""
+        """Whether the account can read and enter the path. Mode bits alone omit ACLs and mount options."""
         command = ["/bin/sh", "-c", 'test -r "$1" && test -x "$1"', "sh", str(path)]
         done = subprocess.run(command, **self.credentials(), cwd="/", check=False)  # type: ignore[call-overload]
         return bool(done.returncode == 0)
@@ -40,14 +40,14 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
-def unprivileged_account() -> Account | None:
-    """None for an ordinary user, who needs no other."""
+def unprivileged_account() -> SystemAccount | None:
+    """The account for servers that refuse to run as root. None: this process is not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
-            return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+            return SystemAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise CannotRun(
         "PostgreSQL refuses to run as root and there is no user `postgres` or `nobody`; "
         "create one, or set DATABASE_URL to a server of your own."
@@ -60,18 +60,18 @@ class Program:
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path
-    account: Account | None = None
+    account: SystemAccount | None = None
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 10.0
-    # Programs that others depend on end in a later stage than these.
+    # Lower stages are ended first; others depend on programs of higher stages.
     stage: int = 0
 
 
 class Keeper:
-    """Starts programs. When its process is gone, even by SIGKILL, a watchdog ends what it has started.
+    """Starts programs. When this process ends, even by SIGKILL, a watchdog process ends the programs.
 
-    A process of its own rather than PR_SET_PDEATHSIG: that is Linux only, is tied to the thread that
-    started the child, and gives no order in which things end.
+    PR_SET_PDEATHSIG is no alternative: it is Linux only, depends on the thread that started the child, and
+    gives no order in which programs end.
     """
 
     def __init__(self) -> None:
@@ -88,31 +88,31 @@ class Keeper:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the owner, who ends the rest in order
+            start_new_session=True,  # Ctrl-C reaches the owner only, which ends programs in order
             **credentials,
         )
-        self._tell(f"watch {process.pid} {int(program.stop_signal)} {program.stage}")
+        self._send(f"watch {process.pid} {int(program.stop_signal)} {program.stage}")
         return process
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
-        """To be called once the process has been waited for: its number may go to another."""
-        self._tell(f"forget {process.pid}")
+        """Call it once the process has been waited for, since its PID may be reused."""
+        self._send(f"forget {process.pid}")
 
     def remove_at_the_end(self, folder: Path) -> None:
-        self._tell(f"remove {folder}")
+        self._send(f"remove {folder}")
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
         self._watchdog.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         self._pipe.write(line.encode() + b"\n")
         self._pipe.flush()
 
 
 def stop(process: subprocess.Popen[bytes], program: Program) -> int:
-    """Ask, wait, insist. Return the exit code."""
+    """Send the stop signal, and after `stop_seconds` SIGKILL. Return the exit code."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(program.stop_signal)
     try:
@@ -123,13 +123,13 @@ def stop(process: subprocess.Popen[bytes], program: Program) -> int:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """The program and what it has started: each leads a session of its own."""
+    """Kill the program and its children: each program leads a session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:
-    """Free a moment ago: whoever uses it must be ready to ask again."""
+    """A port that was free just now. Callers must be prepared to choose another."""
     for port in random.SystemRandom().sample(SERVER_PORTS, k=100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

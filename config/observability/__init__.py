@@ -1,0 +1,3 @@
+"""Observability: logs, metrics, health checks and progress bars."""
+
+__all__ = ["health", "logging", "metrics", "progress"]

@@ -1,4 +1,4 @@
-"""`/health`: can this process do its work? Answers within a second, also when what it asks hangs."""
+"""Health check of the web process at `/health`. Responds within a second, also when a server hangs."""
 
 import asyncio
 import time
@@ -16,17 +16,17 @@ from config.serving.drain import is_draining
 Verdict = Literal["ok", "unreachable", "timeout"]
 
 CHECK_SECONDS = 0.8
-# Anybody may ask, and each asking opens a connection: more often than this gets the same answer.
-KEPT_SECONDS = 1.0
-_kept: tuple[float, asyncio.Task[dict[str, Verdict]]] | None = None
+# The check is public and opens a connection: within this time, requests get the same result.
+CACHED_SECONDS = 1.0
+_cached: tuple[float, asyncio.Task[dict[str, Verdict]]] | None = None
 
 
 async def health(request: HttpRequest) -> JsonResponse:
     checks = await _recent_checks()
     status = "draining" if is_draining() else summary(checks)
-    answer = JsonResponse({"status": status, "checks": checks}, status=200 if status == "ok" else 503)
-    answer["Cache-Control"] = "no-store"
-    return answer
+    response = JsonResponse({"status": status, "checks": checks}, status=200 if status == "ok" else 503)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def summary(checks: dict[str, Verdict]) -> str:
@@ -34,25 +34,25 @@ def summary(checks: dict[str, Verdict]) -> str:
 
 
 async def _recent_checks() -> dict[str, Verdict]:
-    """One round of checks for all who ask at the same time; a caller that leaves does not end it."""
-    global _kept
+    """One round of checks for concurrent requests. Cancelling a request does not cancel the checks."""
+    global _cached
     now = time.monotonic()
     loop = asyncio.get_running_loop()
-    if _kept is None or now - _kept[0] > KEPT_SECONDS or _kept[1].get_loop() is not loop:
-        _kept = now, loop.create_task(_checks())
-    return await asyncio.shield(_kept[1])
+    if _cached is None or now - _cached[0] > CACHED_SECONDS or _cached[1].get_loop() is not loop:
+        _cached = now, loop.create_task(_checks())
+    return await asyncio.shield(_cached[1])
 
 
 async def _checks() -> dict[str, Verdict]:
-    checks = {"postgresql": _ask_postgresql, "redis": _ask_redis}
-    verdicts = await asyncio.gather(*(_verdict(ask) for ask in checks.values()))
+    checks = {"postgresql": _check_postgresql, "redis": _check_redis}
+    verdicts = await asyncio.gather(*(_verdict(check) for check in checks.values()))
     return dict(zip(checks, verdicts, strict=True))
 
 
-async def _verdict(ask: Callable[[], Awaitable[None]]) -> Verdict:
+async def _verdict(check: Callable[[], Awaitable[None]]) -> Verdict:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await ask()
+            await check()
     except TimeoutError:
         return "timeout"
     except (psycopg.Error, redis.RedisError, OSError):
@@ -60,14 +60,14 @@ async def _verdict(ask: Callable[[], Awaitable[None]]) -> Verdict:
     return "ok"
 
 
-async def _ask_postgresql() -> None:
-    """Over a connection of its own: a full pool is busy, not broken, and must not hide behind a thread."""
+async def _check_postgresql() -> None:
+    """On a separate connection: a full pool is busy and not broken, and threads may be busy as well."""
     parameters = connections["default"].get_connection_params()
-    wanted = {"host", "port", "user", "password", "dbname", "sslmode", "service"}
-    chosen = {name: value for name, value in parameters.items() if name in wanted}
-    async with await psycopg.AsyncConnection.connect(**chosen, autocommit=True) as connection:
+    names = {"host", "port", "user", "password", "dbname", "sslmode", "service"}
+    selected = {name: value for name, value in parameters.items() if name in names}
+    async with await psycopg.AsyncConnection.connect(**selected, autocommit=True) as connection:
         await connection.execute("SELECT 1")
 
 
-async def _ask_redis() -> None:
+async def _check_redis() -> None:
     await config.redis.clients.hot().ping()

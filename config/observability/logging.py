@@ -1,6 +1,6 @@
-"""Log lines: structlog over the standard library; `logging.getLogger(__name__)` is all that a module needs.
+"""Logging: structlog over the standard library. Modules use `logging.getLogger(__name__)`.
 
-No line carries spoken text, keys, tokens, query strings or bodies: log ids and counts.
+Log ids and counts. No line may contain spoken text, keys, tokens, query strings or bodies.
 """
 
 import logging
@@ -27,7 +27,7 @@ Async = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
 class CurrentStderr(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is at the time: whoever captures output replaces it, and closes theirs."""
+    """A handler for the current `sys.stderr`, which tests replace and close."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -38,9 +38,7 @@ class CurrentStderr(logging.StreamHandler[TextIO]):
 
 
 def configure(options: MutableMapping[str, Any]) -> None:
-    """Django's LOGGING_CONFIG: takes {"level", "format"}, where format is "text" or "json", and "secrets", a
-    pattern of what no line may show.
-    """
+    """Django's LOGGING_CONFIG. Options: `level`, `format` (text or json), and `secrets`, to be hidden."""
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -54,7 +52,10 @@ def configure(options: MutableMapping[str, Any]) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    last = [*(_as_json() if options["format"] == "json" else _as_text()), _without(options.get("secrets"))]
+    last = [
+        *(_as_json() if options["format"] == "json" else _as_text()),
+        _without_secrets(options.get("secrets")),
+    ]
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": before,
@@ -73,7 +74,7 @@ def configure(options: MutableMapping[str, Any]) -> None:
 
 
 def bound(**values: str) -> AbstractContextManager[None]:
-    """Every line inside carries these, e.g. `with bound(job_id=job.id):`."""
+    """Add these values to every line within the block: `with bound(job_id=job.id):`."""
     return structlog.contextvars.bound_contextvars(**values)
 
 
@@ -83,7 +84,7 @@ def _as_text() -> list[structlog.typing.Processor]:
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=0,
-            # The default prints local variables, and those are what people wrote.
+            # The default prints local variables, which may be user content.
             exception_formatter=structlog.dev.plain_traceback,
         ),
     ]
@@ -97,8 +98,8 @@ def _as_json() -> list[structlog.typing.Processor]:
     ]
 
 
-def _without(secrets: str | None) -> structlog.typing.Processor:
-    """Last of all, on the finished line: whatever part of it a secret came in with."""
+def _without_secrets(secrets: str | None) -> structlog.typing.Processor:
+    """The last processor: it sees the complete line, with a secret in any part of it."""
     pattern = re.compile(secrets) if secrets else None
 
     def hide(logger: Any, name: str, line: Any) -> Any:
@@ -108,7 +109,7 @@ def _without(secrets: str | None) -> structlog.typing.Processor:
 
 
 def _quiet() -> dict[str, dict[str, str]]:
-    """Libraries whose lines repeat ours, or would carry statements and addresses with their queries."""
+    """Levels of libraries whose lines repeat ours, or contain SQL statements or URLs with queries."""
     return {
         "django.db.backends": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
@@ -124,7 +125,7 @@ def _quiet() -> dict[str, dict[str, str]]:
 
 
 class RequestIdMiddleware:
-    """One id and one access line for each request. Works on the event loop and off it."""
+    """Middleware: one id and one access line for each request. Synchronous and asynchronous."""
 
     sync_capable = True
     async_capable = True
@@ -137,39 +138,39 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
-            return self._on_the_loop(request)
-        begun = time.perf_counter()
+            return self._call_async(request)
+        started = time.perf_counter()
         with bound(request_id=(request_id := acceptable(request.headers.get("x-request-id")))):
             response = cast(Sync, self.get_response)(request)
-            return self._finish(request, response, request_id, begun)
+            return self._finish(request, response, request_id, started)
 
-    async def _on_the_loop(self, request: HttpRequest) -> HttpResponseBase:
-        begun = time.perf_counter()
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
         with bound(request_id=(request_id := acceptable(request.headers.get("x-request-id")))):
             response = await cast(Async, self.get_response)(request)
-            return self._finish(request, response, request_id, begun)
+            return self._finish(request, response, request_id, started)
 
     def _finish(
-        self, request: HttpRequest, response: HttpResponseBase, request_id: str, begun: float
+        self, request: HttpRequest, response: HttpResponseBase, request_id: str, started: float
     ) -> HttpResponseBase:
         response["x-request-id"] = request_id
-        log_access(request.method or "", request.path, response.status_code, time.perf_counter() - begun)
+        log_access(request.method or "", request.path, response.status_code, time.perf_counter() - started)
         return response
 
 
 def acceptable(given: str | None) -> str:
-    """The id that came along, if it is fit for a header and a log line; a new one otherwise."""
+    """The given request id if it is safe in a header and a log line, otherwise a new one."""
     if given is not None and ACCEPTABLE_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex
 
 
 def log_access(method: str, path: str, status: int, seconds: float) -> None:
-    """For ASGI applications beside Django's, too. The path is quoted: it may carry line ends."""
+    """Log one request, also of ASGI applications beside Django. Quotes the path, which may have newlines."""
     extra = {
         "method": method[:16],
         "path": quote(path)[:500],
-        "status": int(status),  # Django takes enumerations too
+        "status": int(status),  # Django accepts enumerations
         "ms": round(seconds * 1000, 1),
     }
     access.info("request", extra=extra)

@@ -1,6 +1,6 @@
-"""Counters and histograms: a module declares its own with these, a process serves all of its own on one port.
+"""Prometheus metrics: declared by modules, served by each process on one port.
 
-Labels are few and bounded: never a user, a hash, a text.
+Labels have few values: never a user, a hash or a text.
 """
 
 import logging
@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 logger = logging.getLogger(__name__)
 
 PREFIX = "yapit"
-# Seconds, from a look-up in memory to a request that nobody waits for any more.
+# Buckets in seconds, from a look-up in memory to a request that has timed out.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -30,10 +30,10 @@ def histogram(
 
 
 def serve(port: int) -> None:
-    """Answer this machine's scraper from a thread of its own; 0: no. A taken port costs only the metrics."""
+    """Serve metrics on the loopback address, in a thread. 0: none. A taken port is only logged."""
     if port == 0:
         return
     try:
         start_http_server(port, addr="127.0.0.1")
     except OSError:
-        logger.warning("no metrics from this process: port %d is taken", port)
+        logger.warning("This process serves no metrics: port %d is taken", port)

@@ -1,4 +1,4 @@
-"""A progress bar for commands: drawn on a terminal, silent everywhere else."""
+"""Progress bar of management commands, shown on terminals only."""
 
 from typing import TextIO
 
@@ -6,7 +6,7 @@ WIDTH = 30
 
 
 class Progress:
-    """`out` is written to only when it is a terminal."""
+    """Writes to `out` only if it is a terminal."""
 
     def __init__(self, out: TextIO, total: int, label: str) -> None:
         self._out = out

@@ -1,0 +1,13 @@
+"""Redis: the address, clients, connections of asyncio, scripts, and transient errors."""
+
+__all__ = [
+    "address",
+    "blob_reader",
+    "clients",
+    "layout",
+    "multiplexed",
+    "pipeline",
+    "scripts",
+    "transient",
+    "transport",
+]

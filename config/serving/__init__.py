@@ -1,1 +1,3 @@
-"""Daphne and uvicorn, made to behave alike: same limits, same guards, same end."""
+"""ASGI servers: Daphne and uvicorn with the same limits, guards and drain, and security headers."""
+
+__all__ = ["daphne", "drain", "frames", "guards", "security_headers", "uvicorn"]

@@ -1,7 +1,7 @@
-"""Daphne with our drain in front of it, and a guard around each of its requests and WebSockets.
+"""Daphne, with a drain at shutdown and limits on each request and WebSocket.
 
-Its queues have no bounds in either direction: without the guards one flood, one endless body, or one reader
-that has fallen asleep, takes the memory of all.
+Its queues are unbounded in both directions: without the limits, a flood of messages, an endless body or a
+client that stops reading exhausts the memory of the process.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from twisted.internet import asyncioreactor
 
-# Before daphne is loaded, which would take a slower one.
+# Before daphne is imported, which would install a slower reactor.
 asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
 
 from daphne.http_protocol import WebRequest  # noqa: E402
@@ -29,32 +29,32 @@ TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Len
 
 
 class GuardedRequest(WebRequest):  # type: ignore[misc]
-    """Bounds a body while it comes: daphne has all of it on disk, and in memory, before anybody is asked."""
+    """Limits a body while it is received: daphne stores it completely before the application is called."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._left = guards.BODY_BYTES
+        self._bytes_left = guards.BODY_BYTES
         self.channel.setTimeout(guards.HTTP_SECONDS)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's names
         self.channel.setTimeout(guards.HTTP_SECONDS)
-        was_refused = self._left < 0
-        self._left -= len(data)
-        if self._left >= 0:
+        is_refused = self._bytes_left < 0
+        self._bytes_left -= len(data)
+        if self._bytes_left >= 0:
             super().handleContentChunk(data)
-        elif not was_refused:
+        elif not is_refused:
             self.channel.transport.write(TOO_LARGE)
             self.channel.loseConnection()
 
     def process(self) -> Any:
-        return super().process() if self._left >= 0 else None
+        return super().process() if self._bytes_left >= 0 else None
 
 
 class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
     close_reason: str | None = None
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        self.close_reason = message.get("reason")  # which daphne leaves out
+        self.close_reason = message.get("reason")  # daphne omits it
         super().handle_reply(message)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803  # autobahn's names
@@ -68,7 +68,7 @@ class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         super().onMessage(payload, isBinary)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        # Not autobahn's: it describes all that comes and goes, in colours, for a log that nobody keeps.
+        # Bypasses autobahn, which formats a log line for all received data.
         self._dataReceived(data)
 
     def serverSend(self, content: str | bytes, binary: bool = False) -> None:  # noqa: N802
@@ -80,14 +80,14 @@ class GuardedWebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.transport.abortConnection()
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802
-        # sendClose refuses every code of the standard but 1000, and those are the ones that say why.
+        # autobahn's sendClose accepts no other standard code than 1000.
         reason = self.close_reason.encode() if self.close_reason else None
         self.sendCloseFrame(code=1000 if code is None else code, reasonUtf8=reason)
 
 
 def with_guard(protocol: Any) -> Any:
     protocol.requestFactory = GuardedRequest
-    # Twisted waits anew after each byte of a head: one in a minute would keep a connection for ever.
+    # Twisted restarts its time-out with each byte of a request head: slow clients could keep connections.
     protocol._channel.resetTimeout = lambda: None
     return protocol
 
@@ -97,14 +97,14 @@ def unsent_bytes(transport: Any) -> int:
 
 
 class DrainedServer(Server):  # type: ignore[misc]
-    """Serves one socket that is listening already."""
+    """Serves one listening socket."""
 
     def __init__(
         self, application: Callable[..., Any], listening: socket.socket, drain_seconds: float
     ) -> None:
         super().__init__(
             application,
-            endpoints=[f"fd:fileno={listening.detach()}"],  # closed by Twisted
+            endpoints=[f"fd:fileno={listening.detach()}"],  # Twisted closes it
             signal_handlers=False,
             http_timeout=guards.HTTP_SECONDS,
             ping_interval=guards.PING_SECONDS,
@@ -117,7 +117,7 @@ class DrainedServer(Server):  # type: ignore[misc]
         )
         self.ports: list[Any] = []
         self.drain_seconds = drain_seconds
-        self.ending: asyncio.Task[None] | None = None
+        self.shutdown_task: asyncio.Task[None] | None = None
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
@@ -127,21 +127,21 @@ class DrainedServer(Server):  # type: ignore[misc]
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = lambda address: with_guard(build(address))
         self.http_factory.timeOut = guards.HTTP_SECONDS
-        self.http_factory.log = lambda request: None  # Twisted would put a line together for each request
+        self.http_factory.log = lambda request: None  # Twisted would format a log line for each request
         self.ws_factory.protocol = GuardedWebSocket
-        # A message that is too long is answered with 1009 rather than with a dropped connection.
+        # A message that is too long closes the connection with 1009 instead of dropping it.
         self.ws_factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=2)
         loop = asyncio.get_event_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, partial(self._begin_to_end, loop))
+            loop.add_signal_handler(number, partial(self._begin_shutdown, loop))
 
-    def _begin_to_end(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.ending is None:
-            self.ending = loop.create_task(self._end())
+    def _begin_shutdown(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.shutdown_task is None:
+            self.shutdown_task = loop.create_task(self._shut_down())
         else:
-            self.stop()  # asked twice
+            self.stop()  # a second signal
 
-    async def _end(self) -> None:
+    async def _shut_down(self) -> None:
         await drain(self, self.drain_seconds)
         self.stop()
 
@@ -161,14 +161,14 @@ class DrainedServer(Server):  # type: ignore[misc]
         return not any(is_open(protocol, details) for protocol, details in self.connections.items())
 
     def kill_all_applications(self) -> Any:
-        """As daphne's, which fails on a connection whose application has ended already."""
+        """Like daphne's method, which fails for a connection whose application has ended."""
         for details in self.connections.values():
             details.setdefault("application_instance", finished())
         return super().kill_all_applications()
 
 
 def is_open(protocol: Any, details: dict[str, Any]) -> bool:
-    """A response is on its way, or a socket or its application has not come to its end."""
+    """Whether a response is being sent, or a WebSocket or its application has not ended."""
     application = details.get("application_instance")
     if application is not None and not application.done():
         return True

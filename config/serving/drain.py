@@ -1,6 +1,6 @@
-"""Leaving without a bang: what the web process does between SIGTERM and its end.
+"""Graceful shutdown of the web process: the drain between SIGTERM and exit.
 
-The servers differ here (uvicorn closes sockets, daphne cuts them), so this stands in front of both.
+It precedes the shutdown of the servers, which differ: uvicorn closes WebSockets, daphne drops them.
 """
 
 import asyncio
@@ -11,54 +11,54 @@ from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-TELL_SECONDS = 2.0
+CALLBACK_SECONDS = 2.0
 POLL_SECONDS = 0.02
 
-Farewell = Callable[[], Awaitable[None]]
-_farewells: list[Farewell] = []
+Callback = Callable[[], Awaitable[None]]
+_callbacks: list[Callback] = []
 _draining = False
 
 
 class Serving(Protocol):
-    """A running server, as far as its end is concerned."""
+    """A running server, as the drain uses it."""
 
     def stop_accepting(self) -> None: ...
     def close_sockets(self) -> None:
-        """Close the WebSockets that are still open, with 1012."""
+        """Close open WebSockets with code 1012."""
 
     def is_idle(self) -> bool:
-        """No response is on its way, no socket is open."""
+        """Whether no response is being sent and no WebSocket is open."""
 
 
-def on_drain(farewell: Farewell) -> None:
-    """Have this awaited once, when the drain begins: the time to tell open sockets to come back elsewhere."""
-    _farewells.append(farewell)
+def on_drain(callback: Callback) -> None:
+    """Register a coroutine function to call once at the start of the drain, before sockets are closed."""
+    _callbacks.append(callback)
 
 
 def is_draining() -> bool:
-    """From here on health says 503 and no new socket should be taken."""
+    """Whether the drain has begun: /health returns 503, and new WebSockets should be refused."""
     return _draining
 
 
 async def drain(serving: Serving, seconds: float) -> None:
-    """Return when nothing is open any more, at the latest after `seconds`."""
+    """Return when no connection is open, at the latest after `seconds`."""
     global _draining
     _draining = True
     deadline = time.monotonic() + seconds
     serving.stop_accepting()
-    await _tell()
+    await _run_callbacks()
     serving.close_sockets()
     while not serving.is_idle() and time.monotonic() < deadline:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _tell() -> None:
-    told = asyncio.gather(*(farewell() for farewell in _farewells), return_exceptions=True)
+async def _run_callbacks() -> None:
+    calls = asyncio.gather(*(callback() for callback in _callbacks), return_exceptions=True)
     try:
-        outcomes = await asyncio.wait_for(told, TELL_SECONDS)
+        outcomes = await asyncio.wait_for(calls, CALLBACK_SECONDS)
     except TimeoutError:
-        logger.warning("some sockets could not be told of the drain in time")
+        logger.warning("The callbacks of the drain did not finish in time")
         return
     for outcome in outcomes:
         if isinstance(outcome, Exception):
-            logger.error("a farewell failed", exc_info=outcome)
+            logger.error("A callback of the drain failed", exc_info=outcome)

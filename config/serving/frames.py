@@ -1,8 +1,8 @@
-"""What a server writes for a message, where its own library takes far longer to say the same."""
+"""WebSocket frames, encoded several times faster than by the libraries of the servers."""
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole message as a server sends it: not masked, and there are no extensions."""
+    """One text message in one frame, as a server sends it: unmasked, without extensions."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload

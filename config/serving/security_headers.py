@@ -1,4 +1,4 @@
-"""What browsers are told of every answer: it is what it says, loads what is ours, and is framed by nobody."""
+"""Security headers of every response: CSP, nosniff, frame-ancestors, referrer policy."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-# The admin and the description of the API write styles into their pages, and scripts nowhere.
+# The admin and the API documentation contain inline styles, but no inline scripts.
 POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -33,17 +33,17 @@ Async = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @sync_and_async_middleware
 def security_headers(get_response: Sync | Async) -> Any:
-    """Middleware. What a page has said itself stands."""
+    """Middleware. Headers that the view has set are kept."""
     if not iscoroutinefunction(get_response):
-        return lambda request: _told(cast(Sync, get_response)(request))
+        return lambda request: _with_headers(cast(Sync, get_response)(request))
 
-    async def on_the_loop(request: HttpRequest) -> HttpResponseBase:
-        return _told(await cast(Async, get_response)(request))
+    async def call_async(request: HttpRequest) -> HttpResponseBase:
+        return _with_headers(await cast(Async, get_response)(request))
 
-    return on_the_loop
+    return call_async
 
 
-def _told(answer: HttpResponseBase) -> HttpResponseBase:
+def _with_headers(response: HttpResponseBase) -> HttpResponseBase:
     for name, value in HEADERS.items():
-        answer.headers.setdefault(name, value)
-    return answer
+        response.headers.setdefault(name, value)
+    return response

@@ -1,7 +1,7 @@
-"""Uvicorn with our drain in front of its own.
+"""Uvicorn, with a drain before its own shutdown, and limits on each request.
 
-Little is left to guard: it stops reading from a socket whose application is behind, and an application that
-sends to a slow reader waits.
+It needs fewer limits than daphne: it stops reading from a WebSocket whose application falls behind, and an
+application that sends to a slow client waits.
 """
 
 import asyncio
@@ -21,29 +21,29 @@ from config.serving import guards
 from config.serving.drain import drain
 from config.serving.frames import text_frame
 
-HELD_BYTES = 65536
+MAX_BUFFERED_BYTES = 65536
 
 
 class DrainedServer(uvicorn.Server):
     def __init__(self, configuration: uvicorn.Config, drain_seconds: float) -> None:
         super().__init__(configuration)
         self.drain_seconds = drain_seconds
-        self.ending: asyncio.Task[None] | None = None
+        self.shutdown_task: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._begin_to_end, loop)
+            loop.add_signal_handler(number, self._begin_shutdown, loop)
         yield
 
-    def _begin_to_end(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.ending is None:
-            self.ending = loop.create_task(self._end())
+    def _begin_shutdown(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.shutdown_task is None:
+            self.shutdown_task = loop.create_task(self._shut_down())
         else:
-            self.force_exit = self.should_exit = True  # asked twice
+            self.force_exit = self.should_exit = True  # a second signal
 
-    async def _end(self) -> None:
+    async def _shut_down(self) -> None:
         await drain(self, self.drain_seconds)
         self.should_exit = self.force_exit = True
 
@@ -52,7 +52,7 @@ class DrainedServer(uvicorn.Server):
             server.close()
 
     def close_sockets(self) -> None:
-        # Its own way out: sockets get 1012, idle connections end, busy ones end after their response.
+        # Closes WebSockets with 1012, idle connections at once, and busy ones after their response.
         for connection in list(self.server_state.connections):
             connection.shutdown()
 
@@ -61,38 +61,37 @@ class DrainedServer(uvicorn.Server):
 
 
 class GuardedHttp(HttpToolsProtocol):
-    """Bounds what comes before a body and after it: the parser would keep whatever is sent.
+    """Limits the request head and the time of a request, and drops trailers.
 
-    What comes after it is dropped. It would become headers, past whoever has looked at those. And nobody
-    holds a connection with a request that does not come to its end.
+    The parser would buffer a head of any size, and add trailers to the headers, after these were checked.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._kept_bytes = 0  # at most; since something was handed on
+        self._buffered_bytes = 0  # at most; since the last part was passed on
         self._is_in_body = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait_for_more()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_no_longer()
+        self._cancel_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._kept_bytes += len(data)
+        self._buffered_bytes += len(data)
         super().data_received(data)
-        if self._kept_bytes <= guards.HEAD_BYTES or self.transport.is_closing():
+        if self._buffered_bytes <= guards.HEAD_BYTES or self.transport.is_closing():
             return
-        if self._is_in_body:  # an answer may be on its way
+        if self._is_in_body:  # a response may have begun
             self.transport.abort()
         else:
             self.send_400_response("The request's head is too long.")
 
     def on_message_begin(self) -> None:
-        self._wait_for_more()
+        self._start_timer()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -100,44 +99,44 @@ class GuardedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._is_in_body, self._kept_bytes = True, 0
-        self._wait_for_more()
+        self._is_in_body, self._buffered_bytes = True, 0
+        self._start_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._kept_bytes = 0
-        self._wait_for_more()
+        self._buffered_bytes = 0
+        self._start_timer()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._is_in_body, self._kept_bytes = False, 0
-        self._wait_no_longer()
+        self._is_in_body, self._buffered_bytes = False, 0
+        self._cancel_timer()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        self._wait_no_longer()
+        self._cancel_timer()
         super().handle_websocket_upgrade()
 
-    def _wait_for_more(self) -> None:
-        self._wait_no_longer()
-        self._patience = self.loop.call_later(guards.HTTP_SECONDS, self._give_up)
+    def _start_timer(self) -> None:
+        self._cancel_timer()
+        self._timer = self.loop.call_later(guards.HTTP_SECONDS, self._time_out)
 
-    def _wait_no_longer(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _give_up(self) -> None:
-        if self.flow.read_paused:  # it is the application that does not read
-            self._wait_for_more()
+    def _time_out(self) -> None:
+        if self.flow.read_paused:  # the application is slow, not the client
+            self._start_timer()
         else:
             self.transport.close()
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """Bounds the wait for a closing handshake; what is sent in one turn of the loop is one write.
+    """Limits the closing handshake, and writes all frames of one turn of the event loop at once.
 
-    A system call for each frame costs more than all else that is done for it.
+    A system call for each frame would cost more than the rest of its processing.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -149,30 +148,30 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         text = message.get("text") if message["type"] == "websocket.send" else None
         if text is None or self.conn.state is not State.OPEN or self.close_sent:
-            self._write_out()
+            self._flush()
             await super().send(message)
             return
         if not self.writable.is_set():
             await self.writable.wait()
         if self.disconnected:
             raise ClientDisconnected
-        self._hold(text_frame(text.encode()))
+        self._buffer_frame(text_frame(text.encode()))
 
     def shutdown(self) -> None:
-        self._write_out()
+        self._flush()
         super().shutdown()
 
-    def _hold(self, frame: bytes) -> None:
+    def _buffer_frame(self, frame: bytes) -> None:
         if not self._unsent:
-            self.loop.call_soon(self._write_out)
+            self.loop.call_soon(self._flush)
         self._unsent.append(frame)
         self._unsent_bytes += len(frame)
-        if self._unsent_bytes > HELD_BYTES:
-            self._write_out()
+        if self._unsent_bytes > MAX_BUFFERED_BYTES:
+            self._flush()
 
-    def _write_out(self) -> None:
+    def _flush(self) -> None:
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
-        # Nothing may follow a closing frame.
+        # No frame may follow a close frame.
         if unsent and self.conn.state is State.OPEN and not self.transport.is_closing():
             self.transport.write(b"".join(unsent))
 
@@ -193,6 +192,6 @@ def run(application: Callable[..., Any], listening: socket.socket, drain_seconds
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # as daphne: addresses and schemes that anybody may claim
+        proxy_headers=False,  # like daphne: clients could claim any address and scheme
     )
     DrainedServer(configuration, drain_seconds).run(sockets=[listening])

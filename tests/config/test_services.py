@@ -1,4 +1,4 @@
-"""The servers that the suite itself runs on."""
+"""The servers that the tests run on."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.django_db
-def test_postgresql_is_the_private_one():
+def test_postgresql_is_private_to_the_tests():
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     suffix = f"_{worker}" if worker else ""
     with connection.cursor() as cursor:
@@ -24,36 +24,36 @@ def test_postgresql_is_the_private_one():
         assert cursor.fetchone() == (18, f"test_yapit{suffix}")
 
 
-def test_valkey_keeps_a_log_of_what_was_written(redis):
+def test_valkey_has_an_append_only_file(redis):
     info = redis.config_get("append*")
 
     assert info[b"appendonly" if b"appendonly" in info else "appendonly"] in (b"yes", "yes")
     assert redis.dbsize() == 0
 
 
-def test_nothing_is_left_from_another_test(redis):
+def test_no_data_remain_from_another_test(redis):
     assert redis.dbsize() == 0
     redis.set("left", "over")
 
 
-async def test_the_hot_client_answers_in_bytes(async_redis):
+async def test_the_hot_client_returns_bytes(async_redis):
     await async_redis.set("greeting", "hello")
 
     assert await config.redis.clients.hot().get("greeting") == b"hello"
 
 
-async def test_waiting_takes_coroutines(async_redis):
+async def test_a_condition_may_be_a_coroutine(async_redis):
     await async_redis.set("ready", 1)
 
     assert await async_wait_until(lambda: async_redis.get("ready")) == b"1"
 
 
-def test_waiting_ends_with_what_was_waited_for():
+def test_a_condition_that_stays_false_fails_with_the_message():
     with pytest.raises(AssertionError, match="never"):
         wait_until(lambda: False, timeout=0.02, message="never")
 
 
-def test_a_killed_suite_leaves_no_server_behind(tmp_path):
+def test_a_killed_test_run_leaves_no_server(tmp_path):
     script = tmp_path / "test_that_waits.py"
     script.write_text(
         "import os, time\n"

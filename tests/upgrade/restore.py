@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from config.local.postgres import CARELESS, PostgresServer, packaged_binaries
+from config.local.postgres import NOT_DURABLE, PostgresServer, packaged_binaries
 from config.local.program import Keeper, stop, unprivileged_account
-from config.local.state import KEPT, open_state, write_privately
+from config.local.state import VALUES_FILE, open_state, write_privately
 from tests.waiting import PROCESS_PATIENCE
 
 FIXTURE = Path(__file__).with_name("fixture")
@@ -33,13 +33,13 @@ def restore(state: Path, fixture: Path = FIXTURE) -> None:
     with folder.lock:
         secrets = json.loads((fixture / "secrets.json").read_text())
         kept = {name: secrets[name] for name in ("SECRET_KEY", "API_KEY_PEPPER")}
-        write_privately(state / KEPT, json.dumps(kept))
+        write_privately(state / VALUES_FILE, json.dumps(kept))
         write_privately(state / "credentials.txt", (fixture / "credentials.txt").read_text())
         shutil.copytree(fixture / "audio", state / "audio")
         moved_by = int(time.time() * 1000) - expected(fixture)["made_at_ms"]
         _restore_log(fixture / "appendonlydir", state / "valkey" / "appendonlydir", moved_by)
         server = PostgresServer(
-            folder.postgres_home(account), folder.secret("POSTGRES_PASSWORD"), account, settings=CARELESS
+            folder.postgres_home(account), folder.secret("POSTGRES_PASSWORD"), account, settings=NOT_DURABLE
         )
         _restore_database(fixture / "postgres.sql", server)
 

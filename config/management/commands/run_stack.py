@@ -1,4 +1,4 @@
-"""`manage.py run_stack`: everything on one machine, until Ctrl-C."""
+"""`manage.py run_stack`: all servers and processes on one machine, until Ctrl-C."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.local.program import CannotRun, Keeper, free_port, unprivileged_account
-from config.local.stack import Options, Stack
+from config.local.stack import Stack, StackOptions
 from config.local.state import StateFolder, open_state
 from config.local.supervisor import TICK_SECONDS, Lines, Supervisor
 from config.management.commands.run_web import is_loopback, listen
@@ -23,64 +23,67 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """Raised out of whatever a start is waiting for. Not an error: nothing may catch it by accident."""
+    """Raised by the first signal during a start. A BaseException, so that no handler of errors catches it."""
 
 
-class Asked:
-    """How often we were asked to stop. Bare attributes: a lock in a signal handler can deadlock."""
+class StopSignals:
+    """Signal handler that counts requests to stop, without a lock: in a signal handler it could deadlock."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.count = 0
         self.is_starting = True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.times += 1
+        self.count += 1
         if self.is_starting:
             self.is_starting = False
             raise Interrupted
 
 
 class Command(BaseCommand):
-    help = "Run everything on this machine, with private PostgreSQL and Valkey where no URL is set."
+    help = (
+        "Run all processes on this machine, with a private PostgreSQL and Valkey where DATABASE_URL or"
+        " REDIS_URL is not set."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
-        parser.add_argument("--multi-user", action="store_true", help="people log in; allows any --host")
-        parser.add_argument("--state", type=Path, default=settings.STATE_DIR, help="what survives restarts")
+        parser.add_argument("--port", type=int, default=8000, help="0 chooses a free port")
+        parser.add_argument("--multi-user", action="store_true", help="require log-in; allows any --host")
+        parser.add_argument("--state", type=Path, default=settings.STATE_DIR, help="folder of all data")
         parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
 
     def handle(self, *, state: Path, **given: Any) -> None:
         os.umask(0o077)
-        asked = Asked()
+        stop = StopSignals()
         for number in SIGNALS:
-            signal.signal(number, asked)
+            signal.signal(number, stop)
         try:
             folder = open_state(state, unprivileged_account())
             with folder.lock:
-                self._run(options_from(given, folder.path / CREDENTIALS), folder, asked)
+                self._run(options_from(given, folder.path / CREDENTIALS), folder, stop)
         except CannotRun as exc:
             raise CommandError(str(exc)) from exc
         except Interrupted:
             raise SystemExit(130) from None
 
-    def _run(self, options: Options, folder: StateFolder, asked: Asked) -> None:
+    def _run(self, options: StackOptions, folder: StateFolder, stop: StopSignals) -> None:
         lines = Lines(width=max(map(len, [*options.processes, "init_audiocache"])))
-        with kept() as keeper:
-            supervisor = Supervisor(keeper, lines, impatient=lambda: asked.times > 1)
+        with closed_at_end() as keeper:
+            supervisor = Supervisor(keeper, lines, is_impatient=lambda: stop.count > 1)
             stack = Stack(options, folder, supervisor, lines)
             is_first = not (folder.path / CREDENTIALS).exists()
             try:
                 stack.start()
-                asked.is_starting = False
+                stop.is_starting = False
                 self._welcome(stack, is_first)
-                while not asked.times:
+                while not stop.count:
                     supervisor.tick()
                     time.sleep(TICK_SECONDS)
             finally:
-                asked.is_starting = False
-                lines.write("stack", "stopping; once more to kill")
+                stop.is_starting = False
+                lines.write("stack", "stopping; press Ctrl-C again to kill")
                 stack.stop()
 
     def _welcome(self, stack: Stack, is_first: bool) -> None:
@@ -97,11 +100,11 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def options_from(given: dict[str, Any], credentials: Path) -> Options:
+def options_from(given: dict[str, Any], credentials: Path) -> StackOptions:
     host, port, multi_user = given["host"], given["port"], given["multi_user"]
     if not multi_user and not is_loopback(host):
-        raise CannotRun(f"{host} can be reached by others: give --multi-user as well, so that they log in.")
-    options = Options(
+        raise CannotRun(f"{host} can be reached by others: add --multi-user, so that they have to log in.")
+    options = StackOptions(
         project=settings.BASE_DIR,
         host=host,
         port=port or free_port(),
@@ -115,12 +118,12 @@ def options_from(given: dict[str, Any], credentials: Path) -> Options:
         ],
         drains=settings.STACK_DRAINS,
     )
-    listen(options.host, options.port).close()  # says in one sentence when the port is taken
+    listen(options.host, options.port).close()  # raises CommandError if the port is taken
     return options
 
 
 @contextmanager
-def kept() -> Iterator[Keeper]:
+def closed_at_end() -> Iterator[Keeper]:
     keeper = Keeper()
     try:
         yield keeper

@@ -1,4 +1,4 @@
-"""`manage.py run_web`: HTTP and WebSockets, in this process."""
+"""`manage.py run_web`: the web process, which serves HTTP and WebSockets."""
 
 import gc
 import ipaddress
@@ -13,7 +13,9 @@ from config.observability import metrics
 from config.redis import layout
 
 BACKLOG = 1024
-YOUNG = 10_000  # objects before the collector looks: a burst of messages makes thousands, and hardly a cycle
+YOUNG_OBJECTS = (
+    10_000  # before a garbage collection: a burst of messages creates thousands, few of them cyclic
+)
 
 
 class Command(BaseCommand):
@@ -27,18 +29,19 @@ class Command(BaseCommand):
     def handle(self, *, server: str, host: str, port: int, **options: Any) -> None:
         if not settings.MULTI_USER and not is_loopback(host):
             raise CommandError(
-                f"{host} can be reached by others, and without MULTI_USER=1 nobody logs in: use 127.0.0.1."
+                f"{host} can be reached by others, and there is no log-in without MULTI_USER=1."
+                " Use 127.0.0.1."
             )
-        with listen(host, port) as listening:
+        with listen(host, port) as listener:
             layout.require()
             metrics.serve(settings.METRICS_PORT)
             application = import_string(settings.ASGI_APPLICATION)
-            # What is there now stays for good: the collector need not walk it again and again.
+            # All loaded objects are permanent: exclude them from garbage collections.
             gc.collect()
             gc.freeze()
-            gc.set_threshold(YOUNG)
+            gc.set_threshold(YOUNG_OBJECTS)
             run = import_string(f"config.serving.{server}.run")
-            run(application, listening, settings.DRAIN_SECONDS)
+            run(application, listener, settings.DRAIN_SECONDS)
 
 
 def is_loopback(host: str) -> bool:
@@ -51,17 +54,17 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, bound before anything else is loaded: a taken port shows at once."""
-    if port not in range(65_536):  # the resolver would cut off what is too large
+    """A listening socket, bound before the application is loaded, so that a taken port is an early error."""
+    if port not in range(65_536):  # the resolver would truncate larger numbers
         raise CommandError(f"There is no port {port}. Choose another with --port.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise CommandError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port.") from exc
-    listening.listen(BACKLOG)
-    listening.setblocking(False)
-    return listening
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener

@@ -1,4 +1,4 @@
-"""Settings for a stack of the tests: real servers and a real web process, and stand-ins for the rest."""
+"""Settings of a test stack: real servers, a real web process, and stand-ins for the other processes."""
 
 from tests.config.serving.stand_in_web import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The whole stack under real signals, on stand-ins for the processes that others own."""
+"""The complete stack under real signals, with stand-ins for the processes of the apps."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
 
 
 class RunningStack:
-    """`run_stack` with what it has printed so far."""
+    """`run_stack` and its output so far."""
 
     def __init__(self, state, *arguments, **options):
         self.state = state
@@ -60,13 +60,15 @@ def command(state, *arguments):
 
 
 def environment():
-    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    return kept | {"DJANGO_SETTINGS_MODULE": "tests.config.local.stand_in_stack", "DRAIN_SECONDS": "2"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
+    }
+    return inherited | {"DJANGO_SETTINGS_MODULE": "tests.config.local.stand_in_stack", "DRAIN_SECONDS": "2"}
 
 
 @pytest.fixture
 def folder():
-    """Where everybody may go, unlike pytest's own."""
+    """A folder that all users can enter, unlike those of pytest."""
     path = Path(tempfile.mkdtemp(prefix="yapit-stack-"))
     path.chmod(0o755)
     yield path
@@ -87,8 +89,8 @@ def start(folder):
         yield begin
 
 
-def refused(state, *arguments, **options):
-    """What a stack says that does not start: one sentence."""
+def error_of(state, *arguments, **options):
+    """The error of a stack that does not start: one sentence."""
     done = subprocess.run(
         command(state, *arguments),
         **{"cwd": PROJECT, "env": environment()} | options,
@@ -112,7 +114,7 @@ def test_from_the_first_start_to_the_last_stop(start):
     os.kill(int(stack.notes[0][2]), signal.SIGKILL)
     wait_until(lambda: len(stack.notes) == 3, timeout=PROCESS_PATIENCE)
 
-    assert "Another stack" in refused(stack.state)
+    assert "Another stack" in error_of(stack.state)
     assert stack.stop() == 0
     ends = [name for name, what, _ in stack.notes if what == "ends"]
     assert (set(ends[:2]), ends[2:]) == ({"worker", "persister"}, ["drain"])
@@ -125,7 +127,7 @@ def test_from_the_first_start_to_the_last_stop(start):
 
 
 @pytest.mark.slow
-def test_after_a_kill_nothing_runs_on_and_nothing_is_lost(start):
+def test_after_a_kill_no_process_remains_and_no_data_are_lost(start):
     stack = start().wait_until_ready()
     stack.process.kill()
     stack.process.wait()
@@ -135,7 +137,7 @@ def test_after_a_kill_nothing_runs_on_and_nothing_is_lost(start):
 
 
 @pytest.mark.slow
-def test_a_start_right_after_a_kill_does_not_trip_over_what_is_left(start):
+def test_a_start_right_after_a_kill_ends_the_remaining_processes(start):
     stack = start().wait_until_ready()
     stack.process.kill()
     stack.process.wait()
@@ -144,7 +146,7 @@ def test_a_start_right_after_a_kill_does_not_trip_over_what_is_left(start):
 
 
 @pytest.mark.slow
-def test_ctrl_c_during_the_start_leaves_nothing_behind(start):
+def test_ctrl_c_during_the_start_leaves_no_process(start):
     stack = start()
     wait_until(lambda: (stack.state / "postgres").exists(), timeout=PROCESS_PATIENCE)
 
@@ -156,7 +158,7 @@ def test_ctrl_c_during_the_start_leaves_nothing_behind(start):
 
 
 @pytest.mark.slow
-def test_killed_servers_come_back_with_their_data(start):
+def test_killed_servers_are_restarted_with_their_data(start):
     stack = start().wait_until_ready()
     for pid_file in ("postgres/data/postmaster.pid", "valkey/valkey.pid"):
         os.kill(int((stack.state / pid_file).read_text().split()[0]), signal.SIGKILL)
@@ -183,14 +185,14 @@ def test_a_taken_port_is_named(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
-        assert "--port" in refused(folder / "state", "--port", port)
+        assert "--port" in error_of(folder / "state", "--port", port)
 
 
-def test_others_are_let_in_only_to_log_in(folder):
-    assert "--multi-user" in refused(folder / "state", "--host", "0.0.0.0")
+def test_a_public_address_needs_multi_user(folder):
+    assert "--multi-user" in error_of(folder / "state", "--host", "0.0.0.0")
 
 
-def test_the_addresses_by_which_others_come_are_names_of_this_machine():
+def test_outgoing_addresses_are_names_of_this_machine():
     with socket.create_server(("0.0.0.0", 0)) as server:
         for address in outgoing_addresses():
             if ":" not in address:
@@ -200,4 +202,4 @@ def test_the_addresses_by_which_others_come_are_names_of_this_machine():
 
 
 def test_a_folder_that_cannot_be_written_is_named():
-    assert "Cannot write to /dev/null/state" in refused(Path("/dev/null/state"))
+    assert "Cannot write to /dev/null/state" in error_of(Path("/dev/null/state"))

@@ -1,4 +1,4 @@
-"""What others on the same machine learn of a running stack: nothing in files, arguments or open ports."""
+"""A running stack shows no secrets to other users of the machine: in files, arguments or open ports."""
 
 import json
 import re
@@ -17,9 +17,9 @@ LISTENING = "0A"
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 
 
-def test_others_on_the_machine_learn_nothing(start):  # noqa: F811
+def test_other_users_of_the_machine_see_no_secrets(start):  # noqa: F811
     stack = start().wait_until_ready()
-    kept = json.loads((stack.state / "kept.json").read_text())
+    values = json.loads((stack.state / "kept.json").read_text())
     pids = descendants(stack.process.pid)
 
     listening = addresses(pids)
@@ -27,13 +27,13 @@ def test_others_on_the_machine_learn_nothing(start):  # noqa: F811
     assert set(listening) <= LOOPBACK
 
     arguments = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
-    secrets = [value for value in kept.values() if "/" not in value]
+    secrets = [value for value in values.values() if "/" not in value]
     assert len(secrets) >= 2
     assert not [secret for secret in secrets if secret.encode() in arguments]
 
     for path in (stack.state, *stack.state.rglob("*")):
         mode = path.lstat().st_mode & 0o077
-        # PostgreSQL, as another user, passes through on the way to its own.
+        # PostgreSQL, as another user, has to enter the folders above its own.
         assert mode in ((0, 0o011) if path.is_dir() else (0,)), (path, oct(mode))
     assert stack.stop() == 0
 
@@ -45,7 +45,7 @@ def descendants(pid):
 
 
 def addresses(pids):
-    """Where these processes listen, from the kernel's tables: in hexadecimal."""
+    """Addresses on which these processes listen, in hexadecimal, from the tables of the kernel."""
     files = [str(file.readlink()) for pid in pids for file in Path(f"/proc/{pid}/fd").iterdir()]
     sockets = {found[1] for file in files if (found := re.match(r"socket:\[(\d+)\]", file))}
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]

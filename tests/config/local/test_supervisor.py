@@ -1,4 +1,4 @@
-"""Programs that end, will not end, and come back."""
+"""Programs that end, do not end, and are restarted."""
 
 import io
 import os
@@ -16,8 +16,10 @@ from config.local.program import Keeper, Program
 from config.local.supervisor import Lines, Supervisor
 from tests.waiting import wait_until
 
-OBEDIENT = "import time; print('hello', flush=True); time.sleep(60)"
-DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('hello', flush=True); time.sleep(60)"
+STOPPABLE = "import time; print('hello', flush=True); time.sleep(60)"
+UNSTOPPABLE = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('hello', flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture
@@ -43,21 +45,21 @@ def greetings(output, name="a"):
 
 
 def test_lines_carry_the_name_of_their_program(supervisor, output):
-    assert supervisor.run_to_the_end(program("seed", "print('one'); print('two')"), 10) == 0
+    assert supervisor.run_to_end(program("seed", "print('one'); print('two')"), 10) == 0
 
     assert output.getvalue() == b"seed | one\nseed | two\n"
 
 
-def test_the_exit_code_of_a_command_comes_back(supervisor):
-    assert supervisor.run_to_the_end(program("seed", "raise SystemExit(3)"), 10) == 3
+def test_the_exit_code_of_a_command_is_returned(supervisor):
+    assert supervisor.run_to_end(program("seed", "raise SystemExit(3)"), 10) == 3
 
 
-def test_a_command_that_does_not_end_is_ended(supervisor):
-    assert supervisor.run_to_the_end(program("seed", OBEDIENT), 0.2) == -signal.SIGKILL
+def test_a_command_that_does_not_end_is_killed(supervisor):
+    assert supervisor.run_to_end(program("seed", STOPPABLE), 0.2) == -signal.SIGKILL
 
 
-def test_a_killed_program_comes_back(supervisor, output):
-    first = supervisor.start(program("a", OBEDIENT))
+def test_a_killed_program_is_restarted(supervisor, output):
+    first = supervisor.start(program("a", STOPPABLE))
     wait_until(lambda: greetings(output) == 1)
 
     first.kill()
@@ -66,7 +68,7 @@ def test_a_killed_program_comes_back(supervisor, output):
     assert b"a was ended by signal 9; starting it again in 0.5 s" in output.getvalue()
 
 
-def test_a_program_that_keeps_ending_is_started_more_and_more_rarely(supervisor, output, monkeypatch):
+def test_a_program_that_keeps_ending_is_restarted_at_growing_intervals(supervisor, output, monkeypatch):
     monkeypatch.setattr(config.local.supervisor, "FIRST_DELAY", 0.01)
     supervisor.start(program("a", "raise SystemExit(1)"))
 
@@ -76,7 +78,7 @@ def test_a_program_that_keeps_ending_is_started_more_and_more_rarely(supervisor,
     assert delays == [b"0.01", b"0.02", b"0.04", b"0.08"]
 
 
-def test_after_a_steady_run_the_delay_begins_anew(supervisor, output, monkeypatch):
+def test_after_a_steady_run_the_delay_is_reset(supervisor, output, monkeypatch):
     monkeypatch.setattr(config.local.supervisor, "FIRST_DELAY", 0.01)
     monkeypatch.setattr(config.local.supervisor, "STEADY_SECONDS", 0.0)
     supervisor.start(program("a", "raise SystemExit(1)"))
@@ -86,8 +88,8 @@ def test_after_a_steady_run_the_delay_begins_anew(supervisor, output, monkeypatc
     assert output.getvalue().count(b"again in 0.01 s") == 3
 
 
-def test_only_those_end_that_were_asked_to(supervisor):
-    first, second = (supervisor.start(program(name, OBEDIENT)) for name in "ab")
+def test_only_the_named_programs_are_stopped(supervisor):
+    first, second = (supervisor.start(program(name, STOPPABLE)) for name in "ab")
 
     supervisor.stop(["b"])
 
@@ -109,8 +111,8 @@ time.sleep(60)
 """
 
 
-def test_those_who_are_stopped_together_do_not_wait_for_each_other(supervisor, output, tmp_path):
-    """The first ends once the second does."""
+def test_programs_that_are_stopped_together_do_not_wait_for_each_other(supervisor, output, tmp_path):
+    """The first program ends once the second one has ended."""
     note = str(tmp_path / "note")
     first = ONE_OF_TWO.format(note=note, what="while not note.exists(): time.sleep(0.01)")
     second = ONE_OF_TWO.format(note=note, what="note.touch()")
@@ -123,33 +125,33 @@ def test_those_who_are_stopped_together_do_not_wait_for_each_other(supervisor, o
     assert b"killing" not in output.getvalue()
 
 
-def test_a_program_that_does_not_listen_is_killed(supervisor, output):
-    deaf = supervisor.start(program("a", DEAF, stop_seconds=0.2))
+def test_a_program_that_ignores_the_signal_is_killed(supervisor, output):
+    ignoring = supervisor.start(program("a", UNSTOPPABLE, stop_seconds=0.2))
     wait_until(lambda: greetings(output))
 
     supervisor.stop(["a"])
 
-    assert deaf.returncode == -signal.SIGKILL
+    assert ignoring.returncode == -signal.SIGKILL
 
 
-def test_who_is_asked_twice_does_not_wait(output):
+def test_an_impatient_supervisor_kills_at_once(output):
     with closing(Keeper()) as keeper:
-        supervisor = Supervisor(keeper, Lines(output), impatient=lambda: True)
-        supervisor.start(program("a", DEAF, stop_seconds=60))
+        supervisor = Supervisor(keeper, Lines(output), is_impatient=lambda: True)
+        supervisor.start(program("a", UNSTOPPABLE, stop_seconds=60))
         wait_until(lambda: greetings(output))
-        begun = time.monotonic()
+        started = time.monotonic()
 
         supervisor.stop(["a"])
 
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - started < 30
 
 
-def test_nothing_outlives_an_owner_that_was_killed(tmp_path):
+def test_no_program_outlives_an_owner_that_was_killed(tmp_path):
     code = (
         "import sys, time\n"
         "from tests.config.local.test_supervisor import *\n"
         "supervisor = Supervisor(Keeper(), Lines())\n"
-        "print(supervisor.start(program('a', DEAF.replace('60', '600'))).pid, flush=True)\n"
+        "print(supervisor.start(program('a', UNSTOPPABLE.replace('60', '600'))).pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     owner = subprocess.Popen(

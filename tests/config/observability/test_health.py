@@ -11,8 +11,8 @@ from config.observability.health import health
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept(monkeypatch):
-    monkeypatch.setattr(config.observability.health, "_kept", None)
+def _nothing_cached(monkeypatch):
+    monkeypatch.setattr(config.observability.health, "_cached", None)
 
 
 async def ask(rf):

@@ -304,7 +304,7 @@ def test_alone_it_listens_to_this_machine_only():
     done = run_web("--host", "0.0.0.0")
 
     assert done.returncode == 1
-    assert "nobody logs in" in done.stderr
+    assert "no log-in" in done.stderr
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])

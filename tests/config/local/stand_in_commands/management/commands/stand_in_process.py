@@ -1,4 +1,4 @@
-"""A process of the stack that does nothing but note when it begins and ends."""
+"""A process of the stack that only records its start and end in a file."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Writes credentials the first time, and counts in both databases how often it ran."""
+"""Writes credentials at the first start, and counts starts in both databases."""
 
 import os
 from pathlib import Path
