@@ -32,7 +32,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class UsageLine:
     """Sums of one voice, model, day or document."""
 
     name: str
@@ -44,20 +44,20 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageReport:
     """The whole report."""
 
     period: Period
     is_current: bool
     plan: tuple[str, str] | None  # slug and name
     balances: list[Balance]
-    voices: list[Line]
-    models: list[Line]
-    days: list[Line]
-    documents: list[Line]
+    voices: list[UsageLine]
+    models: list[UsageLine]
+    days: list[UsageLine]
+    documents: list[UsageLine]
 
 
-def usage_of(redis: Redis, user_id: int, period: Period, now: datetime) -> Usage:
+def usage_of(redis: Redis, user_id: int, period: Period, now: datetime) -> UsageReport:
     """Compute the report of an account, which need not have a subscription."""
     is_current = period.start <= now < period.end
     of_period = UsageDay.objects.filter(
@@ -65,7 +65,7 @@ def usage_of(redis: Redis, user_id: int, period: Period, now: datetime) -> Usage
     )
     subscription = Subscription.objects.select_related("plan").filter(user_id=user_id).first()
     plan = subscription.plan if subscription else None
-    return Usage(
+    return UsageReport(
         period=period,
         is_current=is_current,
         plan=(plan.slug, plan.name) if plan else None,
@@ -127,11 +127,11 @@ def _balance(
 SUMS = {name: Sum(name) for name in ("events", "characters", "cost", "duration_ms")}
 
 
-def _lines(rows: QuerySet[UsageDay], name: str, *more: str) -> list[Line]:
+def _lines(rows: QuerySet[UsageDay], name: str, *more: str) -> list[UsageLine]:
     """Sums grouped by these columns, highest cost first."""
     sums = {f"sum_{key}": value for key, value in SUMS.items()}
     lines = [
-        Line(
+        UsageLine(
             name=_text(row[name]),
             model=row.get("model", ""),
             **{key: int(row[f"sum_{key}"]) for key in SUMS},
@@ -145,7 +145,7 @@ def _text(value: str | date) -> str:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _documents(user_id: int, period: Period) -> list[Line]:
+def _documents(user_id: int, period: Period) -> list[UsageLine]:
     """The documents of highest cost, from the ledger: daily sums are not by document."""
     sums = (
         ledger_of(user_id, period)
@@ -155,6 +155,6 @@ def _documents(user_id: int, period: Period) -> list[Line]:
         .annotate(count=Count("pk"), chars=Sum("characters"), charged=Sum("cost"), ms=Sum("duration_ms"))
     )
     return [
-        Line(str(row["document"] or ""), "", row["count"], row["chars"], row["charged"], row["ms"])
+        UsageLine(str(row["document"] or ""), "", row["count"], row["chars"], row["charged"], row["ms"])
         for row in sums.order_by("-charged", "document")[:MOST_DOCUMENTS]
     ]

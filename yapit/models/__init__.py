@@ -4,7 +4,7 @@ from yapit.models.accounts import ApiKey, Preferences, Profile
 from yapit.models.documents import Block, Document, Playback, Section
 from yapit.models.leaderboard import LeaderboardDay, LeaderboardRow
 from yapit.models.operations import Cache, DeadLetter
-from yapit.models.speech import BlockVariant, TTSModel, UsageType, Voice
+from yapit.models.speech import BlockVariant, TTSModel, Voice
 
 __all__ = [
     "ApiKey",
@@ -20,6 +20,5 @@ __all__ = [
     "Profile",
     "Section",
     "TTSModel",
-    "UsageType",
     "Voice",
 ]

@@ -6,13 +6,12 @@ from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 
+from billing.usage_types import UsageType
+
 # A slug is part of Redis keys, URLs and metric labels.
 SLUG = r"^[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$"
-
-
-class UsageType(models.TextChoices):
-    STANDARD = "standard"
-    PREMIUM = "premium"
+USAGE_TYPE_CODES = [usage_type.value for usage_type in UsageType]
+USAGE_TYPE_LABELS = [(code, code.capitalize()) for code in USAGE_TYPE_CODES]
 
 
 class TTSModel(models.Model):
@@ -23,7 +22,7 @@ class TTSModel(models.Model):
     usage_multiplier_bp = models.PositiveIntegerField(
         "usage multiplier (basis points)", default=10_000, help_text="10000: a character counts as one."
     )
-    usage_type = models.CharField(max_length=16, choices=UsageType, default=UsageType.STANDARD)
+    usage_type = models.CharField(max_length=16, choices=USAGE_TYPE_LABELS, default=UsageType.STANDARD)
     is_active = models.BooleanField(default=True)
     revision = models.CharField(
         max_length=200, help_text="Of the engine at the last seeding; part of each variant hash."
@@ -39,7 +38,7 @@ class TTSModel(models.Model):
         constraints = [
             models.CheckConstraint(name="model_slug_is_plain", condition=Q(slug__regex=SLUG)),
             models.CheckConstraint(
-                name="model_usage_type_is_known", condition=Q(usage_type__in=UsageType.values)
+                name="model_usage_type_is_known", condition=Q(usage_type__in=USAGE_TYPE_CODES)
             ),
         ]
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.plans.allowance import Allowance, allowance
+from billing.usage_types import UsageType
 from config import caching
 from config.database.offload import offload
 from config.redis.multiplexed import MultiplexedConnection
@@ -27,7 +28,7 @@ from yapit.protocol import Usage, UsageThreshold
 STALE_AFTER_CHARGES_SECONDS = 5.0
 TOTAL_SECONDS = 86400  # lifetime of an unread total in Redis; far longer than that of a reading
 CACHED_BYTES = 4 * 1024 * 1024
-USAGE_TYPES = ("standard", "premium")
+USAGE_TYPES = tuple(usage_type.value for usage_type in UsageType)
 
 READ_COUNTS = Script(COMMON + lua(Path(__file__).parent / "lua", "read_counts"))
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing.periods import Period, month_named, month_of
 from billing.reports import account_usage
-from billing.reports.account_usage import Line, Usage
+from billing.reports.account_usage import UsageLine, UsageReport
 from billing.reports.ledger_csv import ledger_csv
 from config.redis import clients as redis_clients
 from yapit.models import Document
@@ -19,7 +19,7 @@ from yapit.models import Document
 class MonthlyUsage:
     """A month's usage, with {document id: title} of the documents that the account may read."""
 
-    usage: Usage
+    usage: UsageReport
     titles: dict[str, str]
 
 
@@ -39,7 +39,7 @@ def csv_of(user_id: int, period: Period) -> AsyncIterator[bytes]:
     return ledger_csv(account_usage.ledger_of(user_id, period))
 
 
-def _titles(user_id: int, documents: Iterable[Line]) -> dict[str, str]:
+def _titles(user_id: int, documents: Iterable[UsageLine]) -> dict[str, str]:
     ids = [UUID(line.name) for line in documents if line.name]
     readable = Document.objects.filter(Q(owner=user_id) | Q(is_public=True), pk__in=ids)
     return {str(pk): title for pk, title in readable.values_list("pk", "title")}

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from billing.periods import Period, month_named, month_of
-from billing.reports.account_usage import Balance, Line
+from billing.reports.account_usage import Balance, UsageLine
 from yapit.accounts.identity import LOCAL_USERNAME
 from yapit.usage.account_usage import MonthlyUsage, usage_in
 
@@ -81,7 +81,7 @@ def _tables(monthly: MonthlyUsage) -> list[dict[str, object]]:
     ]
 
 
-def _table(title: str, rows: list[tuple[str, Line]]) -> dict[str, object]:
+def _table(title: str, rows: list[tuple[str, UsageLine]]) -> dict[str, object]:
     return {
         "title": title,
         "rows": [{"name": name, "line": line, "minutes": line.duration_ms / 60_000} for name, line in rows],

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ninja import Field, Schema
 
-from billing.reports.account_usage import Balance, Line
+from billing.reports.account_usage import Balance, UsageLine
 from yapit.usage.account_usage import MonthlyUsage
 
 
@@ -87,7 +87,7 @@ class UsageOut(Schema):
         )
 
 
-def _sums(line: Line) -> dict[str, int]:
+def _sums(line: UsageLine) -> dict[str, int]:
     return {
         "events": line.events,
         "characters": line.characters,
