@@ -22,7 +22,7 @@ from benchmarks.servers import (
     wait_until_all_wait,
 )
 from tests.stack import Stack
-from yapit.load.generator import Listener, Played, hurry
+from yapit.load.listeners import Listener, Played, hurry
 
 BLOCKS = 40
 BYTES = 100_000

@@ -9,7 +9,7 @@ from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from yapit.engines.hibari import HibariEngine
-from yapit.load.generator import Listener, Manner, play
+from yapit.load.listeners import Listener, Manner, play
 
 CHARACTERS = 80
 WARM = 5  # requests that do not count

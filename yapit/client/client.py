@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from yapit.client.errors import BlockFailed, Refused, UsageLimit
-from yapit.client.reading import AHEAD, Reading
+from yapit.client.http_client import Response, Web, is_audio
+from yapit.client.read_ahead import AHEAD, Reading
 from yapit.client.session import AUDIO_URL, Session
-from yapit.client.web import Response, Web, is_audio
 from yapit.protocol import Status
 
 KEY = re.compile(r"[!-~]+")

@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 
 from yapit.client.errors import ClientError, Refused
-from yapit.client.line import Line
-from yapit.client.reading import ENDED, Reading
+from yapit.client.read_ahead import ENDED, Reading
+from yapit.client.reconnecting_socket import Line
 from yapit.protocol import CursorMoved, Error, Evicted, Options, ServerMessage, Status, Statuses, Synthesize
 
 TICK_SECONDS = 0.25

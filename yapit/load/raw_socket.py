@@ -1,6 +1,6 @@
 """A WebSocket client that costs next to nothing: whole text frames in, text frames out, no comfort.
 
-For `yapit.load.generator`, which plays hundreds of listeners beside the server that it measures. It knows
+For `yapit.load.listeners`, which plays hundreds of listeners beside the server that it measures. It knows
 neither fragments nor extensions (it offers none), and does not come back by itself.
 """
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from benchmarks.servers import beside
-from yapit.load.generator import Listener, Manner, hurry, play
+from yapit.load.listeners import Listener, Manner, hurry, play
 
 DOCUMENT = "00000000-0000-0000-0000-000000000000"
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from yapit.client import Client, ClientError
-from yapit.load.generator import (
+from yapit.load.listeners import (
     Listener,
     Manner,
     Played,

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from yapit.client.reading import HEALS, QUEUED_SECONDS, RESENDS, RETRIES, SILENCE_SECONDS, Reading, Wish
+from yapit.client.read_ahead import HEALS, QUEUED_SECONDS, RESENDS, RETRIES, SILENCE_SECONDS, Reading, Wish
 from yapit.protocol import Status
 
 DOCUMENT = UUID(int=1)

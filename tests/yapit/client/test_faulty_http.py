@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.waiting import async_wait_until
-from tests.yapit.client.strange_server import DOCUMENT, URL, answer, raw
+from tests.yapit.client.scripted_server import DOCUMENT, URL, answer, raw
 from yapit.client import Client, ClientError, NotAuthenticated, Refused, Unreachable, UsageLimit
 
 OGG = b"OggS and so on"
@@ -55,7 +55,7 @@ def spoken(body=OGG, checksum=None):
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage[:40]))
 async def test_garbage_ends_in_an_error_of_the_clients_own(garbage, monkeypatch):
-    monkeypatch.setattr("yapit.client.line.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("yapit.client.reconnecting_socket.FIRST_PAUSE", 0.01)
     async with saying(garbage) as url, Client(url, "yk_key", patience=0.05) as client:
         for asking in (
             client.document(DOCUMENT),
@@ -87,7 +87,7 @@ async def test_no_redirect_takes_the_key_along():
 
 
 async def test_what_is_worth_another_try_gets_one(monkeypatch):
-    monkeypatch.setattr("yapit.client.web.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("yapit.client.http_client.FIRST_PAUSE", 0.01)
     answers = [
         error(503, "unavailable", 0),
         error(429, "rate_limited", 0),

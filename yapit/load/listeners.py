@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from yapit import protocol
-from yapit.client.reading import AHEAD, Reading
+from yapit.client.read_ahead import AHEAD, Reading
 from yapit.client.session import COME_BACK
 from yapit.load.raw_http import ThinHttp
 from yapit.load.raw_socket import ThinSocket

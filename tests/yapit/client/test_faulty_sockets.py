@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.yapit.client.strange_server import DOCUMENT, URL, answer, hear, raw, strange
+from tests.yapit.client.scripted_server import DOCUMENT, URL, answer, hear, raw, strange
 from yapit.client import Client, NotAuthenticated, OriginRefused, Refused, Unreachable
 
 BOTH = {0: "cached", 1: "cached"}
@@ -96,7 +96,7 @@ async def test_a_refusal_for_good_is_said_at_once(code, error):
 
 @pytest.mark.parametrize(("code", "said"), [(1013, "unavailable"), (4429, "too_many_connections")])
 async def test_who_is_only_ever_told_to_come_back_learns_why(code, said, monkeypatch):
-    monkeypatch.setattr("yapit.client.line.TOO_MANY_SECONDS", 0.1)
+    monkeypatch.setattr("yapit.client.reconnecting_socket.TOO_MANY_SECONDS", 0.1)
 
     async def behave(visit):
         await visit.socket.close(code)

@@ -7,8 +7,8 @@ import pytest
 
 import yapit
 from yapit import protocol
-from yapit.client import reading
-from yapit.load import generator
+from yapit.client import read_ahead as reading
+from yapit.load import listeners as generator
 
 SCRIPTS = Path(yapit.__file__).parent / "web/static/yapit/js"
 
