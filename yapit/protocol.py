@@ -1,4 +1,4 @@
-"""Every WebSocket message, as docs/protocol.md describes them. Pure: imports no Django."""
+"""WebSocket messages and error codes of the protocol (docs/protocol.md). Pure: imports no Django."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -43,7 +43,7 @@ Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class ProtocolError(Exception):
-    """A frame that is answered with an `error` frame. The message is for the client's developer."""
+    """A refused frame, answered by an `error` frame. The message is addressed to the client's developer."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ProtocolError(Exception):
 
 
 class Synthesize(msgspec.Struct, tag="synthesize", frozen=True):
-    """Make these blocks audible, in this order. Without model and voice: the default ones."""
+    """Request the audio of blocks, in this order, by default in the default voice."""
 
     document_id: UUID
     block_indices: list[int]
@@ -72,14 +72,14 @@ class Synthesize(msgspec.Struct, tag="synthesize", frozen=True):
 
 
 class CursorMoved(msgspec.Struct, tag="cursor_moved", frozen=True):
-    """The listener went elsewhere: this connection waits for no block of the document any more."""
+    """The listener moved to another position: all pending blocks of the document are cancelled."""
 
     document_id: UUID
     cursor: int = 0
 
 
 class Options(msgspec.Struct, tag="options", frozen=True):
-    """How this connection wants to be answered, from here on."""
+    """Options of the connection, from this message on. `batched`: several statuses in one frame."""
 
     batched: bool = False
 
@@ -88,7 +88,7 @@ ClientMessage = Synthesize | CursorMoved | Options
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Why a block is refused, in characters."""
+    """The usage because of which a block is refused, in characters."""
 
     available: int
     limit: int
@@ -98,7 +98,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, tag="status", kw_only=True):
-    """What became of one block. Terminal: cached, skipped, error."""
+    """The status of one block. Terminal: cached, skipped, error."""
 
     seq: int = 0
     document_id: UUID
@@ -116,14 +116,17 @@ class Status(msgspec.Struct, tag="status", kw_only=True):
 
 
 class Statuses(msgspec.Struct, tag="statuses", kw_only=True):
-    """Many blocks' statuses in one frame, in order, for who asked for it by `options`. All have its `seq`."""
+    """Statuses of several blocks in one frame, in order, for connections with the option `batched`.
+
+    All have the `seq` of the frame.
+    """
 
     seq: int = 0
     statuses: list[Status]
 
 
 class UsageThreshold(msgspec.Struct, tag="usage_threshold", kw_only=True):
-    """So many percent of the characters are spent. Sent once, and again when the account had recovered."""
+    """The account's usage reached `threshold` percent. Sent once, and again after usage was below it."""
 
     seq: int = 0
     usage_type: str
@@ -134,7 +137,7 @@ class UsageThreshold(msgspec.Struct, tag="usage_threshold", kw_only=True):
 
 
 class Evicted(msgspec.Struct, tag="evicted", kw_only=True):
-    """These blocks, in order, are not waited for any more; none of them gets another status."""
+    """Blocks, in order, that were cancelled; they get no further status."""
 
     seq: int = 0
     document_id: UUID
@@ -142,7 +145,7 @@ class Evicted(msgspec.Struct, tag="evicted", kw_only=True):
 
 
 class Error(msgspec.Struct, tag="error", kw_only=True):
-    """A message that was not acted on."""
+    """A refused message."""
 
     seq: int = 0
     code: str
@@ -159,7 +162,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(text: str | None) -> ClientMessage:
-    """Read one frame, or raise ProtocolError."""
+    """Parse one frame. Raises ProtocolError."""
     if text is None:
         raise ProtocolError("binary_frame")
     try:
@@ -175,9 +178,9 @@ def decode(text: str | None) -> ClientMessage:
 
 
 def _reason(error: msgspec.ValidationError) -> str:
-    """What is wrong and where, without what was sent: that may be as long as a frame."""
-    what, at, where = str(error).rpartition(" - at ")
-    return what.partition(" '")[0] + at + where
+    """The description and the position of the error, without the value, which may be as long as a frame."""
+    description, at, position = str(error).rpartition(" - at ")
+    return description.partition(" '")[0] + at + position
 
 
 def encode(message: ServerMessage) -> str:
@@ -191,7 +194,7 @@ class _Timing(msgspec.Struct, frozen=True):
 
 
 def word_timestamps(words: tuple[tuple[str, int, int], ...]) -> str | None:
-    """A JSON list of {t, s, e}, in seconds; None where the voice gives none."""
+    """A JSON list of {t, s, e} in seconds from words with milliseconds; None without words."""
     if not words:
         return None
     return _encoder.encode([_Timing(text, start / 1000, end / 1000) for text, start, end in words]).decode()

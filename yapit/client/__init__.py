@@ -1,13 +1,14 @@
-"""Listens to Yapit from a program: reconnects, resumes and heals by itself.
+"""Python client: documents and texts in, audio blocks out.
 
     async with Client("https://yapit.example", key) as client:
         async for block in client.speak(document_id, voice="heart"):
             play(block.audio)
 
-Needs no Django: websockets and msgspec are enough.
+Reconnects after a lost connection and requests missing blocks again. Depends on websockets and msgspec only;
+the distribution `yapit-client` holds nothing else.
 """
 
-from yapit.client.client import Block, Client, Document, Speech, Word, speak
+from yapit.client.client import Block, Client, Document, SynthesizedText, Word, speak
 from yapit.client.errors import (
     BlockFailed,
     ClientError,
@@ -17,8 +18,12 @@ from yapit.client.errors import (
     Unreachable,
     UsageLimit,
 )
+from yapit.client.read_ahead import AHEAD, ReadAhead
+from yapit.client.session import RETRYABLE_REFUSALS
 
 __all__ = [
+    "AHEAD",
+    "RETRYABLE_REFUSALS",
     "Block",
     "BlockFailed",
     "Client",
@@ -26,8 +31,9 @@ __all__ = [
     "Document",
     "NotAuthenticated",
     "OriginRefused",
+    "ReadAhead",
     "Refused",
-    "Speech",
+    "SynthesizedText",
     "Unreachable",
     "UsageLimit",
     "Word",

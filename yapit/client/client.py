@@ -1,4 +1,4 @@
-"""What programs use: documents in, blocks of audio out."""
+"""Client: creates documents and reads their audio block by block."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from uuid import UUID
 import msgspec
 
 from yapit.client.errors import BlockFailed, Refused, UsageLimit
-from yapit.client.http_client import Response, Web, is_audio
-from yapit.client.read_ahead import AHEAD, Reading
+from yapit.client.http_client import HttpClient, Response, is_audio
+from yapit.client.read_ahead import AHEAD, ReadAhead
 from yapit.client.session import AUDIO_URL, Session
 from yapit.protocol import Status
 
 KEY = re.compile(r"[!-~]+")
-PATIENCE = 120.0  # seconds without an answer that could be used
+PATIENCE = 120.0  # seconds without a usable answer until an error is raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Document:
 
 
 class Word(msgspec.Struct, frozen=True, rename={"text": "t", "start": "s", "end": "e"}):
-    """Seconds from the beginning of the block."""
+    """A word and its time, in seconds from the beginning of the block."""
 
     text: str
     start: float
@@ -38,7 +38,7 @@ class Word(msgspec.Struct, frozen=True, rename={"text": "t", "start": "s", "end"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block as it sounds; with `failure`, one that does not."""
+    """One spoken block, or with `failure` one without audio."""
 
     index: int
     duration_ms: int = 0
@@ -50,29 +50,33 @@ class Block:
 
     @property
     def audio(self) -> bytes:
-        """The file (`audio/ogg`). Raises the `failure`, if there is one."""
+        """The Ogg Opus file. Raises `failure` if the block has one."""
         if self.failure:
             raise self.failure
         return self._audio
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
-    """One text as it sounds."""
+class SynthesizedText:
+    """The audio of one text."""
 
-    hash: str
+    hash: str  # the variant hash: the same text in the same voice has the same
     duration_ms: int
     audio: bytes = field(repr=False)
 
 
 class Client:
-    """`async with Client(url, key) as client`. Everything may raise what is in `yapit.client.errors`."""
+    """An asynchronous context manager: `async with Client(url, key) as client`.
+
+    All methods raise the errors of `yapit.client.errors`. `patience`: seconds without a usable answer until
+    Unreachable is raised; until then requests are repeated.
+    """
 
     def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:
         if not KEY.fullmatch(key):
             raise ValueError("not an API key: it has characters that none has, or none at all")
         self.url, self._key, self._patience = url.rstrip("/"), key, patience
-        self._web = Web(self.url, key, patience=patience)
+        self._http = HttpClient(self.url, key, patience=patience)
         self._sessions: set[Session] = set()
 
     async def __aenter__(self) -> Self:
@@ -81,8 +85,8 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Whatever is still being read, or asked, ends with a ClientError."""
-        self._web.close()
+        """Close all connections; calls in progress end with a ClientError."""
+        self._http.close()
         await asyncio.gather(*(session.close() for session in tuple(self._sessions)))
 
     async def create_document(
@@ -91,10 +95,10 @@ class Client:
         body: dict[str, object] = {"content": content, "markdown": markdown}
         if title is not None:
             body["title"] = title
-        return _document(await self._web.post("/v1/documents/text", body))
+        return _document(await self._http.post("/v1/documents/text", body))
 
     async def document(self, document_id: UUID | str) -> Document:
-        return _document(await self._web.get(f"/v1/documents/{_uuid(document_id)}"))
+        return _document(await self._http.get(f"/v1/documents/{_uuid(document_id)}"))
 
     async def speak(
         self,
@@ -106,17 +110,17 @@ class Client:
         stop: int | None = None,
         ahead: int = AHEAD,
     ) -> AsyncIterator[Block]:
-        """The blocks in order, each with its audio; what has nothing to say is left out.
+        """The blocks from `start` to `stop` in order, each with its audio; blocks without speech are omitted.
 
-        The next `ahead` are made ready meanwhile. Raises UsageLimit when nothing more may be spoken; a
-        block that merely failed is given with its `failure`.
+        Up to `ahead` blocks are synthesized in advance. Raises UsageLimit when the plan is used up; any
+        other failed block is yielded with its `failure`.
         """
         stop = await self._stop(document_id, stop)
-        reading = Reading(stop, start, ahead)
-        async with self._session(document_id, reading, model, voice) as session:
+        blocks = ReadAhead(stop, start, ahead)
+        async with self._session(document_id, blocks, model, voice) as session:
             for index in range(start, stop):
                 await session.move(index)
-                block = await self._hear(session, index)
+                block = await self._spoken_block(session, index)
                 if block is not None:
                     yield block
 
@@ -129,37 +133,39 @@ class Client:
         start: int = 0,
         stop: int | None = None,
     ) -> AsyncIterator[Status]:
-        """What becomes of the blocks, as it is told, without the audio; ends when all have ended."""
+        """The statuses of the blocks as they arrive, without audio; ends with the last terminal one."""
         stop = await self._stop(document_id, stop)
-        reading = Reading(stop, start, ahead=max(0, stop - start))
-        told: asyncio.Queue[Status] = asyncio.Queue()
-        async with self._session(document_id, reading, model, voice, on_status=told.put_nowait) as session:
+        blocks = ReadAhead(stop, start, ahead=max(0, stop - start))
+        received: asyncio.Queue[Status] = asyncio.Queue()
+        async with self._session(document_id, blocks, model, voice, on_status=received.put_nowait) as session:
             missing = set(range(start, stop))
             while missing:
-                while told.empty():
-                    await session.changed()
-                status = told.get_nowait()
-                if reading.has_ended(status.block_idx):
+                while received.empty():
+                    await session.wait_for_message()
+                status = received.get_nowait()
+                if blocks.has_ended(status.block_idx):
                     missing.discard(status.block_idx)
                 yield status
 
     async def audio(self, audio_url: str) -> bytes:
-        """Of a status. Raises Refused with `audio_gone` where its block must be asked for again."""
+        """Fetch the `audio_url` of a status. Refused `audio_gone`: the block must be requested again."""
         if not AUDIO_URL.fullmatch(audio_url):
             raise ValueError(f"not the address of audio: {audio_url!r}")
-        response = await self._web.get(audio_url)
+        response = await self._http.get(audio_url)
         if not is_audio(response):
             raise Refused("audio_gone", "The audio came damaged.", status=response.status)
         return response.body
 
-    async def synthesize(self, text: str, *, model: str | None = None, voice: str | None = None) -> Speech:
-        """One text, without a document. Asked again after a loss it joins, and is never billed twice."""
+    async def synthesize(
+        self, text: str, *, model: str | None = None, voice: str | None = None
+    ) -> SynthesizedText:
+        """Speak one text without a document. Repeated after a lost connection, it is billed once."""
         body = {"text": text, **({"model": model} if model else {}), **({"voice": voice} if voice else {})}
-        response = await self._web.post("/v1/synthesize", body, is_repeatable=True)
+        response = await self._http.post("/v1/synthesize", body, is_repeatable=True)
         if not is_audio(response):
             raise Refused("bad_answer", "The server's answer is no audio.", status=response.status)
         duration = response.headers.get("x-duration-ms", "")
-        return Speech(
+        return SynthesizedText(
             response.headers.get("etag", "").strip('"'),
             int(duration) if duration.isascii() and duration.isdigit() else 0,
             response.body,
@@ -169,14 +175,20 @@ class Client:
     async def _session(
         self,
         document_id: UUID | str,
-        reading: Reading,
+        blocks: ReadAhead,
         model: str | None,
         voice: str | None,
-        **more: Any,
+        **options: Any,
     ) -> AsyncIterator[Session]:
-        where = _uuid(document_id)
         session = Session(
-            self.url, self._key, where, reading, model=model, voice=voice, patience=self._patience, **more
+            self.url,
+            self._key,
+            _uuid(document_id),
+            blocks,
+            model=model,
+            voice=voice,
+            patience=self._patience,
+            **options,
         )
         self._sessions.add(session)
         try:
@@ -188,7 +200,7 @@ class Client:
     async def _stop(self, document_id: UUID | str, stop: int | None) -> int:
         return (await self.document(document_id)).block_count if stop is None else stop
 
-    async def _hear(self, session: Session, index: int) -> Block | None:
+    async def _spoken_block(self, session: Session, index: int) -> Block | None:
         while True:
             status = await session.outcome(index)
             if status.status != "cached":
@@ -199,12 +211,12 @@ class Client:
                 if refusal.status not in (200, 404):
                     raise
                 failure = BlockFailed(refusal.code, str(refusal), index)
-            if not await session.heal(index):
+            if not await session.audio_lost(index):
                 return Block(index, failure=failure)
 
 
 def speak(url: str, key: str, document_id: UUID | str, **options: Any) -> Iterator[Block]:
-    """`Client.speak` for programs that are not asynchronous."""
+    """Synchronous version of `Client.speak`, with the same options."""
     with asyncio.Runner() as runner, contextlib.ExitStack() as ending:
         client = Client(url, key)
         ending.callback(lambda: runner.run(client.__aexit__(None, None, None)))
@@ -230,9 +242,9 @@ def _uuid(document_id: UUID | str) -> UUID:
 
 
 def _document(response: Response) -> Document:
-    found = response.json()
+    body = response.json()
     try:
-        return Document(UUID(found["id"]), str(found["title"]), int(found["block_count"]))
+        return Document(UUID(body["id"]), str(body["title"]), int(body["block_count"]))
     except (KeyError, TypeError, ValueError):
         raise Refused("bad_answer", "The server's answer is no document.", status=response.status) from None
 
@@ -252,7 +264,7 @@ def _words(timings: str | None) -> tuple[Word, ...]:
     try:
         return msgspec.json.decode(timings or "[]", type=tuple[Word, ...])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return ()  # a listener without them still hears
+        return ()  # the audio is usable without them
 
 
 def _without_audio(status: Status) -> Block | None:

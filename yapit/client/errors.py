@@ -1,34 +1,34 @@
-"""What can go wrong for a listener. `code` is stable: the server's own, or one of those named here."""
+"""Errors of the client. `code` is stable: either the server's own or one of those defined here."""
 
 from yapit.protocol import Usage
 
 
 class ClientError(Exception):
-    """Base of all."""
+    """Base class of all errors of the client."""
 
     code = "error"
 
 
 class NotAuthenticated(ClientError):
-    """The key does not hold (any longer). Trying again is pointless."""
+    """The key is not valid, or not any longer."""
 
     code = "not_authenticated"
 
 
 class OriginRefused(ClientError):
-    """The server does not want to be reached from there, or under that name."""
+    """The server refuses this Origin or Host."""
 
     code = "origin_refused"
 
 
 class Unreachable(ClientError):
-    """Nobody answered, or nobody that could be understood, for as long as the client is patient."""
+    """No usable answer within the client's `patience`."""
 
     code = "unreachable"
 
 
 class Refused(ClientError):
-    """The server answered, and the answer is no. `retry_after` in seconds, where waiting helps."""
+    """A request that the server refused. `retry_after`: seconds after which another attempt may succeed."""
 
     def __init__(
         self, code: str, message: str, *, status: int | None = None, retry_after: float | None = None
@@ -40,7 +40,7 @@ class Refused(ClientError):
 
 
 class BlockFailed(ClientError):
-    """One block has no audio; others may."""
+    """A block without audio; others are not affected."""
 
     def __init__(self, code: str, message: str, index: int) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class BlockFailed(ClientError):
 
 
 class UsageLimit(ClientError):
-    """The characters of the plan are used up: nothing new is spoken. `index` of the block, if it is one."""
+    """The characters of the plan are used up. `index`: the refused block, for requests of blocks."""
 
     code = "usage_limit"
 

@@ -1,4 +1,4 @@
-"""The HTTP side, by the standard library, in a few threads: audio, documents, one text at a time."""
+"""HTTP client: `http.client` connections in a few threads, with retries."""
 
 import asyncio
 import contextlib
@@ -30,13 +30,13 @@ from yapit.protocol import Usage
 
 THREADS = 4
 CONNECT_SECONDS = 10.0
-SECONDS = 30.0  # without a byte
-LONG_SECONDS = 90.0  # the same, where the answer must be made first: longer than the server takes at most
-LARGEST = 64 * 1024 * 1024  # of an answer
-NOT_DONE = frozenset({429, 503})  # try again later
-ON_THE_WAY = frozenset({502, 504})  # perhaps done, perhaps not
+READ_SECONDS = 30.0  # without a byte
+LONG_READ_SECONDS = 90.0  # the same for a POST: longer than the server takes at most
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+NOT_DONE = frozenset({429, 503})  # statuses of requests that had no effect
+PERHAPS_DONE = frozenset({502, 504})  # statuses of a proxy, for example: the effect is unknown
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
-BROKEN = (OSError, http.client.HTTPException)
+CONNECTION_ERRORS = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +54,24 @@ class Response:
 
 @dataclass(slots=True)
 class Call:
-    """One exchange; whoever began it may give it up, from another thread."""
+    """One request, which the event loop may abort while a thread waits for the response."""
 
     method: str
     path: str
     content: bytes | None
     headers: Mapping[str, str]
     connection: http.client.HTTPConnection | None = None
-    is_given_up: bool = False
+    is_aborted: bool = False
 
-    def give_up(self) -> None:
-        """The server is to know that nobody waits any more."""
-        self.is_given_up = True
+    def abort(self) -> None:
+        """Close the connection, which tells the server that the response is not wanted any more."""
+        self.is_aborted = True
         if self.connection:
-            _hang_up(self.connection)
+            _shut_down(self.connection)
 
 
-class Web:
-    """Each thread keeps one connection. No redirect is followed: the key goes nowhere else."""
+class HttpClient:
+    """Each thread keeps one connection. Follows no redirect, so that the key is sent to no other server."""
 
     def __init__(self, url: str, key: str, *, patience: float) -> None:
         parts = urlsplit(url)
@@ -88,23 +88,22 @@ class Web:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="yapit-client")
 
     async def get(self, path: str, **headers: str) -> Response:
-        return await self._patiently("GET", path, None, headers, is_repeatable=True)
+        return await self._with_retries("GET", path, None, headers, is_repeatable=True)
 
     async def post(self, path: str, body: object, *, is_repeatable: bool = False, **headers: str) -> Response:
-        """Tried again where the server says that it did nothing. Where that is not known, only if doing it
-        twice is the same as once."""
+        """Send JSON. Retried if it had no effect; if that is unknown, only if the request `is_repeatable`."""
         headers = {"Content-Type": "application/json", **headers}
         content = json.dumps(body).encode()
-        return await self._patiently("POST", path, content, headers, is_repeatable=is_repeatable)
+        return await self._with_retries("POST", path, content, headers, is_repeatable=is_repeatable)
 
     def close(self) -> None:
         self._is_closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         for connection in tuple(self._open):
-            _hang_up(connection)
+            _shut_down(connection)
             connection.close()
 
-    async def _patiently(
+    async def _with_retries(
         self,
         method: str,
         path: str,
@@ -113,36 +112,36 @@ class Web:
         *,
         is_repeatable: bool,
     ) -> Response:
-        give_up_at = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._patience
         pause = FIRST_PAUSE
         while True:
             call = Call(method, self._prefix + path, content, {**self._headers, **headers})
             try:
-                return _checked(await self._in_a_thread(call, give_up_at))
+                return _raise_for_status(await self._in_a_thread(call, deadline))
             except Refused as refusal:
-                if not _comes_back(refusal, is_repeatable=is_repeatable):
+                if not _is_retryable(refusal, is_repeatable=is_repeatable):
                     raise
                 error: ClientError = refusal
                 wait = refusal.retry_after or pause
-            except BROKEN as broken:
+            except CONNECTION_ERRORS as broken:
                 error = Unreachable(f"The server does not answer: {type(broken).__name__}.")
                 if not is_repeatable:
                     raise error from broken
                 wait = random.uniform(0, pause)  # noqa: S311  # jitter, not a secret
-            if time.monotonic() + wait > give_up_at:
+            if time.monotonic() + wait > deadline:
                 raise error
             await asyncio.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _in_a_thread(self, call: Call, give_up_at: float) -> Response:
+    async def _in_a_thread(self, call: Call, deadline: float) -> Response:
         if self._is_closed:
             raise ClientError("This client is closed.")
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(give_up_at - time.monotonic()):
+            async with asyncio.timeout(deadline - time.monotonic()):
                 return await loop.run_in_executor(self._pool, self._exchange, call)
         finally:
-            call.give_up()
+            call.abort()
 
     def _exchange(self, call: Call) -> Response:
         connection = self._connection(call.method)
@@ -150,33 +149,35 @@ class Web:
         try:
             if connection.sock is None:
                 connection.connect()
-            connection.sock.settimeout(SECONDS if call.method == "GET" else LONG_SECONDS)
-            if call.is_given_up or self._is_closed:  # asked now: who gave up before saw no connection
+            connection.sock.settimeout(READ_SECONDS if call.method == "GET" else LONG_READ_SECONDS)
+            # Checked after `call.connection` is set: an earlier abort had no connection to close.
+            if call.is_aborted or self._is_closed:
                 raise ConnectionAbortedError
             connection.request(call.method, call.path, call.content, call.headers)
             response = connection.getresponse()
-            data = response.read(LARGEST + 1)
-            if len(data) > LARGEST:
+            data = response.read(MAX_RESPONSE_BYTES + 1)
+            if len(data) > MAX_RESPONSE_BYTES:
                 raise http.client.HTTPException("an answer of more than may be")
-        except BROKEN:
+        except CONNECTION_ERRORS:
             self._drop(connection)
             raise
         call.connection = None
         return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, data)
 
     def _connection(self, method: str) -> http.client.HTTPConnection:
-        """A kept one may just have been closed by the server: only what can be repeated goes there."""
+        """The kept connection of this thread for a GET, otherwise a new one: the server may just have closed
+        a kept one, and only a GET can be repeated."""
         kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
         if method == "GET" and kept is not None:
             return kept
         if kept is not None:
             self._drop(kept)
-        made = self._made()
-        self._kept.connection = made
-        self._open.add(made)
-        return made
+        new = self._new_connection()
+        self._kept.connection = new
+        self._open.add(new)
+        return new
 
-    def _made(self) -> http.client.HTTPConnection:
+    def _new_connection(self) -> http.client.HTTPConnection:
         if self._tls is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
         return http.client.HTTPSConnection(self._host, self._port, timeout=CONNECT_SECONDS, context=self._tls)
@@ -187,21 +188,21 @@ class Web:
         self._kept.connection = None
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    """Also wakes the thread that reads from it, which closing would not."""
+def _shut_down(connection: http.client.HTTPConnection) -> None:
+    """Wake the thread that reads from the connection, which `close` would not."""
     if connection.sock:
         with contextlib.suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def is_audio(response: Response) -> bool:
-    """And whole, by the sum that the server sends along, if it does."""
-    stated = response.headers.get("x-audio-sum")
-    is_whole = stated is None or hashlib.sha256(response.body).hexdigest() == stated
+    """True for an audio file that matches the server's checksum, if there is one."""
+    checksum = response.headers.get("x-audio-sum")
+    is_whole = checksum is None or hashlib.sha256(response.body).hexdigest() == checksum
     return is_whole and response.headers.get("content-type", "").startswith("audio/")
 
 
-def _checked(response: Response) -> Response:
+def _raise_for_status(response: Response) -> Response:
     if response.status < 300:
         return response
     if response.status < 400:
@@ -213,14 +214,14 @@ def _checked(response: Response) -> Response:
         raise OriginRefused(message)
     if response.status == 402:
         raise UsageLimit(message, _usage(response))
-    raise Refused(code, message, status=response.status, retry_after=_seconds(response))
+    raise Refused(code, message, status=response.status, retry_after=_retry_after(response))
 
 
-def _comes_back(refusal: Refused, *, is_repeatable: bool) -> bool:
-    """A 502 with a code is the server's own: the voice failed, and would fail again."""
-    is_ours = not refusal.code.startswith("http_")
-    lost_on_the_way = refusal.status in ON_THE_WAY and not (refusal.status == 502 and is_ours)
-    return refusal.status in NOT_DONE or (is_repeatable and lost_on_the_way)
+def _is_retryable(refusal: Refused, *, is_repeatable: bool) -> bool:
+    """A 502 with a code of the server means that the voice failed; a repetition would fail too."""
+    has_code = not refusal.code.startswith("http_")
+    is_perhaps_done = refusal.status in PERHAPS_DONE and not (refusal.status == 502 and has_code)
+    return refusal.status in NOT_DONE or (is_repeatable and is_perhaps_done)
 
 
 def _usage(response: Response) -> Usage | None:
@@ -240,6 +241,6 @@ def _error_of(response: Response) -> tuple[str, str]:
     return (code, message) if isinstance(code, str) and isinstance(message, str) else fallback
 
 
-def _seconds(response: Response) -> float | None:
-    stated = response.headers.get("retry-after", "")
-    return float(stated) if stated.isascii() and stated.isdigit() and len(stated) < 6 else None
+def _retry_after(response: Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 6 else None

@@ -1,4 +1,4 @@
-"""Which blocks of a document to ask for, and what became of each. Pure: no socket, no clock."""
+"""Read-ahead: the blocks of a document to request next, and the progress of each. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,175 +6,177 @@ from typing import Literal
 
 from yapit.protocol import MAX_INDICES, Status
 
-AHEAD = 8  # blocks to have ready behind the one that plays
-SILENCE_SECONDS = 10.0  # asked, and not even `queued` came back
-QUEUED_SECONDS = 30.0  # queued, and nothing more was heard
-RESENDS = 2  # into silence; then the line is dead
-HEALS = 2  # times that audio may be gone when it is fetched
-RETRIES = 6  # of a block that is told to come back
-COME_BACK = frozenset({"busy", "unavailable", "lost"})
-COME_BACK_SECONDS = 1.0  # doubled each time
+AHEAD = 8  # blocks to have ready after the one that plays
+ACK_TIMEOUT_SECONDS = 10.0  # until a request without any answer is repeated
+QUEUED_TIMEOUT_SECONDS = 30.0  # until a request that was answered by `queued` only is repeated
+RESENDS = 2  # of an unanswered request; then the connection counts as dead
+MAX_AUDIO_LOSSES = 2  # times that the audio of one block may be gone when it is fetched
+RETRYABLE_FAILURES = frozenset({"busy", "unavailable", "lost"})  # codes of a status
+RETRIES = 6  # of a block with such a code
+RETRY_SECONDS = 1.0  # doubled each time
 
-State = Literal["idle", "asked", "queued", "cached", "skipped", "error"]
-PENDING = frozenset({"asked", "queued"})
+State = Literal["idle", "requested", "queued", "cached", "skipped", "error"]
+PENDING = frozenset({"requested", "queued"})
 ENDED = frozenset({"cached", "skipped", "error"})
 
 
 @dataclass(slots=True)
-class Entry:
-    """What is known of one block."""
+class BlockProgress:
+    """The state of one block; times are those of the caller's clock."""
 
     state: State = "idle"
-    at: float = 0.0
+    at: float = 0.0  # of the last change of `state`
     not_before: float = 0.0
     is_urgent: bool = False
     resends: int = 0
-    heals: int = 0
+    audio_losses: int = 0
     retries: int = 0
-    status: Status | None = None  # the last one that ended it
+    status: Status | None = None  # the terminal one
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """One message."""
+class BlockRequest:
+    """The contents of one `synthesize` message."""
 
     priority: Literal["playing", "prefetch"]
     indices: Sequence[int]
 
 
 @dataclass(slots=True)
-class Reading:
-    """The block at the cursor first, then those behind it, as the reader page does."""
+class ReadAhead:
+    """Requests the block at the cursor first, then those of the window after it, as the reader page does."""
 
     count: int
     cursor: int = 0
     ahead: int = AHEAD
-    _entries: dict[int, Entry] = field(default_factory=dict)
+    _blocks: dict[int, BlockProgress] = field(default_factory=dict)
     _held_until: float = 0.0
-    _evictions: int = 0  # answers to our own seeking that are still to come
+    _expected_evictions: int = 0  # answers to `cursor_moved` that are still to come
 
-    def entry(self, index: int) -> Entry:
-        found = self._entries.get(index)
-        if found is None:
-            found = self._entries[index] = Entry()
-        return found
+    def block(self, index: int) -> BlockProgress:
+        block = self._blocks.get(index)
+        if block is None:
+            block = self._blocks[index] = BlockProgress()
+        return block
 
     @property
     def is_complete(self) -> bool:
-        """Nothing in sight is missing."""
+        """All blocks of the window have ended."""
         return all(map(self.has_ended, self.window()))
 
     @property
-    def is_waiting(self) -> bool:
-        """The server works for us, as far as we know."""
-        return any(entry.state in PENDING for entry in self._entries.values())
+    def is_pending(self) -> bool:
+        """The server is expected to answer at least one request."""
+        return any(block.state in PENDING for block in self._blocks.values())
 
     def has_ended(self, index: int) -> bool:
-        return index in self._entries and self._entries[index].state in ENDED
+        return index in self._blocks and self._blocks[index].state in ENDED
 
     def window(self) -> range:
         return range(self.cursor, min(self.count, self.cursor + self.ahead + 1))
 
-    # --- Asking -----------------------------------------------------------------------------------------
+    # --- Requests ---------------------------------------------------------------------------------------
 
-    def wishes(self, now: float) -> list[Wish]:
-        """The messages to send now; asking again at once gives none."""
+    def take_requests(self, now: float) -> list[BlockRequest]:
+        """The requests that are due, which count as sent from now on."""
         if now < self._held_until:
             return []
         window = self.window()
-        wishes = []
+        requests = []
         if window and self._is_due(window[0], now, urgent=True):
-            wishes.append(Wish("playing", [window[0]]))
+            requests.append(BlockRequest("playing", [window[0]]))
         due = [index for index in window[1:] if self._is_due(index, now)]
-        wishes += [Wish("prefetch", due[at : at + MAX_INDICES]) for at in range(0, len(due), MAX_INDICES)]
-        for wish in wishes:
-            for index in wish.indices:
-                entry = self.entry(index)
-                entry.state, entry.at, entry.is_urgent = "asked", now, wish.priority == "playing"
-        return wishes
+        for at in range(0, len(due), MAX_INDICES):
+            requests.append(BlockRequest("prefetch", due[at : at + MAX_INDICES]))
+        for request in requests:
+            for index in request.indices:
+                block = self.block(index)
+                block.state, block.at, block.is_urgent = "requested", now, request.priority == "playing"
+        return requests
 
     def _is_due(self, index: int, now: float, *, urgent: bool = False) -> bool:
-        """Also what was asked for in good time, and now deserves its turn before the rest."""
-        entry = self.entry(index)
-        if entry.state == "idle":
-            return now >= entry.not_before
-        return urgent and entry.state in PENDING and not entry.is_urgent
+        """True as well for a prefetched block that is pending when the cursor reaches it."""
+        block = self.block(index)
+        if block.state == "idle":
+            return now >= block.not_before
+        return urgent and block.state in PENDING and not block.is_urgent
 
     def hold(self, until: float) -> None:
-        """Ask for nothing before that moment."""
+        """Request nothing before that moment."""
         self._held_until = max(self._held_until, until)
 
-    def resume(self) -> None:
-        """Whatever has no outcome must be asked for again: a new connection, lost frames."""
-        for entry in self._entries.values():
-            if entry.state in PENDING:
-                entry.state, entry.is_urgent, entry.resends = "idle", False, 0
+    def reset_pending(self) -> None:
+        """Request again all blocks without an outcome, after lost frames."""
+        for block in self._blocks.values():
+            if block.state in PENDING:
+                block.state, block.is_urgent, block.resends = "idle", False, 0
 
     def reconnected(self) -> None:
-        self._evictions = 0
-        self.resume()
+        self._expected_evictions = 0
+        self.reset_pending()
 
     def move(self, index: int) -> None:
-        """On to a later block. What lies behind is forgotten."""
+        """Advance the cursor; earlier blocks are forgotten."""
         self.cursor = index
-        for old in [known for known in self._entries if known < index]:
-            del self._entries[old]
+        for earlier in [known for known in self._blocks if known < index]:
+            del self._blocks[earlier]
 
     def seek(self, index: int) -> bool:
-        """Anywhere. True: the server must be told by `cursor_moved`, since it works for us somewhere else."""
-        is_waiting = self.is_waiting
-        self._evictions += is_waiting
-        self.resume()
+        """Move the cursor anywhere. True: `cursor_moved` must be sent, since requests are pending."""
+        is_pending = self.is_pending
+        self._expected_evictions += is_pending
+        self.reset_pending()
         self.cursor = index
-        return is_waiting
+        return is_pending
 
-    # --- Hearing ----------------------------------------------------------------------------------------
+    # --- Answers ----------------------------------------------------------------------------------------
 
     def receive(self, status: Status, now: float) -> bool:
-        """False: it changed nothing, or is about a block that nobody asked for."""
-        entry = self._entries.get(status.block_idx)
-        if entry is None or entry.state in ENDED:
+        """Record a status. False: the block was not requested or has ended already."""
+        block = self._blocks.get(status.block_idx)
+        if block is None or block.state in ENDED:
             return False
         if status.status == "queued":
-            entry.state, entry.at = "queued", now
+            block.state, block.at = "queued", now
             return True
-        if status.status == "error" and status.code in COME_BACK and entry.retries < RETRIES:
-            entry.not_before = now + COME_BACK_SECONDS * 2**entry.retries
-            entry.retries += 1
-            entry.state, entry.is_urgent = "idle", False
+        if status.status == "error" and status.code in RETRYABLE_FAILURES and block.retries < RETRIES:
+            block.not_before = now + RETRY_SECONDS * 2**block.retries
+            block.retries += 1
+            block.state, block.is_urgent = "idle", False
             return True
-        entry.state, entry.status = status.status, status
+        block.state, block.status = status.status, status
         return True
 
     def evicted(self, indices: Sequence[int]) -> None:
-        if self._evictions:
-            self._evictions -= 1
+        """Record an `evicted` message: an answer to `cursor_moved`, or blocks that the server dropped."""
+        if self._expected_evictions:
+            self._expected_evictions -= 1
         else:
             self.drop(indices)
 
     def drop(self, indices: Sequence[int] | None) -> None:
-        """These (None: all) are not waited for any more on the server."""
-        for index, entry in self._entries.items():
-            if entry.state in PENDING and (indices is None or index in indices):
-                entry.state, entry.is_urgent = "idle", False
+        """Return pending blocks (None: all) to idle, since the server does not know them any more."""
+        for index, block in self._blocks.items():
+            if block.state in PENDING and (indices is None or index in indices):
+                block.state, block.is_urgent = "idle", False
 
-    def heal(self, index: int) -> bool:
-        """Its audio was not there. True: the block may be asked for again."""
-        entry = self.entry(index)
-        if entry.heals >= HEALS:
+    def audio_lost(self, index: int) -> bool:
+        """Record that the audio of a cached block was gone. True: the block will be requested again."""
+        block = self.block(index)
+        if block.audio_losses >= MAX_AUDIO_LOSSES:
             return False
-        entry.state, entry.status, entry.is_urgent = "idle", None, False
-        entry.heals += 1
+        block.state, block.status, block.is_urgent = "idle", None, False
+        block.audio_losses += 1
         return True
 
-    def look_for_silence(self, now: float) -> bool:
-        """Whatever was not answered is asked for again. True: that was tried, and the line is dead."""
+    def check_timeouts(self, now: float) -> bool:
+        """Request unanswered blocks again. True: that was tried often enough, the connection is dead."""
         is_dead = False
-        for entry in self._entries.values():
-            if entry.state == "queued" and now - entry.at > QUEUED_SECONDS:
-                entry.state, entry.is_urgent = "idle", False
-            elif entry.state == "asked" and now - entry.at > SILENCE_SECONDS:
-                is_dead = is_dead or entry.resends >= RESENDS
-                entry.state, entry.is_urgent = "idle", False
-                entry.resends += 1
+        for block in self._blocks.values():
+            if block.state == "queued" and now - block.at > QUEUED_TIMEOUT_SECONDS:
+                block.state, block.is_urgent = "idle", False
+            elif block.state == "requested" and now - block.at > ACK_TIMEOUT_SECONDS:
+                is_dead = is_dead or block.resends >= RESENDS
+                block.state, block.is_urgent = "idle", False
+                block.resends += 1
         return is_dead

@@ -1,4 +1,4 @@
-"""One reading of one document over one line: asks, hears, resumes, and knows what became of each block."""
+"""Session: reads the blocks of one document over one reconnecting WebSocket."""
 
 import asyncio
 import math
@@ -12,14 +12,15 @@ from uuid import UUID
 import msgspec
 
 from yapit.client.errors import ClientError, Refused
-from yapit.client.read_ahead import ENDED, Reading
-from yapit.client.reconnecting_socket import Line
+from yapit.client.read_ahead import ENDED, ReadAhead
+from yapit.client.reconnecting_socket import ReconnectingSocket
 from yapit.protocol import CursorMoved, Error, Evicted, Options, ServerMessage, Status, Statuses, Synthesize
 
 TICK_SECONDS = 0.25
-COME_BACK = frozenset({"rate_limited", "too_many_documents", "unavailable", "busy"})
+# Codes of `error` messages.
+RETRYABLE_REFUSALS = frozenset({"rate_limited", "too_many_documents", "unavailable", "busy"})
 LONGEST_HOLD = 60.0
-# Nothing else is fetched, whatever a server says: the key goes along.
+# The key is sent along, so no other address is fetched.
 AUDIO_URL = re.compile(r"/v1/audio/[0-9a-f]{64}")
 
 _encode = msgspec.json.Encoder().encode
@@ -27,32 +28,35 @@ OnStatus = Callable[[Status], None]
 
 
 class Session:
-    """A context manager. `outcome` raises what ended the line for good."""
+    """An asynchronous context manager that keeps the connection open.
+
+    Its methods raise the ClientError with which the connection ended for good.
+    """
 
     def __init__(
         self,
         url: str,
         key: str,
         document_id: UUID,
-        reading: Reading,
+        blocks: ReadAhead,
         *,
         model: str | None = None,
         voice: str | None = None,
         patience: float,
         on_status: OnStatus | None = None,
     ) -> None:
-        self.reading = reading
-        self.line = Line(url, key, self, patience=patience)
+        self.blocks = blocks
+        self._socket = ReconnectingSocket(url, key, self, patience=patience)
         self._document_id, self._model, self._voice = document_id, model, voice
         self._on_status = on_status
         self._failure: BaseException | None = None
-        self._changed = asyncio.Event()
+        self._received = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        for work in (self.line.run(), self._tick()):
-            task = asyncio.create_task(work)
-            task.add_done_callback(self._ended)
+        for coroutine in (self._socket.run(), self._tick()):
+            task = asyncio.create_task(coroutine)
+            task.add_done_callback(self._on_task_done)
             self._tasks.append(task)
         return self
 
@@ -62,110 +66,107 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Who still waits gets a ClientError. Repeatable."""
+        """End the session; waiting callers get a ClientError. Repeatable."""
         self._fail(ClientError("This client is closed."))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def outcome(self, index: int) -> Status:
-        """The status that ended a block of the window."""
+        """Wait for the terminal status of a block of the window."""
         while True:
-            entry = self.reading.entry(index)
-            if entry.state in ENDED and entry.status is not None:
-                return entry.status
-            await self.changed()
+            block = self.blocks.block(index)
+            if block.state in ENDED and block.status is not None:
+                return block.status
+            await self.wait_for_message()
 
-    async def changed(self) -> None:
-        """Until something was heard."""
+    async def wait_for_message(self) -> None:
         if self._failure:
             raise self._failure
-        self._changed.clear()
-        await self._changed.wait()
+        self._received.clear()
+        await self._received.wait()
 
     async def move(self, index: int) -> None:
-        self.reading.move(index)
-        await self._pump()
+        self.blocks.move(index)
+        await self._send_requests()
 
     async def seek(self, index: int) -> None:
-        if self.reading.seek(index):
-            await self.line.send(_encode(CursorMoved(self._document_id, index)))
-        await self._pump()
+        if self.blocks.seek(index):
+            await self._socket.send(_encode(CursorMoved(self._document_id, index)))
+        await self._send_requests()
 
-    async def heal(self, index: int) -> bool:
-        """False: its audio was gone too often."""
-        is_healing = self.reading.heal(index)
-        await self._pump()
-        return is_healing
+    async def audio_lost(self, index: int) -> bool:
+        """Request a block again whose audio was gone. False: that happened too often."""
+        is_requested = self.blocks.audio_lost(index)
+        await self._send_requests()
+        return is_requested
 
-    # --- What the line calls ----------------------------------------------------------------------------
+    # --- FrameHandler -----------------------------------------------------------------------------------
 
     @property
-    def is_content(self) -> bool:
-        return self.reading.is_complete
+    def is_idle(self) -> bool:
+        return self.blocks.is_complete
 
     async def on_open(self) -> None:
-        self.reading.reconnected()
-        await self.line.send(_encode(Options(batched=True)))
-        await self._pump()
+        self.blocks.reconnected()
+        await self._socket.send(_encode(Options(batched=True)))
+        await self._send_requests()
 
     async def on_gap(self) -> None:
-        self.reading.resume()
-        await self._pump()
+        self.blocks.reset_pending()
+        await self._send_requests()
 
     async def on_message(self, message: ServerMessage) -> None:
         match message:
             case Status():
-                self._take(message)
+                self._receive_status(message)
             case Statuses():
                 for status in message.statuses:
-                    self._take(status)
+                    self._receive_status(status)
             case Evicted():
-                self.reading.evicted(message.block_indices)
+                self.blocks.evicted(message.block_indices)
             case Error():
-                self._turned_away(message)
-        self._changed.set()
+                self._on_error(message)
+        self._received.set()
 
-    # --- Inside -----------------------------------------------------------------------------------------
-
-    def _take(self, status: Status) -> None:
+    def _receive_status(self, status: Status) -> None:
         if status.document_id != self._document_id:
             return
         if status.status == "cached" and not AUDIO_URL.fullmatch(status.audio_url or ""):
-            self.line.unreadable += 1
+            self._socket.unreadable_frames += 1
             return
-        if self.reading.receive(status, time.monotonic()) and self._on_status:
+        if self.blocks.receive(status, time.monotonic()) and self._on_status:
             self._on_status(status)
 
-    def _turned_away(self, error: Error) -> None:
-        if error.code not in COME_BACK:
+    def _on_error(self, error: Error) -> None:
+        if error.code not in RETRYABLE_REFUSALS:
             self._fail(Refused(error.code, error.error, retry_after=error.retry_after))
             return
         wait = error.retry_after if error.retry_after and math.isfinite(error.retry_after) else 1.0
-        self.reading.hold(time.monotonic() + min(max(wait, TICK_SECONDS), LONGEST_HOLD))
-        self.reading.drop(error.block_indices)
+        self.blocks.hold(time.monotonic() + min(max(wait, TICK_SECONDS), LONGEST_HOLD))
+        self.blocks.drop(error.block_indices)
 
-    async def _pump(self) -> None:
-        if self.line.is_open:
-            for wish in self.reading.wishes(time.monotonic()):
-                indices = list(wish.indices)
-                message = Synthesize(self._document_id, indices, self._model, self._voice, wish.priority)
-                await self.line.send(_encode(message))
+    async def _send_requests(self) -> None:
+        if self._socket.is_open:
+            for request in self.blocks.take_requests(time.monotonic()):
+                indices = list(request.indices)
+                message = Synthesize(self._document_id, indices, self._model, self._voice, request.priority)
+                await self._socket.send(_encode(message))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            if not self.line.is_open:
+            if not self._socket.is_open:
                 continue
-            if self.reading.look_for_silence(time.monotonic()):
-                self.line.restart()
+            if self.blocks.check_timeouts(time.monotonic()):
+                self._socket.restart()
             else:
-                await self._pump()
+                await self._send_requests()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
-        self._changed.set()
+        self._received.set()

@@ -1,4 +1,4 @@
-"""A server that speaks the protocol as a test tells it to: well, badly, or not at all."""
+"""Servers whose connections follow a script of the test: valid, faulty or no protocol at all."""
 
 import asyncio
 import json
@@ -10,53 +10,53 @@ DOCUMENT = "00000000-0000-0000-0000-000000000001"
 URL = f"/v1/audio/{'0' * 64}"
 
 
-class Visit:
-    """One connection, from the server's side."""
+class ServerConnection:
+    """The server's side of one WebSocket."""
 
     def __init__(self, socket, number):
         self.socket = socket
         self.number = number  # from 1
         self.seq = 0
 
-    async def asked(self):
-        """The indices of the next `synthesize`."""
+    async def requested(self):
+        """Wait for the next `synthesize` and return its indices."""
         while (message := json.loads(await self.socket.recv()))["type"] != "synthesize":
             pass
         return message["block_indices"]
 
-    async def say(self, *, seq=None, **message):
+    async def send(self, *, seq=None, **message):
         self.seq = self.seq + 1 if seq is None else seq
         await self.socket.send(json.dumps({"seq": self.seq, **message}))
 
-    async def tell(self, index, status="cached", **more):
+    async def send_status(self, index, status="cached", **fields):
         url = URL if status == "cached" else None
-        await self.say(
+        await self.send(
             **{
                 "type": "status",
                 "document_id": DOCUMENT,
                 "block_idx": index,
                 "status": status,
                 "audio_url": url,
-                **more,
+                **fields,
             }
         )
 
-    async def answer(self):
-        """As it ought to be, until the client leaves."""
+    async def serve(self):
+        """Answer every request by `cached` until the client closes the connection."""
         while True:
-            for index in await self.asked():
-                await self.tell(index)
+            for index in await self.requested():
+                await self.send_status(index)
 
 
 @asynccontextmanager
-async def strange(behave):
-    """`behave(visit)` for each connection; the server's URL."""
-    visits = 0
+async def socket_server(script):
+    """Run `script(connection)` for each WebSocket; yield the server's URL."""
+    count = 0
 
     async def handler(socket):
-        nonlocal visits
-        visits += 1
-        await behave(Visit(socket, visits))
+        nonlocal count
+        count += 1
+        await script(ServerConnection(socket, count))
 
     async with serve(handler, "127.0.0.1", 0, subprotocols=["yapit.v1"], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
@@ -64,14 +64,14 @@ async def strange(behave):
 
 
 @asynccontextmanager
-async def raw(behave):
-    """`behave(reader, writer)` for each connection, whatever it is to be; the server's URL."""
+async def raw_server(script):
+    """Run `script(reader, writer)` for each TCP connection; yield the server's URL."""
 
     async def handler(reader, writer):
         try:
-            await behave(reader, writer)
+            await script(reader, writer)
         except ConnectionError:
-            pass  # the client has enough of it
+            pass  # closed by the client
         finally:
             writer.close()
 
@@ -79,15 +79,15 @@ async def raw(behave):
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-def answer(status, body=b"", **headers):
-    """As it is on the wire."""
+def http_response(status, body=b"", **headers):
+    """The bytes of an HTTP response; header names with underscores."""
     headers = {"content-length": len(body), **headers}
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status} Whatever\r\n{lines}\r\n".encode() + body
+    return f"HTTP/1.1 {status} Reason\r\n{lines}\r\n".encode() + body
 
 
-async def hear(client, count=2):
-    """How each block ended, by index."""
+async def outcomes(client, count=2):
+    """The terminal status of each block, by index."""
     async with asyncio.timeout(30):
         return {
             status.block_idx: status.status

@@ -1,167 +1,175 @@
-"""What a client asks for, and when it asks again. Pure."""
+"""Read-ahead: the blocks that a client requests, and repetitions. Pure."""
 
 from uuid import UUID
 
 import pytest
 
-from yapit.client.read_ahead import HEALS, QUEUED_SECONDS, RESENDS, RETRIES, SILENCE_SECONDS, Reading, Wish
+from yapit.client.read_ahead import (
+    ACK_TIMEOUT_SECONDS,
+    MAX_AUDIO_LOSSES,
+    QUEUED_TIMEOUT_SECONDS,
+    RESENDS,
+    RETRIES,
+    BlockRequest,
+    ReadAhead,
+)
 from yapit.protocol import Status
 
 DOCUMENT = UUID(int=1)
 
 
-def told(reading, index, status, now=0.0, **more):
-    return reading.receive(Status(document_id=DOCUMENT, block_idx=index, status=status, **more), now)
+def receive(blocks, index, status, now=0.0, **fields):
+    return blocks.receive(Status(document_id=DOCUMENT, block_idx=index, status=status, **fields), now)
 
 
-def asked(reading, now=0.0):
-    return [(wish.priority, list(wish.indices)) for wish in reading.wishes(now)]
+def requests(blocks, now=0.0):
+    return [(request.priority, list(request.indices)) for request in blocks.take_requests(now)]
 
 
-def test_the_block_at_the_cursor_comes_first_and_eight_behind_it():
-    reading = Reading(100)
+def test_the_block_at_the_cursor_is_requested_first_and_eight_after_it():
+    blocks = ReadAhead(100)
 
-    assert asked(reading) == [("playing", [0]), ("prefetch", list(range(1, 9)))]
-    assert asked(reading) == []
+    assert requests(blocks) == [("playing", [0]), ("prefetch", list(range(1, 9)))]
+    assert requests(blocks) == []
 
 
-def test_moving_on_asks_for_what_comes_into_sight_and_forgets_what_lies_behind():
-    reading = Reading(100)
-    reading.wishes(0)
+def test_a_move_requests_new_blocks_of_the_window_and_forgets_earlier_ones():
+    blocks = ReadAhead(100)
+    blocks.take_requests(0)
     for index in range(9):
-        told(reading, index, "cached")
-    reading.move(2)
+        receive(blocks, index, "cached")
+    blocks.move(2)
 
-    assert asked(reading) == [("prefetch", [9, 10])]
-    assert not reading.has_ended(1)
-
-
-def test_a_block_that_is_waited_for_now_gets_its_turn():
-    reading = Reading(100)
-    reading.wishes(0)
-    told(reading, 0, "cached")
-    reading.move(1)
-
-    assert asked(reading)[0] == ("playing", [1])
+    assert requests(blocks) == [("prefetch", [9, 10])]
+    assert not blocks.has_ended(1)
 
 
-def test_a_long_window_goes_out_in_messages_that_the_server_takes():
-    wishes = Reading(100, ahead=100).wishes(0)
+def test_a_pending_block_becomes_urgent_when_the_cursor_reaches_it():
+    blocks = ReadAhead(100)
+    blocks.take_requests(0)
+    receive(blocks, 0, "cached")
+    blocks.move(1)
 
-    assert [len(wish.indices) for wish in wishes] == [1, 32, 32, 32, 3]
-    assert isinstance(wishes[0], Wish)
-
-
-def test_the_end_of_a_document_is_the_end():
-    assert asked(Reading(3, cursor=2)) == [("playing", [2])]
-    assert asked(Reading(0)) == []
+    assert requests(blocks)[0] == ("playing", [1])
 
 
-def test_a_block_that_has_ended_is_not_unsettled_by_late_frames():
-    reading = Reading(1)
-    reading.wishes(0)
+def test_a_long_window_is_split_into_messages_of_the_maximum_size():
+    requests = ReadAhead(100, ahead=100).take_requests(0)
 
-    assert told(reading, 0, "cached")
-    assert not told(reading, 0, "queued")
-    assert not told(reading, 0, "error")
-    assert reading.entry(0).state == "cached"
+    assert [len(request.indices) for request in requests] == [1, 32, 32, 32, 3]
+    assert isinstance(requests[0], BlockRequest)
 
 
-def test_a_block_that_nobody_asked_for_changes_nothing():
-    reading = Reading(1)
-
-    assert not told(reading, 5, "cached")
-    assert not told(reading, -1, "cached")
-    assert not reading.has_ended(5)
+def test_no_block_after_the_last_is_requested():
+    assert requests(ReadAhead(3, cursor=2)) == [("playing", [2])]
+    assert requests(ReadAhead(0)) == []
 
 
-def test_what_has_no_outcome_is_asked_for_again_after_a_loss():
-    reading = Reading(3)
-    reading.wishes(0)
-    told(reading, 0, "cached")
-    told(reading, 1, "queued")
-    reading.reconnected()
+def test_late_frames_do_not_change_an_ended_block():
+    blocks = ReadAhead(1)
+    blocks.take_requests(0)
 
-    assert asked(reading) == [("prefetch", [1, 2])]
-
-
-def test_a_refusal_holds_everything_back_for_a_while():
-    reading = Reading(2)
-    reading.wishes(0)
-    reading.hold(5.0)
-    reading.drop([1])
-
-    assert asked(reading, 4.9) == []
-    assert asked(reading, 5.0) == [("prefetch", [1])]
+    assert receive(blocks, 0, "cached")
+    assert not receive(blocks, 0, "queued")
+    assert not receive(blocks, 0, "error")
+    assert blocks.block(0).state == "cached"
 
 
-def test_what_is_told_to_come_back_does_so_later_each_time_and_not_for_ever():
-    reading, now = Reading(1), 0.0
+def test_statuses_of_other_blocks_are_ignored():
+    blocks = ReadAhead(1)
+
+    assert not receive(blocks, 5, "cached")
+    assert not receive(blocks, -1, "cached")
+    assert not blocks.has_ended(5)
+
+
+def test_pending_blocks_are_requested_again_after_a_reconnection():
+    blocks = ReadAhead(3)
+    blocks.take_requests(0)
+    receive(blocks, 0, "cached")
+    receive(blocks, 1, "queued")
+    blocks.reconnected()
+
+    assert requests(blocks) == [("prefetch", [1, 2])]
+
+
+def test_a_refusal_delays_all_requests():
+    blocks = ReadAhead(2)
+    blocks.take_requests(0)
+    blocks.hold(5.0)
+    blocks.drop([1])
+
+    assert requests(blocks, 4.9) == []
+    assert requests(blocks, 5.0) == [("prefetch", [1])]
+
+
+def test_retries_of_a_busy_block_back_off_and_end():
+    blocks, now = ReadAhead(1), 0.0
     pauses = []
     for _ in range(RETRIES):
-        reading.wishes(now)
-        told(reading, 0, "error", now, code="busy")
+        blocks.take_requests(now)
+        receive(blocks, 0, "error", now, code="busy")
         begun = now
-        while not reading.wishes(now):
+        while not blocks.take_requests(now):
             now += 0.5
         pauses.append(now - begun)
-    told(reading, 0, "error", now, code="busy")
+    receive(blocks, 0, "error", now, code="busy")
 
     assert pauses == sorted(pauses)
     assert pauses[-1] > pauses[0]
-    assert reading.entry(0).state == "error"
+    assert blocks.block(0).state == "error"
 
 
-def test_audio_that_is_gone_is_asked_for_again_and_not_for_ever():
-    reading = Reading(1)
-    for _ in range(HEALS):
-        reading.wishes(0)
-        told(reading, 0, "cached")
-        assert reading.heal(0)
-    reading.wishes(0)
-    told(reading, 0, "cached")
+def test_lost_audio_is_requested_again_a_limited_number_of_times():
+    blocks = ReadAhead(1)
+    for _ in range(MAX_AUDIO_LOSSES):
+        blocks.take_requests(0)
+        receive(blocks, 0, "cached")
+        assert blocks.audio_lost(0)
+    blocks.take_requests(0)
+    receive(blocks, 0, "cached")
 
-    assert not reading.heal(0)
+    assert not blocks.audio_lost(0)
 
 
-def test_silence_is_asked_into_again_until_the_line_is_dead():
-    reading, now = Reading(1), 0.0
-    reading.wishes(now)
+def test_unanswered_requests_are_repeated_until_the_connection_counts_as_dead():
+    blocks, now = ReadAhead(1), 0.0
+    blocks.take_requests(now)
     for _ in range(RESENDS):
-        now += SILENCE_SECONDS + 1
-        assert not reading.look_for_silence(now)
-        assert asked(reading, now) == [("playing", [0])]
+        now += ACK_TIMEOUT_SECONDS + 1
+        assert not blocks.check_timeouts(now)
+        assert requests(blocks, now) == [("playing", [0])]
 
-    assert reading.look_for_silence(now + SILENCE_SECONDS + 1)
-
-
-def test_a_queued_block_is_given_longer_and_says_nothing_about_the_line():
-    reading = Reading(1)
-    reading.wishes(0)
-    told(reading, 0, "queued")
-
-    assert not reading.look_for_silence(QUEUED_SECONDS - 1)
-    assert asked(reading) == []
-    assert not reading.look_for_silence(QUEUED_SECONDS + 1)
-    assert asked(reading) == [("playing", [0])]
+    assert blocks.check_timeouts(now + ACK_TIMEOUT_SECONDS + 1)
 
 
-def test_seeking_is_told_to_the_server_only_when_it_works_for_us():
-    reading = Reading(100)
-    assert not reading.seek(10)
-    reading.wishes(0)
+def test_a_queued_block_has_a_longer_timeout_and_keeps_the_connection():
+    blocks = ReadAhead(1)
+    blocks.take_requests(0)
+    receive(blocks, 0, "queued")
 
-    assert reading.seek(50)
-    assert asked(reading)[0] == ("playing", [50])
+    assert not blocks.check_timeouts(QUEUED_TIMEOUT_SECONDS - 1)
+    assert requests(blocks) == []
+    assert not blocks.check_timeouts(QUEUED_TIMEOUT_SECONDS + 1)
+    assert requests(blocks) == [("playing", [0])]
 
 
-@pytest.mark.parametrize("is_ours", [True, False])
-def test_an_eviction_counts_unless_it_answers_our_own_seeking(is_ours):
-    reading = Reading(100)
-    reading.wishes(0)
-    if is_ours:
-        reading.seek(0)
-        reading.wishes(0)
-    reading.evicted(range(9))
+def test_a_seek_is_announced_only_while_blocks_are_pending():
+    blocks = ReadAhead(100)
+    assert not blocks.seek(10)
+    blocks.take_requests(0)
 
-    assert asked(reading) == ([] if is_ours else [("playing", [0]), ("prefetch", list(range(1, 9)))])
+    assert blocks.seek(50)
+    assert requests(blocks)[0] == ("playing", [50])
+
+
+@pytest.mark.parametrize("is_expected", [True, False])
+def test_evicted_blocks_are_requested_again_unless_the_eviction_answers_a_seek(is_expected):
+    blocks = ReadAhead(100)
+    blocks.take_requests(0)
+    if is_expected:
+        blocks.seek(0)
+        blocks.take_requests(0)
+    blocks.evicted(range(9))
+
+    assert requests(blocks) == ([] if is_expected else [("playing", [0]), ("prefetch", list(range(1, 9)))])
