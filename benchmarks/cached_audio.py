@@ -10,7 +10,7 @@ from benchmarks.factories import Account, make_accounts, make_document, switch_o
 from tests.stack import Stack
 from yapit.catalog import resolution
 from yapit.documents import texts_between
-from yapit.load.listeners import Listener
+from yapit.load import Listener
 from yapit.models import Block, Document
 from yapit.synthesis import block_cache
 

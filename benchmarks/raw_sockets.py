@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks.closed_loop import CHUNK, Driven, LengthOf, address_of, drive
-from yapit.load.listeners import Listener
+from yapit.load import Listener
 
 PING, PONG = 0x89, 0x8A
 

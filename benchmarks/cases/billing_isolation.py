@@ -13,7 +13,7 @@ from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from tests.stack import Stack
 from tests.waiting import wait_until
-from yapit.load.listeners import Listener
+from yapit.load import Listener
 
 TARGET_MORE_MS = 5.0
 INTERVAL = 0.01  # seconds between requests

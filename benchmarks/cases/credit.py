@@ -12,7 +12,7 @@ from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from config.local.program import free_port
 from tests.stack import Stack
-from yapit.load.listeners import Listener
+from yapit.load import Listener
 
 SERVERS = ("uvicorn", "daphne")
 SOCKETS = 4  # over two web processes

@@ -22,7 +22,7 @@ from benchmarks.servers import (
     wait_until_all_wait,
 )
 from tests.stack import Stack
-from yapit.load.listeners import Listener, Played, hurry
+from yapit.load import Listener, Measurements, run_closed_loop
 
 BLOCKS = 40
 BYTES = 100_000
@@ -33,7 +33,7 @@ NOTHING = Listener("", "00000000-0000-0000-0000-000000000000", 10 * BLOCKS)
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    played: Played
+    played: Measurements
     cpu: Counter[str]  # seconds, by process
 
 
@@ -49,7 +49,7 @@ class Runs:
     def once(self, count: int, blocks: int, *, is_batched: bool = False) -> Round:
         listeners = [self._listener(number, blocks) for number in range(count)]
         before = cpu_by_process(self.stack)
-        played = asyncio.run(hurry(self.stack.url, listeners, is_batched=is_batched))
+        played = asyncio.run(run_closed_loop(self.stack.url, listeners, is_batched=is_batched))
         wait_for_quiet(self.stack)
         if played.errors:
             raise RuntimeError(f"not spoken: {played.errors}")
@@ -96,7 +96,7 @@ def measure(runs: Runs, server: str, count: int, size: Size, limit: float) -> It
 
 
 def figures(name: str, count: int, rounds: Sequence[Round], limit: float) -> Iterator[Figure]:
-    together = Played(cached=[wait for one in rounds for wait in one.played.cached])
+    together = Measurements(cached=[wait for one in rounds for wait in one.played.cached])
     blocks = len(together.cached)
     rate = median(one.played.rate for one in rounds)
     target = RATE_TARGET if count >= 50 else None
@@ -150,4 +150,4 @@ def engine_alone() -> float:
 def generator_alone() -> float:
     """Against a server that answers at once: no figure here can be higher."""
     with beside("benchmarks.stub_server", "sockets") as url:
-        return asyncio.run(hurry(url, [NOTHING] * 50)).rate
+        return asyncio.run(run_closed_loop(url, [NOTHING] * 50)).rate

@@ -9,12 +9,12 @@ from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from yapit.engines.hibari import HibariEngine
-from yapit.load.listeners import Listener, Manner, play
+from yapit.load import Listener, Playback, run_playback
 
 CHARACTERS = 80
 WARM = 5  # requests that do not count
 TARGET_MS = 150
-ONE_BY_ONE = Manner(speed=10_000, ahead=0, fetch=True)  # the next as soon as one is there
+ONE_BY_ONE = Playback(speed=10_000, ahead=0, fetch=True)  # the next as soon as one is there
 
 
 @benchmark("first_byte")
@@ -29,10 +29,10 @@ def first_byte(size: Size) -> Iterator[Figure]:
         document_id = make_document(account, sentences)
         stack.start_all("hibari")
         listener = Listener(account.token, document_id, len(sentences))
-        played = asyncio.run(play(stack.url, [listener], ONE_BY_ONE))
+        played = asyncio.run(run_playback(stack.url, [listener], ONE_BY_ONE))
     if played.errors:
         raise RuntimeError(f"not spoken: {played.errors}")
-    waits = played.heard[WARM:]
+    waits = played.first_byte[WARM:]
     alone = engine_alone(sentences)[WARM:]
     for percent in (50, 95):
         yield Figure(

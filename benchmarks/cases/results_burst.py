@@ -22,7 +22,7 @@ from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack, wait_for_quiet
 from tests.stack import Stack
 from tests.waiting import async_wait_until
-from yapit.load.raw_socket import ThinSocket
+from yapit.load import RawSocket
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -85,7 +85,7 @@ async def bursts(
     pushes: list[float] = []
     async with AsyncExitStack() as ending:
         ears = [Ear() for _ in range(LISTENERS)]
-        sockets = [await ThinSocket.open(stack.url, account.token, ear.hear, ear.lost) for ear in ears]
+        sockets = [await RawSocket.open(stack.url, account.token, ear.hear, ear.lost) for ear in ears]
         for socket_ in sockets:
             ending.push_async_callback(socket_.close)
         for document in documents:
@@ -123,9 +123,7 @@ class Ear:
             self._all.set_exception(RuntimeError(f"lost: {why}"))
 
 
-async def _everything_asked_for(
-    stack: Stack, document: str, sockets: Sequence[ThinSocket]
-) -> list["Claimed"]:
+async def _everything_asked_for(stack: Stack, document: str, sockets: Sequence[RawSocket]) -> list["Claimed"]:
     """The jobs of a new document, all claimed, once every listener waits for every one."""
     for socket_ in sockets:
         for first in range(0, RESULTS, AT_ONCE):

@@ -13,7 +13,7 @@ from benchmarks.raw_sockets import ask_again_and_again, asking
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import beside, cpu_by_process, launched_stack
 from tests.stack import Stack
-from yapit.load.listeners import Listener
+from yapit.load import Listener
 
 SERVERS = ("uvicorn", "daphne")
 CONNECTIONS = 200

@@ -1,4 +1,4 @@
-"""GET of audio on one kept connection, by streams: when its first byte came is all that is looked at."""
+"""Raw HTTP client for audio: GET over one kept connection, measures the time of the first byte."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Self
 from yapit.load.raw_socket import Address
 
 
-class ThinHttp:
+class RawHttp:
     """One request at a time."""
 
     def __init__(
@@ -24,7 +24,7 @@ class ThinHttp:
         return cls(*streams, f"{address.host}:{address.port}", token)
 
     async def get(self, path: str) -> float:
-        """Read the whole file; return when its first byte was here. Raises ConnectionError without one."""
+        """Read the whole file and return the time of its first byte. Raises ConnectionError."""
         async with self._turn:
             self._writer.write(f"GET {path} HTTP/1.1\r\n{self._rest}".encode())
             try:

@@ -1,7 +1,7 @@
-"""A WebSocket client that costs next to nothing: whole text frames in, text frames out, no comfort.
+"""Raw WebSocket client for load: text frames only, at little CPU time.
 
-For `yapit.load.listeners`, which plays hundreds of listeners beside the server that it measures. It knows
-neither fragments nor extensions (it offers none), and does not come back by itself.
+It simulates hundreds of listeners beside the server that it measures. It supports neither fragments nor
+extensions (it offers none), and does not reconnect.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ SOCKET_PATH = "/v1/ws/tts"
 ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MAX_FRAME = 1 << 20
 OPEN_SECONDS = 30.0
-TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A  # with the bit that says: a whole message
-NO_MASK = bytes(4)  # zeros: a mask is for proxies that could be fooled, and costs a pass over each byte
+TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A  # with the FIN bit
+NO_MASK = bytes(4)  # masks protect caching proxies, and cost a pass over each byte
 LOST = 1006
 
 OnText = Callable[[memoryview], None]
@@ -40,8 +40,8 @@ class Address:
         return cls(parts.hostname or "127.0.0.1", parts.port or (443 if is_secure else 80), tls)
 
 
-class ThinSocket(asyncio.Protocol):
-    """`on_text` gets each message while its bytes are valid; `on_close` the close code, once."""
+class RawSocket(asyncio.Protocol):
+    """Calls `on_text` with each message, whose bytes are valid during the call, and `on_close` once."""
 
     def __init__(self, host: str, token: str, on_text: OnText, on_close: OnClose) -> None:
         self._on_text, self._on_close = on_text, on_close
@@ -51,14 +51,14 @@ class ThinSocket(asyncio.Protocol):
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {self._key.decode()}\r\n"
             f"Sec-WebSocket-Protocol: yapit.v1\r\nAuthorization: Bearer {token}\r\n\r\n"
         ).encode()
-        self._rest = b""  # the beginning of a frame whose end is not here yet
+        self._rest = b""  # the beginning of an incomplete frame
         self._code = LOST
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._gone = asyncio.Event()
+        self._closed = asyncio.Event()
 
     @classmethod
     async def open(cls, url: str, token: str, on_text: OnText, on_close: OnClose) -> Self:
-        """Raises OSError when there is no such server, or none that speaks WebSocket."""
+        """Connect and complete the handshake. Raises OSError."""
         address = Address.of(url)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(OPEN_SECONDS):
@@ -79,18 +79,18 @@ class ThinSocket(asyncio.Protocol):
         self._send(TEXT, text)
 
     async def close(self) -> None:
-        """Without waiting for the other side. Repeatable."""
+        """Close without waiting for the server. Repeatable."""
         if not self._transport.is_closing():
             self._send(CLOSE, (1000).to_bytes(2))
         self._transport.abort()
-        await self._gone.wait()
+        await self._closed.wait()
 
     def _send(self, kind: int, payload: bytes) -> None:
         size = len(payload)
         length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2)
         self._transport.write(b"".join((bytes((kind,)), length, NO_MASK, payload)))
 
-    # --- What asyncio calls -----------------------------------------------------------------------------
+    # --- asyncio.Protocol -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -100,18 +100,18 @@ class ThinSocket(asyncio.Protocol):
         if self._rest:
             data, self._rest = self._rest + data, b""
         if self._opened.done():
-            self._take_frames(data)
+            self._handle_frames(data)
         else:
-            self._shake_hands(data)
+            self._complete_handshake(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._gone.set()
+        self._closed.set()
         if self._opened.done():
             self._on_close(self._code)
         else:
             self._opened.set_exception(ConnectionError("the server hung up"))
 
-    def _shake_hands(self, data: bytes) -> None:
+    def _complete_handshake(self, data: bytes) -> None:
         head, end, rest = data.partition(b"\r\n\r\n")
         if not end:
             self._rest = data
@@ -119,17 +119,17 @@ class ThinSocket(asyncio.Protocol):
         accept = base64.b64encode(hashlib.sha1(self._key + ACCEPT_GUID, usedforsecurity=False).digest())
         if head.startswith(b"HTTP/1.1 101 ") and accept in head:
             self._opened.set_result(None)
-            self._take_frames(rest)
+            self._handle_frames(rest)
         else:
             self._opened.set_exception(ConnectionError(f"no WebSocket: {head[:100]!r}"))
             self._transport.close()
 
-    def _take_frames(self, data: bytes) -> None:
-        """Hand on what is complete, keep the rest."""
+    def _handle_frames(self, data: bytes) -> None:
+        """Handle the complete frames and keep the rest."""
         at = 0
         with memoryview(data) as view:
-            while (found := _frame(data, at)) is not None:
-                kind, begin, end = found
+            while (bounds := _frame(data, at)) is not None:
+                kind, begin, end = bounds
                 if end > len(data):
                     break
                 self._on_frame(kind, view[begin:end])
@@ -151,7 +151,7 @@ class ThinSocket(asyncio.Protocol):
 
 
 def _frame(buffer: bytes, at: int) -> tuple[int, int, int] | None:
-    """Kind, where the payload begins and ends; None: not even that is here yet."""
+    """Kind of the frame, begin and end of its payload; None while the header is incomplete."""
     if len(buffer) < at + 2:
         return None
     size, begin = buffer[at + 1], at + 2

@@ -1,11 +1,11 @@
-"""Many listeners in one process, against a server that answers at once."""
+"""Simulated listeners against a server that answers at once."""
 
 import asyncio
 
 import pytest
 
 from benchmarks.servers import beside
-from yapit.load.listeners import Listener, Manner, hurry, play
+from yapit.load import Listener, Measurements, Playback, figures_of, run_closed_loop, run_playback, table_of
 
 DOCUMENT = "00000000-0000-0000-0000-000000000000"
 
@@ -17,45 +17,45 @@ def stub():
 
 
 async def test_every_listener_gets_every_block(stub):
-    played = await hurry(stub, [Listener("", DOCUMENT, 21)] * 5)
+    measurements = await run_closed_loop(stub, [Listener("", DOCUMENT, 21)] * 5)
 
-    assert len(played.cached) == 5 * 21
-    assert not played.errors
-    assert played.rate > 0
-    assert 0 < played.milliseconds(50) <= played.milliseconds(99)
-
-
-async def test_listeners_play_as_the_reader_page_does(stub):
-    played = await play(stub, [Listener("", DOCUMENT, 20)] * 3, Manner(speed=4000))
-
-    assert len(played.cached) == 3 * 20
-    assert len(played.first) == 3
-    assert not played.errors
+    assert len(measurements.cached) == 5 * 21
+    assert not measurements.errors
+    assert measurements.rate > 0
+    assert 0 < measurements.milliseconds(50) <= measurements.milliseconds(99)
 
 
-async def test_who_seeks_hears_as_many_blocks_all_the_same(stub):
-    played = await play(
-        stub, [Listener("", DOCUMENT, 20)] * 3, Manner(speed=4000, seeks=1.0), is_batched=True
+async def test_playback_plays_every_block_of_every_listener(stub):
+    measurements = await run_playback(stub, [Listener("", DOCUMENT, 20)] * 3, Playback(speed=4000))
+
+    assert len(measurements.cached) == 3 * 20
+    assert len(measurements.silences) == 3
+    assert not measurements.errors
+
+
+async def test_playback_with_seeks_plays_the_same_number_of_blocks(stub):
+    measurements = await run_playback(
+        stub, [Listener("", DOCUMENT, 20)] * 3, Playback(speed=4000, seeks=1.0), is_batched=True
     )
 
-    assert played.seeks == 3 * 19
-    assert len(played.first) <= 3 + played.seeks
+    assert measurements.seeks == 3 * 19
+    assert len(measurements.silences) <= 3 + measurements.seeks
 
 
-async def test_a_server_that_is_not_there_is_said():
+async def test_a_missing_server_is_a_connection_error():
     with pytest.raises(OSError, match="Connect"):
-        await hurry("http://127.0.0.1:1", [Listener("", DOCUMENT, 1)])
+        await run_closed_loop("http://127.0.0.1:1", [Listener("", DOCUMENT, 1)])
 
 
-async def test_a_server_that_speaks_no_websocket_is_said():
+async def test_a_server_without_websocket_is_a_connection_error():
     with (
         beside("benchmarks.stub_server", "http", "10") as url,
         pytest.raises(ConnectionError, match="no WebSocket"),
     ):
-        await hurry(url, [Listener("", DOCUMENT, 1)])
+        await run_closed_loop(url, [Listener("", DOCUMENT, 1)])
 
 
-async def test_a_server_that_says_nothing_ends_in_a_timeout():
+async def test_a_silent_server_ends_in_a_timeout():
     async def silence(reader, writer):
         await reader.read()
         writer.close()
@@ -63,4 +63,12 @@ async def test_a_server_that_says_nothing_ends_in_a_timeout():
     async with await asyncio.start_server(silence, "127.0.0.1") as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError):
-            await hurry(f"http://127.0.0.1:{port}", [Listener("", DOCUMENT, 1)], within=0.2)
+            await run_closed_loop(f"http://127.0.0.1:{port}", [Listener("", DOCUMENT, 1)], timeout=0.2)
+
+
+def test_the_report_has_percentiles_in_milliseconds_where_there_are_values():
+    figures = figures_of(Measurements(cached=[0.1, 0.2, 0.3], seconds=1.5))
+
+    assert (figures["blocks"], figures["blocks_per_second"], figures["cached_ms_p50"]) == (3, 2.0, 200.0)
+    assert "first_byte_ms_p50" not in figures
+    assert "cached ms p50" in table_of(figures)

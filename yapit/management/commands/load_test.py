@@ -10,13 +10,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from yapit.client import Client, ClientError
-from yapit.load.listeners import (
+from yapit.load import (
     Listener,
-    Manner,
-    Played,
-    hurry,
-    percentile,
-    play,
+    Measurements,
+    Playback,
+    figures_of,
+    run_closed_loop,
+    run_playback,
+    table_of,
 )
 
 SENTENCE = "Passage {} of {}, which has not been heard before, and which is as long as a sentence is."
@@ -47,20 +48,20 @@ class Command(BaseCommand):
         if options["listeners"] < 1 or options["blocks"] < 1:
             raise CommandError("--listeners and --blocks must be at least 1.")
         try:
-            played = asyncio.run(_played(options))
+            measurements = asyncio.run(_measure(options))
         except (ClientError, OSError, RuntimeError) as error:
             raise CommandError(f"{type(error).__name__}: {error}") from error
-        figures = figures_of(played)
-        self.stdout.write(json.dumps(figures) if options["json"] else _table(figures))
+        figures = figures_of(measurements)
+        self.stdout.write(json.dumps(figures) if options["json"] else table_of(figures))
 
 
-async def _played(options: dict[str, Any]) -> Played:
+async def _measure(options: dict[str, Any]) -> Measurements:
     listeners = await _listeners(options)
     url, is_batched = options["url"], options["batched"]
     if not options["speed"]:
-        return await hurry(url, listeners, is_batched=is_batched, within=3600)
-    manner = Manner(speed=options["speed"], seeks=options["seeks"], fetch=options["fetch"])
-    return await play(url, listeners, manner, is_batched=is_batched)
+        return await run_closed_loop(url, listeners, is_batched=is_batched, timeout=3600)
+    playback = Playback(speed=options["speed"], seeks=options["seeks"], fetch=options["fetch"])
+    return await run_playback(url, listeners, playback, is_batched=is_batched)
 
 
 async def _listeners(options: dict[str, Any]) -> list[Listener]:
@@ -83,31 +84,3 @@ async def _listeners(options: dict[str, Any]) -> list[Listener]:
 def _text(blocks: int) -> str:
     name = secrets.token_hex(8)
     return "\n\n".join(SENTENCE.format(number, name) for number in range(blocks))
-
-
-def figures_of(played: Played) -> dict[str, float | int | dict[str, int]]:
-    """Latencies in milliseconds, counts and rates."""
-    return {
-        "blocks": len(played.cached),
-        "seconds": round(played.seconds, 3),
-        "blocks_per_second": round(played.rate, 1),
-        **_percentiles("cached_ms", played.cached),
-        **_percentiles("first_byte_ms", played.heard),
-        **_percentiles("silence_ms", played.first),
-        "underruns": played.underruns,
-        "seeks": played.seeks,
-        "told_to_come_back": played.refused,
-        "errors": dict(played.errors),
-        "generator_cpu_ms_per_block": round(played.cpu_ms, 4),
-    }
-
-
-def _percentiles(name: str, values: list[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    return {f"{name}_p{p}": round(1000 * percentile(values, p), 1) for p in (50, 95, 99)}
-
-
-def _table(figures: dict[str, Any]) -> str:
-    width = max(map(len, figures))
-    return "\n".join(f"{name.replace('_', ' '):{width}}  {value}" for name, value in figures.items())
