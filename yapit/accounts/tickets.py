@@ -12,6 +12,7 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from config.redis.scripts import arun
+from yapit import redis_keys
 from yapit.accounts.authentication import Identity
 from yapit.limits import TAKE
 
@@ -23,7 +24,7 @@ _decoder = msgspec.json.Decoder(Identity)
 
 async def throttle(redis: Redis, user_id: int) -> float:
     """Count a ticket; return the seconds until the account may have it, 0 if it may now."""
-    call = TAKE.call(BURST, PER_SECOND, 1, keys=[f"limit:tickets:{user_id}"])
+    call = TAKE.call(BURST, PER_SECOND, 1, keys=[redis_keys.ticket_bucket(user_id)])
     return int(await arun(redis, call)) / 1000
 
 
@@ -43,4 +44,4 @@ async def redeem(redis: Redis, ticket: str) -> Identity | None:
 
 
 def _key(ticket: str) -> str:
-    return f"ticket:{hashlib.sha256(ticket.encode()).hexdigest()}"
+    return redis_keys.ticket(hashlib.sha256(ticket.encode()).hexdigest())

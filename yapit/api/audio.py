@@ -22,6 +22,7 @@ from audiocache import blob
 from audiocache.errors import StoreUnavailable
 from audiocache.store import StoredAudio, store_for
 from config.observability import metrics
+from config.redis import keys
 from config.redis.blob_reader import blob_reader
 from yapit.accounts.identity import identify_scope
 from yapit.api.http import conditional, error_body
@@ -185,7 +186,7 @@ class AudioApplication:
     async def _find(self, hash_hex: str) -> Audio | None:
         """From Redis first: audio is stored in SQLite before it is removed from Redis."""
         try:
-            hot = await blob_reader().get(f"audio:{hash_hex}")
+            hot = await blob_reader().get(keys.audio(hash_hex))
         except RedisError as exc:
             logger.warning("hot audio unavailable: %s", type(exc).__name__)
             cold = await self.cold.get(hash_hex)

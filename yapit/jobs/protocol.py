@@ -17,9 +17,11 @@ from redis import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from config.observability import metrics
+from config.redis import keys
 from config.redis.multiplexed import MultiplexedConnection
 from config.redis.pipeline import Command, Pipeline, pipeline_of
 from config.redis.scripts import Call, arun, arun_all, run
+from yapit import redis_keys
 from yapit.jobs.lua import CLAIMING, script
 from yapit.limits.lua import LIMITS
 
@@ -272,7 +274,7 @@ def claim(redis: Redis, model: str, worker: str) -> Claimed | None:
 
 def wait_for_work(blocking: Redis, model: str, seconds: int) -> None:
     """Block until a job is queued or the time is over. A lost wake-up token costs at most `seconds`."""
-    blocking.blpop([f"wake:{model}"], timeout=seconds)
+    blocking.blpop([redis_keys.wake(model)], timeout=seconds)
 
 
 def renew(redis: Redis, job_id: str, worker: str) -> bool:
@@ -315,7 +317,7 @@ def submit(
 
 def upload_command(job_id: str, worker: str, blob: bytes) -> Command:
     """The bytes of a result, for the SUBMIT that follows."""
-    return ("SET", f"up:{job_id}:{worker}", blob, "EX", UPLOAD_SECONDS)
+    return ("SET", redis_keys.upload(job_id, worker), blob, "EX", UPLOAD_SECONDS)
 
 
 def _exchange(pipeline: Pipeline, uploads: list[Command], call: Call) -> Any:
@@ -341,7 +343,7 @@ def reap(redis: Redis) -> int:
 
 def trim_finished(redis: Redis) -> int:
     """Delete the ids of jobs that ended more than eight days ago. Called by the scheduler."""
-    removed: Any = redis.zremrangebyscore("finished", "-inf", (time.time() - FINISHED_SECONDS) * 1000)
+    removed: Any = redis.zremrangebyscore(keys.FINISHED, "-inf", (time.time() - FINISHED_SECONDS) * 1000)
     return int(removed)
 
 
@@ -351,7 +353,7 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
     `job` is the field of that name of a persist entry.
     """
     lost = msgspec.msgpack.decode(job, type=LostJob)
-    redis.delete(f"audio:{lost.hash}")
+    redis.delete(keys.audio(lost.hash))
     spec = JobSpec(
         hash=lost.hash,
         text=lost.text,

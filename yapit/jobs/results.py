@@ -12,6 +12,7 @@ from config.redis.pipeline import Pipeline
 from config.redis.scripts import run_all
 from config.redis.transient import is_transient
 from config.streams import Batch, BatchResult, Fields, Handler, UnreadableEntry
+from yapit import redis_keys
 from yapit.jobs.lua import text
 from yapit.jobs.protocol import FINALIZE
 
@@ -28,7 +29,7 @@ class Result:
 class ResultHandler(Handler[Result]):
     """Runs FINALIZE for each result. Any number may run; FINALIZE applies a redelivered result once."""
 
-    streams = ("results",)
+    streams = (redis_keys.RESULTS,)
     group = "results"
     batch_size = 64
     pause = settings.RESULTS_PAUSE_SECONDS

@@ -5,7 +5,6 @@ from yapit.limits.account_limits import (
     SLOT_SECONDS,
     TAKE,
     acquire_slot,
-    message_bucket,
     release_slot,
     take_message,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "SLOT_SECONDS",
     "TAKE",
     "acquire_slot",
-    "message_bucket",
     "release_slot",
     "take_message",
 ]

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from config.redis import clients as redis_clients
 from config.redis.scripts import Call, run
+from yapit import redis_keys
 from yapit.limits.account_limits import TAKE
 
 ADDRESS_PER_SECOND = 1.0  # attempts that an address regains
@@ -40,10 +41,12 @@ def give_back(username: str, address: str) -> None:
 def _calls(username: str, address: str) -> Iterator[tuple[Call, Call]]:
     """For each bucket, the call that takes an attempt and the one that gives it back."""
     name = hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
-    yield _pair(f"limit:logins:name:{name}", settings.LOGIN_ATTEMPTS, 1 / settings.LOGIN_ATTEMPT_SECONDS)
+    yield _pair(
+        redis_keys.login_name_bucket(name), settings.LOGIN_ATTEMPTS, 1 / settings.LOGIN_ATTEMPT_SECONDS
+    )
     if _is_public(address):
         yield _pair(
-            f"limit:logins:address:{address}", settings.LOGIN_ATTEMPTS_PER_ADDRESS, ADDRESS_PER_SECOND
+            redis_keys.login_address_bucket(address), settings.LOGIN_ATTEMPTS_PER_ADDRESS, ADDRESS_PER_SECOND
         )
 
 

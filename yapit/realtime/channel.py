@@ -10,6 +10,7 @@ from redis import exceptions as redis_errors
 
 from config.observability import metrics
 from config.redis import multiplexed
+from yapit import redis_keys
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class NotificationChannel:
         on_notification: Callable[[str, str, bytes], None],
         on_subscribed: Callable[[], None],
     ) -> None:
-        self._name = f"notify:{process}"
+        self._name = redis_keys.notify(process)
         self._on_notification = on_notification
         self._on_subscribed = on_subscribed
         self._subscribed = asyncio.Event()

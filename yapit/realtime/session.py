@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from yapit import jobs, limits, protocol
+from yapit import jobs, limits, protocol, redis_keys
 from yapit.jobs import BlockState, JobSpec, State
 from yapit.protocol import ProtocolError
 from yapit.realtime.answers import BlockAnswers, Send
@@ -44,7 +44,7 @@ class SynthesisSession:
         Raises ProtocolError, DocumentNotFound, UnknownModel or UnknownVoice.
         """
         resolved = lookup.resolve_cached(message, self._user_id)
-        bucket = limits.message_bucket(self._user_id)
+        bucket = redis_keys.message_bucket(self._user_id)
         if resolved is None:
             # Before PostgreSQL is queried, which messages above the rate must not cause.
             await self.check_rate()
@@ -71,7 +71,7 @@ class SynthesisSession:
         """Request a text that belongs to no document. Raises ProtocolError."""
         block = PendingBlock(NO_DOCUMENT, 0, spec, priority, is_billable=is_billable)
         async with self._turn:
-            states = await self._requests.look([block], limits.message_bucket(self._user_id))
+            states = await self._requests.look([block], redis_keys.message_bucket(self._user_id))
             await self._requests.answer([block], states)
 
     async def check_rate(self) -> None:

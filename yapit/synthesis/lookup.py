@@ -9,6 +9,7 @@ from typing import Any
 from audiocache import blob, orders
 from audiocache.store import store_for
 from config.per_loop import PerLoop
+from config.redis import keys
 from config.redis.multiplexed import MultiplexedConnection
 from yapit import protocol
 from yapit.catalog import resolution
@@ -88,7 +89,7 @@ async def audio_of(
     link: MultiplexedConnection, variant: str
 ) -> tuple[blob.Header, bytes | memoryview] | None:
     """Header and audio, from Redis or else from SQLite: audio is stored there before it expires in Redis."""
-    value: Any = await link.execute("GET", f"audio:{variant}")
+    value: Any = await link.execute("GET", keys.audio(variant))
     if value is not None:
         with contextlib.suppress(blob.BadBlob):  # the persister finds the same, and enqueues the job again
             return blob.split(value)

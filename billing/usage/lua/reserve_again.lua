@@ -1,5 +1,5 @@
--- Undoes release_reservation.lua when a dead letter is replayed: its cost is reserved once more. It is added to
--- the requested total as well, so that limits computed from an earlier balance include it.
+-- Undoes release_reservation.lua when a dead letter is replayed: its cost is reserved once more. It is added
+-- to the requested total as well, so that limits computed from an earlier balance include it.
 -- ARGS: user, usage type, cost
 if tonumber(args[3]) > 0 then
   redis.call('HINCRBY', 'reserved:' .. args[1], args[2], args[3])

@@ -1,5 +1,5 @@
--- Carries the data of layout 1 over to layout 2. One atomic step, repeatable. Begins with DEL, after which a full
--- Redis accepts the other writes of a script.
+-- Carries the data of layout 1 over to layout 2. One atomic step, repeatable. Begins with DEL, after which a
+-- full Redis accepts the other writes of a script.
 -- KEYS: layout   ARGV: version, streams that may have dead letters
 local function keys_of(pattern)
   local seen, keys, cursor = {}, {}, '0'

@@ -93,10 +93,10 @@ end
 local function create_job(request, owner, rank)
   local id, spec = request.id, request.spec
   redis.call('HSET', 'job:' .. id, 'hash', spec.hash, 'user', user, 'owner', owner, 'rank', rank,
-    'attempts', 0, 'created', at, 'text', spec.text, 'chars', spec.chars, 'cost', spec.cost, 'model', spec.model,
-    'voice', spec.voice, 'params', spec.params, 'revision', spec.revision, 'codec', spec.codec,
-    'multiplier_bp', spec.multiplier_bp, 'usage_type', spec.usage_type, 'document', request.document,
-    'billable', request.billable and 1 or 0)
+    'attempts', 0, 'created', at, 'text', spec.text, 'chars', spec.chars, 'cost', spec.cost,
+    'model', spec.model, 'voice', spec.voice, 'params', spec.params, 'revision', spec.revision,
+    'codec', spec.codec, 'multiplier_bp', spec.multiplier_bp, 'usage_type', spec.usage_type,
+    'document', request.document, 'billable', request.billable and 1 or 0)
   if request.member ~= '' then redis.call('SADD', 'subs:' .. spec.hash, request.member) end
   redis.call('SET', 'inflight:' .. spec.hash, id)
   redis.call('DEL', 'outcome:' .. spec.hash)

@@ -56,8 +56,8 @@ local at = now_ms()
 redis.call('RENAME', 'res:' .. id, audio)
 redis.call('XADD', 'billing', '*', 'id', id, 'user', job.user, 'chars', job.chars,
   'multiplier_bp', job.multiplier_bp, 'cost', job.cost, 'usage_type', job.usage_type,
-  'billable', job.billable, 'hash', job.hash, 'model', job.model, 'voice', job.voice, 'document', job.document,
-  'duration_ms', job.duration_ms, 'created_ms', string.format('%.0f', at))
+  'billable', job.billable, 'hash', job.hash, 'model', job.model, 'voice', job.voice,
+  'document', job.document, 'duration_ms', job.duration_ms, 'created_ms', string.format('%.0f', at))
 redis.call('XADD', 'persist', '*', 'hash', job.hash, 'size', size, 'job', cmsgpack.pack({
   hash = job.hash, text = job.text, chars = job.chars, cost = job.cost, model = job.model, voice = job.voice,
   params = job.params, revision = job.revision, codec = job.codec, multiplier_bp = job.multiplier_bp,
