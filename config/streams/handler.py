@@ -89,9 +89,8 @@ class Handler(ABC, Generic[Event]):
     # Lua that the acknowledging script runs once for each entry, with `args` = acknowledge_args(event). Does
     # not run for an unreadable entry.
     on_acknowledge: ClassVar[str] = ""
-    private_fields: ClassVar[frozenset[bytes]] = (
-        frozenset()
-    )  # sealed in dead letters: spoken text and the like
+    # Sealed in dead letters: spoken text and the like.
+    private_fields: ClassVar[frozenset[bytes]] = frozenset()
 
     @abstractmethod
     def parse(self, stream: str, fields: Fields) -> Event:

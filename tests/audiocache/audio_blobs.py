@@ -1,4 +1,4 @@
-"""Audio for tests: random bytes with a header, as `Put`s and as the blobs that Redis holds."""
+"""Audio for tests: random bytes with a header, as `Put`s and as blobs in Redis."""
 
 import hashlib
 import random
@@ -50,7 +50,7 @@ def order(kind: Kind, *some: Sound, at_ms: int = int(NOW * 1000)) -> Order:
 
 
 def finish(redis, *some: Sound) -> None:
-    """What FINALIZE leaves behind for the persister."""
+    """Queue audio for the persister as FINALIZE does."""
     for one in some:
         redis.set(f"audio:{one.hash}", one.blob)
         redis.incrby("unpersisted", len(one.blob))
@@ -58,7 +58,7 @@ def finish(redis, *some: Sound) -> None:
 
 
 def note_lost(redis, job: bytes) -> None:
-    """Stands for the callable that makes lost audio again."""
+    """A stand-in for the hook that queues the job of lost audio."""
     if job == b"nonsense":
         raise ValueError("no job")
     redis.rpush("lost", job)

@@ -1,4 +1,4 @@
-"""A persister in a thread of its own, for what waits until an order is carried out."""
+"""A persister in a background thread, for code that waits until an order is applied."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from config.streams import StreamConsumer
 
 @contextlib.contextmanager
 def persisting(redis, store) -> Iterator[None]:
-    """The store's connection for writing belongs to that thread meanwhile."""
+    """Run a persister during the block. Its thread owns the connection of the store for writing."""
     store.disconnect_writer()
     persister, over = StreamConsumer(PersistHandler({"audio": store}, redis), redis), threading.Event()
 

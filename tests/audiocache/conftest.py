@@ -1,4 +1,4 @@
-"""Stores on audio files of the test's own."""
+"""Fixtures: stores on audio files of one test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.audiocache.files import copy_files
 
 
 class Clock:
-    """Seconds since 1970, as the test wants them."""
+    """A clock that the test sets, in seconds since 1970."""
 
     def __init__(self):
         self.now = NOW
@@ -26,7 +26,7 @@ class Clock:
 
 @pytest.fixture
 def files(tmp_path) -> Path:
-    """A folder with an empty file for each alias."""
+    """A folder with an empty audio file for each alias."""
     return copy_files(tmp_path / "files")
 
 
@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def open_store(files, clock):
-    """Opens stores on the same file: each is what another process would have."""
+    """Opens stores on the same file, as separate processes would."""
     opened = []
 
     def open_one(
@@ -56,13 +56,13 @@ def open_store(files, clock):
 
 @pytest.fixture
 def store(open_store) -> SqliteStore:
-    """One that may also write."""
+    """A store that holds the writer lock."""
     return open_store(writer=True)
 
 
 @pytest.fixture
 def tamper(files) -> Callable[..., None]:
-    """Change the file behind everybody's back."""
+    """Changes the file by SQL, bypassing the stores."""
 
     def execute(sql: str, *parameters: object) -> None:
         db = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
@@ -74,7 +74,7 @@ def tamper(files) -> Callable[..., None]:
 
 @pytest.fixture
 def shown(files, monkeypatch):
-    """The alias `audio` is this test's file, for Django as well."""
+    """Points the alias `audio` at the file of this test, for Django as well."""
     path = files / "audio.sqlite3"
     monkeypatch.setitem(django_settings.DATABASES["audio"], "NAME", path)
     monkeypatch.setitem(connections["audio"].settings_dict, "NAME", path)

@@ -1,4 +1,4 @@
-"""Audio files made once by the real command, and copied for each test."""
+"""Audio files, created once by init_audiocache and copied for each test."""
 
 import os
 import shutil

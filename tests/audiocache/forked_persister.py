@@ -1,8 +1,8 @@
-"""Persisters that can be killed by the hundred: forked from a process that has imported everything.
+"""Forks persisters for kill tests from one process that has imported everything.
 
-`python -m tests.audiocache.forked_persister LOG` reads a kind from each line of its input, forks such a
-persister, answers with its process id, and once that has ended takes the next line. Before each transaction
-the hashes that it is about to store are appended to LOG as one line.
+`python -m tests.audiocache.forked_persister LOG` reads a kind of persister per input line, forks one, writes
+its process id and, once it has ended, reads the next line. Before each transaction the persister appends the
+hashes that it will store to LOG, as one line.
 """
 
 import gc
@@ -21,12 +21,12 @@ from audiocache.sqlite import SqliteStore  # noqa: E402
 from config.redis import clients as redis_clients  # noqa: E402
 from config.streams import BatchResult, StopFlag, StreamConsumer, consumer  # noqa: E402
 
-# Whoever is at work when five processes die is buried as the suspect; here the deaths are nobody's fault.
+# Entries in hand when five processes die would become dead letters; here the kills are deliberate.
 consumer.MAX_DELIVERIES = 10**9
 
 
-class Told(SqliteStore):
-    """Says what it is about to store."""
+class LoggingStore(SqliteStore):
+    """A store that logs the hashes of each batch before it stores them."""
 
     log: int
 
@@ -36,8 +36,8 @@ class Told(SqliteStore):
         return super().write_batch(puts, orders, **options)
 
 
-class Torn(Told):
-    """The mistake of one commit for each entry."""
+class TornStore(LoggingStore):
+    """Fault: one commit per entry."""
 
     def write_batch(self, puts, orders, **options):
         if puts:
@@ -47,7 +47,7 @@ class Torn(Told):
         return SqliteStore.write_batch(self, [], [], **options)
 
 
-class Hasty(PersistHandler):
+class AcknowledgedFirst(PersistHandler):
     """Fault: acknowledges a batch before its commit."""
 
     def handle(self, batch):
@@ -56,7 +56,11 @@ class Hasty(PersistHandler):
         return BatchResult()
 
 
-KINDS = {"right": (Told, PersistHandler), "torn": (Torn, PersistHandler), "hasty": (Told, Hasty)}
+KINDS = {
+    "right": (LoggingStore, PersistHandler),
+    "torn": (TornStore, PersistHandler),
+    "hasty": (LoggingStore, AcknowledgedFirst),
+}
 
 
 def run(kind: str, log: Path) -> None:
@@ -77,12 +81,12 @@ def main(log: Path) -> None:
                 run(line.strip(), log)
             finally:
                 os._exit(1)
-        say(str(child))
+        write(str(child))
         os.waitpid(child, 0)
-        say("ended")
+        write("ended")
 
 
-def say(line: str) -> None:
+def write(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

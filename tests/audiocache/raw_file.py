@@ -1,8 +1,8 @@
-"""What a file holds, read past the store's own methods."""
+"""Contents of an audio file, by SQL instead of the methods of the store."""
 
 
 def totals_by_counting(store):
-    """What the row of totals ought to say."""
+    """The expected totals, summed over the rows."""
     return store.rows(
         "SELECT total(length(data)), count(*), total(length(data) * pinned)"
         " FROM entry JOIN payload USING (id)"

@@ -1,4 +1,4 @@
-"""Audio in the admin: found by hash, changed only through orders."""
+"""Admin pages of stored audio: search by hash, and actions that send orders."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.django_db(databases=["default", "audio"], transaction=T
 URL = "/admin/audiocache/entry/"
 
 
-def test_entries_are_listed_with_what_matters(shown, store, admin_client):
+def test_the_list_shows_hash_size_and_pin(shown, store, admin_client):
     first, second = sounds(2, size=2048)
     store.write_batch([first.put, second.put], [order(Kind.PIN, second)])
 
     page = admin_client.get(URL).content.decode()
 
     assert first.hash in page
-    assert page.count("2.0\xa0KB") == 3  # and of the totals, what is pinned
+    assert page.count("2.0\xa0KB") == 3  # two sizes, and the pinned bytes of the totals
     assert page.count('alt="True"') == 1
     assert "Add entry" not in page
 
@@ -36,13 +36,13 @@ def test_an_entry_is_found_by_its_hash(shown, store, admin_client, length):
 
 
 @pytest.mark.parametrize("term", ["xyz", "a" * 65, "é", "'; DROP TABLE entry"])
-def test_a_search_for_what_is_no_hash_finds_nothing(shown, store, admin_client, term):
+def test_a_search_for_a_malformed_hash_has_no_results(shown, store, admin_client, term):
     store.write_batch([one.put for one in sounds(2)], [])
 
     assert "0 entries" in admin_client.get(URL, {"q": term}).content.decode()
 
 
-def test_an_entry_can_be_looked_at_but_not_changed(shown, store, admin_client):
+def test_an_entry_can_be_viewed_but_not_changed(shown, store, admin_client):
     [one] = sounds(1)
     store.write_batch([one.put], [])
 
@@ -53,7 +53,7 @@ def test_an_entry_can_be_looked_at_but_not_changed(shown, store, admin_client):
     assert admin_client.post(f"{URL}1/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_without_the_file_the_list_is_empty_and_makes_none(shown, admin_client):
+def test_without_the_file_the_list_is_empty_and_no_file_is_created(shown, admin_client):
     shown.unlink()
 
     assert "0 entries" in admin_client.get(URL).content.decode()
@@ -65,7 +65,7 @@ def act(client, action, *ids):
     return page.content.decode()
 
 
-def test_totals_stand_at_the_top(shown, store, admin_client):
+def test_the_list_shows_the_totals(shown, store, admin_client):
     store.write_batch([one.put for one in sounds(3, size=2048)], [])
 
     page = admin_client.get(URL).content.decode()
@@ -74,7 +74,7 @@ def test_totals_stand_at_the_top(shown, store, admin_client):
 
 
 @pytest.mark.parametrize(("action", "left"), [("pin", (2, 2000)), ("unpin", (2, 0)), ("remove", (0, 0))])
-def test_actions_are_carried_out_before_the_page_answers(shown, store, redis, admin_client, action, left):
+def test_actions_are_applied_before_the_response(shown, store, redis, admin_client, action, left):
     finish(redis, *sounds(2))
     with persisting(redis, store):
         wait_until(lambda: store.stats().entries == 2)
@@ -84,7 +84,7 @@ def test_actions_are_carried_out_before_the_page_answers(shown, store, redis, ad
     assert (store.stats().entries, store.stats().pinned_bytes) == left
 
 
-def test_without_the_persister_it_is_said_that_the_order_waits(
+def test_without_the_persister_a_message_says_that_the_order_is_queued(
     shown, store, redis, admin_client, monkeypatch
 ):
     monkeypatch.setattr(audio_admin, "WAIT_SECONDS", 0)
@@ -94,7 +94,7 @@ def test_without_the_persister_it_is_said_that_the_order_waits(
     assert redis.xlen("orders") == 1
 
 
-def test_who_may_only_look_gives_no_orders(shown, store, redis, client, django_user_model):
+def test_actions_need_more_than_the_permission_to_view(shown, store, redis, client, django_user_model):
     watcher = django_user_model.objects.create_user("watcher", is_staff=True)
     watcher.user_permissions.add(Permission.objects.get(codename="view_entry"))
     client.force_login(watcher)

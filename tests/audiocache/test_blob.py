@@ -1,4 +1,4 @@
-"""The header in front of stored audio: what is written is read back, and damage is noticed."""
+"""Blobs: round trips, and detection of damage."""
 
 import zlib
 
@@ -40,7 +40,7 @@ def is_whole(blob):
 
 
 @given(blobs())
-def test_what_is_packed_is_split_again(sample):
+def test_split_reverses_pack(sample):
     header, audio = sample
 
     found, found_audio = split(pack(header, audio))
@@ -60,14 +60,14 @@ def test_a_blob_is_its_meta_followed_by_its_audio(sample):
 
 
 @given(blobs(), st.data())
-def test_a_truncated_blob_is_noticed(sample, data):
+def test_a_truncated_blob_is_detected(sample, data):
     blob = pack(*sample)
 
     assert not is_whole(blob[: data.draw(st.integers(0, len(blob) - 1))])
 
 
 @given(blobs(), st.data())
-def test_a_flipped_byte_is_noticed_wherever_it_is(sample, data):
+def test_a_flipped_byte_is_detected_at_every_position(sample, data):
     blob = bytearray(pack(*sample))
     blob[data.draw(st.integers(0, len(blob) - 1))] ^= data.draw(st.integers(1, 255))
 
@@ -75,7 +75,7 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(sample, data):
 
 
 @given(st.binary(max_size=300))
-def test_a_strangers_bytes_are_refused(junk):
+def test_arbitrary_bytes_are_refused(junk):
     with pytest.raises(BadBlob):
         split(junk)
 
@@ -83,21 +83,21 @@ def test_a_strangers_bytes_are_refused(junk):
 @given(
     st.recursive(st.none() | COUNT | TEXT | st.binary(max_size=40), lambda inner: st.lists(inner, max_size=6))
 )
-def test_a_well_formed_frame_with_another_content_is_refused(content):
+def test_a_valid_frame_with_other_content_is_refused(content):
     body = msgspec.msgpack.encode(content)
 
     with pytest.raises(BadBlob):
         header_of(frame(body))
 
 
-def test_text_that_is_not_utf_8_is_refused():
+def test_invalid_utf_8_is_refused():
     body = header_bytes(header_for(b"", duration_ms=0, media_type="abcd"))[4:-4]
 
     with pytest.raises(BadBlob):
         header_of(frame(body.replace(b"abcd", b"\xff\xfe\xfd\xfc")))
 
 
-def test_a_header_that_speaks_of_another_length_is_not_packed():
+def test_a_header_with_another_length_is_not_packed():
     header = header_for(b"audio", duration_ms=1, media_type="audio/ogg")
 
     with pytest.raises(BadBlob):
@@ -111,7 +111,7 @@ def test_an_overlong_header_is_not_packed():
         header_bytes(header)
 
 
-def test_a_field_added_later_does_not_hinder_this_reader():
+def test_additional_fields_are_ignored():
     header = Header(1, "audio/ogg", bytes(32), 0)
     body = msgspec.msgpack.encode([*msgspec.structs.astuple(header), "from the future"])
 

@@ -1,4 +1,4 @@
-"""The commands that operators run beside the service."""
+"""The management commands for operators."""
 
 import json
 
@@ -18,7 +18,7 @@ MEGABYTE = 1024 * 1024
 
 @pytest.fixture(autouse=True)
 def here(open_store, files, redis, monkeypatch):
-    """The commands look at this test's files."""
+    """Points the commands at the files of this test."""
     stores = {
         alias: open_store(path=files / f"{alias}.sqlite3", alias=alias)
         for alias in ("audio", "documents", "extractions")
@@ -27,7 +27,7 @@ def here(open_store, files, redis, monkeypatch):
         monkeypatch.setattr(command, "store_for", stores.__getitem__)
 
 
-def test_stats_for_people(store, capsys):
+def test_stats_as_a_table(store, capsys):
     store.write_batch([one.put for one in sounds(3, size=MEGABYTE)], [])
 
     call_command("audiocache_stats")
@@ -38,19 +38,19 @@ def test_stats_for_people(store, capsys):
     assert "0 entries, 0.0 of 128.0 MB" in lines[-1]
 
 
-def test_stats_for_machines(store, redis, capsys):
+def test_stats_as_json(store, redis, capsys):
     store.write_batch([one.put for one in sounds(3)], [])
     finish(redis, *sounds(2))
 
     call_command("audiocache_stats", json=True)
 
-    told = json.loads(capsys.readouterr().out)
-    assert told["files"][0].items() > {"alias": "audio", "entries": 3, "bytes": 3000, "set_aside": 0}.items()
-    assert told["files"][0]["file_bytes"] + told["files"][0]["log_bytes"] > 3000
-    assert told["waiting"]["persist"] == 2
+    stats = json.loads(capsys.readouterr().out)
+    assert stats["files"][0].items() > {"alias": "audio", "entries": 3, "bytes": 3000, "set_aside": 0}.items()
+    assert stats["files"][0]["file_bytes"] + stats["files"][0]["log_bytes"] > 3000
+    assert stats["waiting"]["persist"] == 2
 
 
-def test_a_sound_file_is_found_sound(store, capsys):
+def test_check_passes_an_undamaged_file(store, capsys):
     store.write_batch([one.put for one in sounds(50)], [order(Kind.PIN, *sounds(3))])
 
     call_command("check_audiocache", rate=1000)
@@ -58,7 +58,7 @@ def test_a_sound_file_is_found_sound(store, capsys):
     assert "audio: 50 entries checked, 0 damaged" in capsys.readouterr().out
 
 
-def test_what_is_damaged_is_found_and_ordered_to_be_removed(store, tamper, redis, capsys):
+def test_check_orders_the_removal_of_damaged_entries(store, tamper, redis, capsys):
     many = sounds(50)
     store.write_batch([one.put for one in many], [])
     tamper("UPDATE payload SET data = zeroblob(1000) WHERE id = 7")
@@ -72,7 +72,7 @@ def test_what_is_damaged_is_found_and_ordered_to_be_removed(store, tamper, redis
 
 
 @pytest.mark.parametrize("name", ["bytes", "n", "pinned_bytes"])
-def test_totals_that_drifted_are_found(store, tamper, name):
+def test_check_finds_wrong_totals(store, tamper, name):
     store.write_batch([one.put for one in sounds(3)], [])
     tamper(f"UPDATE stat SET {name} = {name} + 1")
 
@@ -80,7 +80,7 @@ def test_totals_that_drifted_are_found(store, tamper, name):
         call_command("check_audiocache", alias="audio", rate=1000)
 
 
-def test_it_reads_no_faster_than_it_may(store):
+def test_the_throttled_reader_keeps_to_its_rate(store):
     store.write_batch([one.put for one in sounds(100)], [])
     slept = []
 
@@ -89,7 +89,7 @@ def test_it_reads_no_faster_than_it_may(store):
     assert slept == [2.0, 4.0, 6.0, 8.0, 10.0]
 
 
-def test_pruning_waits_until_so_much_is_left(store, redis, clock, capsys):
+def test_prune_waits_until_the_size_is_reached(store, redis, clock, capsys):
     store.write_batch([one.put for one in sounds(10, size=MEGABYTE // 4)], [])
     clock.now += 3600
 
@@ -100,6 +100,6 @@ def test_pruning_waits_until_so_much_is_left(store, redis, clock, capsys):
     assert store.stats().bytes == MEGABYTE
 
 
-def test_pruning_without_a_persister_says_so(store):
+def test_prune_without_a_persister_ends_with_a_message(store):
     with pytest.raises(CommandError, match="has not accepted the order yet"):
         call_command("prune_audio", to=1, wait=0)

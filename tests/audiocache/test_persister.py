@@ -1,4 +1,4 @@
-"""From the streams to the file: what is stored, let go, made again or buried."""
+"""The persister: stored, acknowledged, lost and malformed entries, orders, eviction."""
 
 import pytest
 
@@ -26,11 +26,11 @@ def unpersisted(redis):
 
 
 def left_over(redis):
-    """Entries of either stream, read or not."""
+    """Numbers of entries in both streams."""
     return redis.xlen("persist"), redis.xlen("orders")
 
 
-def test_finished_audio_is_stored_and_let_go(redis, persister, store, settings):
+def test_finished_audio_is_stored_and_acknowledged(redis, persister, store, settings):
     many = sounds(3)
     finish(redis, *many)
     assert redis.ttl(f"audio:{many[0].hash}") == -1
@@ -43,7 +43,7 @@ def test_finished_audio_is_stored_and_let_go(redis, persister, store, settings):
     assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
 
 
-def test_what_is_unpersisted_is_counted_down_once_however_often_it_is_let_go(redis, persister):
+def test_repeated_acknowledgement_lowers_unpersisted_once(redis, persister):
     finish(redis, sound("one"), sound("other"))
     batch = persister.read(wait=False)
     persister.acknowledge(persister.handler.handle(batch).done)
@@ -54,7 +54,7 @@ def test_what_is_unpersisted_is_counted_down_once_however_often_it_is_let_go(red
     assert unpersisted(redis) == 70
 
 
-def test_what_is_unpersisted_never_falls_below_nothing(redis, persister):
+def test_unpersisted_does_not_fall_below_zero(redis, persister):
     finish(redis, sound())
     redis.delete("unpersisted")
 
@@ -77,7 +77,7 @@ def test_a_crash_after_the_commit_stores_nothing_twice(redis, persister, store):
 
 
 @pytest.mark.parametrize("left", [None, b"", b"\x00\x00\x00\x05short", "flipped", "cut"])
-def test_audio_that_is_gone_or_damaged_is_made_again(redis, persister, store, left):
+def test_missing_or_damaged_audio_is_synthesized_again(redis, persister, store, left):
     good, lost = sounds(2)
     finish(redis, good, lost)
     damaged = {"flipped": lost.blob[:-1] + bytes([lost.blob[-1] ^ 1]), "cut": lost.blob[:-1]}.get(left, left)
@@ -105,7 +105,7 @@ def test_audio_that_an_earlier_attempt_stored_is_not_lost(redis, persister, stor
     assert store.exists(one.hash)
 
 
-def test_a_lost_job_that_cannot_be_read_is_buried_without_its_text(redis, persister, store):
+def test_an_unreadable_lost_job_becomes_a_dead_letter_without_its_text(redis, persister, store):
     first, second = sounds(2)
     finish(redis, first)
     redis.xadd("persist", {"hash": sound("lost").hash, "size": 5, "job": "nonsense"})
@@ -132,7 +132,7 @@ def test_a_lost_job_that_cannot_be_read_is_buried_without_its_text(redis, persis
         {"hash": b"\xff" * 64, "size": 5},
     ],
 )
-def test_a_strangers_entry_is_buried_and_stops_nobody(redis, persister, store, fields):
+def test_a_malformed_entry_becomes_a_dead_letter_and_the_rest_is_stored(redis, persister, store, fields):
     one = sound()
     redis.xadd("persist", fields)
     finish(redis, one)
@@ -158,7 +158,7 @@ def test_orders_are_applied(redis, persister, store):
     assert left_over(redis) == (0, 0)
 
 
-def test_a_pin_reaches_what_is_stored_in_the_same_batch(redis, persister, store):
+def test_a_pin_applies_to_audio_of_the_same_batch(redis, persister, store):
     one = sound()
     finish(redis, one)
     orders.pin(redis, "audio", [one.hash])
@@ -168,7 +168,7 @@ def test_a_pin_reaches_what_is_stored_in_the_same_batch(redis, persister, store)
     assert store.stats().pinned_bytes == 1000
 
 
-def test_a_batch_larger_than_a_transaction_may_be_is_written_in_parts(redis, persister, store, settings):
+def test_a_batch_over_the_size_of_a_transaction_is_written_in_parts(redis, persister, store, settings):
     settings.PERSIST_BATCH_BYTES = 2500
     many = [*sounds(5), sound("large", 5000)]
     finish(redis, *many)
@@ -196,7 +196,7 @@ def test_a_batch_larger_than_a_transaction_may_be_is_written_in_parts(redis, per
         {"kind": "touch", "at_ms": 5, "hash": "a" * 64},
     ],
 )
-def test_an_order_that_makes_no_sense_is_buried(redis, persister, fields):
+def test_a_malformed_order_becomes_a_dead_letter(redis, persister, fields):
     redis.xadd("orders", fields)
 
     drain(persister)
@@ -205,7 +205,7 @@ def test_an_order_that_makes_no_sense_is_buried(redis, persister, fields):
     assert left_over(redis) == (0, 0)
 
 
-def test_while_the_file_is_locked_nothing_is_acknowledged_and_later_all_is_stored(
+def test_while_the_file_is_locked_no_entry_is_acknowledged_and_all_are_stored_afterwards(
     redis, persister, store, files
 ):
     many = sounds(3)
@@ -224,11 +224,11 @@ def test_while_the_file_is_locked_nothing_is_acknowledged_and_later_all_is_store
     assert (unpersisted(redis), left_over(redis)) == (0, (0, 0))
 
 
-def test_an_unavailable_store_is_waited_out():
+def test_an_unavailable_store_is_a_transient_error():
     assert issubclass(StoreUnavailable, PersistHandler.transient)
 
 
-def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_store, store, tamper):
+def test_an_entry_that_a_reader_reports_as_damaged_is_removed(redis, persister, open_store, store, tamper):
     one = sound()
     store.write_batch([one.put], [])
     tamper("UPDATE payload SET data = zeroblob(length(data))")
@@ -240,7 +240,7 @@ def test_what_a_reader_finds_damaged_leaves_the_file(redis, persister, open_stor
     assert store.stats().entries == 0
 
 
-def test_far_over_its_limit_with_nothing_to_evict_it_has_new_work_refused(redis, open_store):
+def test_a_file_far_over_its_limit_without_evictable_entries_sets_storage_full(redis, open_store):
     store = open_store(writer=True, limit=2000)
     persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
     many = sounds(3)
@@ -254,7 +254,7 @@ def test_far_over_its_limit_with_nothing_to_evict_it_has_new_work_refused(redis,
     assert not redis.exists("storage-full")
 
 
-def test_what_is_over_the_limit_leaves_while_nothing_comes(redis, open_store, clock):
+def test_an_idle_persister_evicts_down_to_the_limit(redis, open_store, clock):
     store = open_store(writer=True, limit=2000)
     persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
     finish(redis, *sounds(5))
@@ -267,7 +267,7 @@ def test_what_is_over_the_limit_leaves_while_nothing_comes(redis, open_store, cl
     assert store.stats().bytes == 2000
 
 
-def test_a_touch_that_comes_between_marking_and_removing_saves(redis, open_store, clock):
+def test_a_touch_between_marking_and_removal_prevents_eviction(redis, open_store, clock):
     store = open_store(writer=True, limit=1000)
     persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
     old, new = sounds(2)

@@ -1,4 +1,4 @@
-"""The real process: started, told to stop, killed at the worst moment, and started twice."""
+"""run_persister as a process: start, stop, kill between commit and acknowledgement, second start."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.audiocache.audio_blobs import finish, sound, sounds
 from tests.audiocache.files import MANAGE
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
-# Kills itself when the batch is on disk and nothing of it is acknowledged, so production code needs no hook.
+# Kills itself between the commit of a batch and its acknowledgement, so that the product needs no hook.
 KILLED = """
 import os, signal, sys
 from config.streams import StreamConsumer
@@ -23,7 +23,7 @@ execute_from_command_line(["manage.py", "run_persister"])
 
 @pytest.fixture
 def start(files, settings):
-    """Starts processes with neither a secret nor a PostgreSQL; the test's end ends them."""
+    """Starts processes without secrets and PostgreSQL, and kills them at the end of the test."""
     environment = {
         **os.environ,
         "AUDIO_DIR": str(files),
@@ -53,7 +53,7 @@ def is_reading(redis):
     return redis.exists("persist") and redis.xinfo_groups("persist")
 
 
-def test_it_stores_what_comes_and_ends_when_told_to(redis, start, open_store):
+def test_it_stores_audio_and_exits_on_sigterm(redis, start, open_store):
     many = sounds(50)
     process = start()
     wait_until(lambda: is_reading(redis), PROCESS_PATIENCE)
@@ -67,7 +67,7 @@ def test_it_stores_what_comes_and_ends_when_told_to(redis, start, open_store):
     assert redis.get("unpersisted") == b"0"
 
 
-def test_killed_between_commit_and_acknowledgement_it_loses_and_doubles_nothing(redis, start, open_store):
+def test_a_kill_between_commit_and_acknowledgement_loses_and_doubles_no_audio(redis, start, open_store):
     many = sounds(20)
     finish(redis, *many)
     assert start("-c", KILLED).wait(PROCESS_PATIENCE) == -signal.SIGKILL
@@ -82,25 +82,25 @@ def test_killed_between_commit_and_acknowledgement_it_loses_and_doubles_nothing(
     assert all(redis.ttl(f"audio:{one.hash}") > 0 for one in many)
 
 
-def test_a_second_one_says_so_and_ends(start, open_store):
+def test_a_second_process_exits_with_a_message(start, open_store):
     open_store(writer=True)
 
     process = start()
 
-    said, _ = process.communicate(timeout=PROCESS_PATIENCE)
+    output, _ = process.communicate(timeout=PROCESS_PATIENCE)
     assert process.returncode == 75
-    assert "another process writes audio" in said
-    assert "Traceback" not in said
+    assert "another process writes audio" in output
+    assert "Traceback" not in output
 
 
-def test_without_the_files_it_says_what_to_run(start, files):
+def test_without_the_files_it_names_the_command_that_creates_them(start, files):
     (files / "documents.sqlite3").unlink()
 
     process = start()
 
-    said, _ = process.communicate(timeout=PROCESS_PATIENCE)
+    output, _ = process.communicate(timeout=PROCESS_PATIENCE)
     assert process.returncode == 1
-    assert "manage.py init_audiocache" in said
+    assert "manage.py init_audiocache" in output
 
 
 def test_draining_ends_when_both_streams_are_empty(redis, start, open_store):
@@ -114,14 +114,14 @@ def test_draining_ends_when_both_streams_are_empty(redis, start, open_store):
     assert (redis.xlen("persist"), redis.xlen("orders")) == (0, 0)
 
 
-def test_started_on_a_corrupt_file_it_says_so_and_goes_on(redis, start, files, open_store):
+def test_it_replaces_a_corrupt_file_at_its_start(redis, start, files, open_store):
     (files / "audio.sqlite3").write_bytes(b"a letter to a friend " * 1000)
     one = sound()
     finish(redis, one)
 
     process = start(str(MANAGE), "run_persister", "--drain")
 
-    said, _ = process.communicate(timeout=PROCESS_PATIENCE)
+    output, _ = process.communicate(timeout=PROCESS_PATIENCE)
     assert process.returncode == 0
-    assert "audio is corrupt" in said
+    assert "audio is corrupt" in output
     assert open_store().get(one.hash).audio == one.audio

@@ -1,4 +1,4 @@
-"""What leaves a file that is over its limit, when, and what may not."""
+"""Eviction from a file over its limit: order, marks, exemptions and freed pages."""
 
 import random
 
@@ -14,15 +14,15 @@ def put(store, *some):
     return store.write_batch([one.put for one in some], [])
 
 
-def tidy(store):
-    """As run_persister does while there is nothing to store; how many left."""
+def evict_all(store):
+    """Evict as an idle run_persister does. Return the number of evicted entries."""
     evicted = 0
     while (change := store.write_batch([], [])).more:
         evicted += change.evicted
     return evicted + change.evicted
 
 
-def test_the_longest_unused_leave_first_and_no_more_than_needed(open_store, clock):
+def test_the_least_recently_used_entries_are_evicted_and_no_more_than_needed(open_store, clock):
     store, many = open_store(writer=True, limit=5000), sounds(6)
     for one in many[:5]:
         put(store, one)
@@ -31,12 +31,12 @@ def test_the_longest_unused_leave_first_and_no_more_than_needed(open_store, cloc
 
     put(store, many[5])
 
-    assert tidy(store) == 1
+    assert evict_all(store) == 1
     assert store.exists_many([one.hash for one in many]) == {one.hash for one in many if one != many[1]}
     assert_totals_are_exact(store)
 
 
-def test_a_touch_in_the_same_batch_saves_from_eviction(open_store, clock):
+def test_a_touch_in_the_same_batch_prevents_eviction(open_store, clock):
     store, (old, older, new) = open_store(writer=True, limit=2000), sounds(3)
     put(store, older)
     clock.now += 1
@@ -44,13 +44,13 @@ def test_a_touch_in_the_same_batch_saves_from_eviction(open_store, clock):
     clock.now += 3600
 
     store.write_batch([new.put], [order(Kind.TOUCH, older, at_ms=int(clock.now * 1000))])
-    tidy(store)
+    evict_all(store)
 
     assert store.exists(older.hash)
     assert not store.exists(old.hash)
 
 
-def test_what_is_about_to_leave_is_announced_to_nobody_but_still_served(open_store, clock):
+def test_a_marked_entry_is_served_but_not_announced(open_store, clock):
     store, (old, new) = open_store(writer=True, limit=1000), sounds(2)
     put(store, old)
     clock.now += 3600
@@ -62,8 +62,8 @@ def test_what_is_about_to_leave_is_announced_to_nobody_but_still_served(open_sto
     assert store.get(old.hash).audio == old.audio
 
 
-def test_what_was_announced_while_it_was_marked_stays(open_store, clock):
-    """Somebody read the header before the mark was there; the touch arrives after it."""
+def test_a_touch_unmarks_an_entry_that_was_announced_while_it_was_marked(open_store, clock):
+    """A look-up read the header before the mark was set; its touch arrives after it."""
     store, (old, new) = open_store(writer=True, limit=1000), sounds(2)
     put(store, old)
     clock.now += 3600
@@ -73,10 +73,10 @@ def test_what_was_announced_while_it_was_marked_stays(open_store, clock):
     store.write_batch([], [order(Kind.TOUCH, old, at_ms=announced_ms)])
 
     assert store.exists(old.hash)
-    assert tidy(store) == 0
+    assert evict_all(store) == 0
 
 
-def test_nothing_leaves_before_every_touch_was_read(open_store, clock):
+def test_marked_entries_stay_until_every_touch_was_read(open_store, clock):
     store, (old, new) = open_store(writer=True, limit=1000), sounds(2)
     put(store, old)
     clock.now += 3600
@@ -87,7 +87,7 @@ def test_nothing_leaves_before_every_touch_was_read(open_store, clock):
     assert store.write_batch([], []).evicted == 1
 
 
-def test_when_there_is_room_again_what_was_marked_is_announced_again(open_store, clock):
+def test_a_marked_entry_is_announced_again_once_the_file_is_within_its_limit(open_store, clock):
     store, (old, new) = open_store(writer=True, limit=1000), sounds(2)
     put(store, old)
     clock.now += 3600
@@ -98,7 +98,7 @@ def test_when_there_is_room_again_what_was_marked_is_announced_again(open_store,
     assert store.exists(old.hash)
 
 
-def test_what_is_pinned_while_it_was_marked_is_announced_again(open_store, clock):
+def test_a_marked_entry_is_announced_again_once_it_is_pinned(open_store, clock):
     store, (old, new) = open_store(writer=True, limit=2500), (sound(0), sound(1, 2000))
     put(store, old)
     clock.now += 3600
@@ -111,22 +111,22 @@ def test_what_is_pinned_while_it_was_marked_is_announced_again(open_store, clock
     assert store.pins([old.hash]) == {old.hash: True}
 
 
-def test_neither_pinned_nor_just_used_audio_is_evicted(open_store, clock):
+def test_pinned_and_recently_used_entries_are_not_evicted(open_store, clock):
     store, (pinned, announced, new) = open_store(writer=True, limit=2000), sounds(3)
     store.write_batch([pinned.put, announced.put], [order(Kind.PIN, pinned)])
     clock.now += 299
 
     put(store, new)
-    assert tidy(store) == 0
+    assert evict_all(store) == 0
 
     clock.now += 2
-    assert tidy(store) == 1
+    assert evict_all(store) == 1
     assert store.exists_many([pinned.hash, announced.hash, new.hash]) == {pinned.hash, new.hash}
     assert_totals_are_exact(store)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_ends_just_below_the_limit_whatever_the_sizes(open_store, clock, seed):
+def test_eviction_ends_just_below_the_limit_for_any_sizes(open_store, clock, seed):
     chance = random.Random(seed)
     limit, largest = 200_000, 30_000
     store = open_store(writer=True, limit=limit)
@@ -134,13 +134,13 @@ def test_it_ends_just_below_the_limit_whatever_the_sizes(open_store, clock, seed
         put(store, sound((seed, number), chance.randint(100, largest)))
         clock.now += 400
 
-    tidy(store)
+    evict_all(store)
 
     assert limit - largest <= store.stats().bytes <= limit
     assert_totals_are_exact(store)
 
 
-def test_a_limit_lowered_by_much_is_reached_in_small_slices(open_store, files, clock):
+def test_a_much_lower_limit_is_reached_in_small_slices(open_store, files, clock):
     roomy = open_store(writer=True)
     put(roomy, *sounds(450, size=10))
     roomy.close()
@@ -153,20 +153,20 @@ def test_a_limit_lowered_by_much_is_reached_in_small_slices(open_store, files, c
     assert store.stats().bytes == 100
 
 
-def test_pruning_ends_at_the_size_asked_for_and_only_once(open_store, clock):
+def test_pruning_evicts_down_to_the_given_size_once(open_store, clock):
     store, many = open_store(writer=True), sounds(10)
     put(store, *many)
     clock.now += 3600
 
     store.write_batch([], [Order("audio", Kind.PRUNE, [], [int(NOW * 1000)], 4500)])
-    assert tidy(store) == 6
+    assert evict_all(store) == 6
 
     put(store, *sounds(10))
-    assert tidy(store) == 0
+    assert evict_all(store) == 0
     assert store.stats().entries == 10
 
 
-def test_no_more_than_half_of_the_limit_is_pinned(open_store):
+def test_at_most_half_of_the_limit_is_pinned(open_store):
     store, many = open_store(writer=True, limit=10_000), sounds(8)
     put(store, *many)
 
@@ -178,27 +178,27 @@ def test_no_more_than_half_of_the_limit_is_pinned(open_store):
     assert_totals_are_exact(store)
 
 
-def test_pages_that_pruning_freed_are_given_back_in_steps(open_store, files, clock):
+def test_pages_freed_by_pruning_are_returned_in_steps(open_store, files, clock):
     store, path = open_store(writer=True), files / "audio.sqlite3"
     put(store, *sounds(100, size=100_000))
     clock.now += 3600
     store.write_batch([], [Order("audio", Kind.PRUNE, [], [int(NOW * 1000)], 1_000_000)])
-    tidy(store)
+    evict_all(store)
 
     steps = 0
     while store.free_pages():
         steps += 1
-    store.close()  # writes the log back
+    store.close()  # checkpoints the log
 
     assert steps == 3
     assert path.stat().st_size < 2_500_000
 
 
-def test_free_pages_are_kept_for_what_comes_next(open_store, clock):
+def test_free_pages_below_the_spare_size_are_kept(open_store, clock):
     store = open_store(writer=True, limit=1_000_000)
     put(store, *sounds(20, size=100_000))
     clock.now += 3600
-    assert tidy(store) == 10
+    assert evict_all(store) == 10
 
     assert not store.free_pages()
 
@@ -206,7 +206,7 @@ def test_free_pages_are_kept_for_what_comes_next(open_store, clock):
 @pytest.mark.parametrize(
     ("sql", "values"), [(eviction.MARKED_ROWS, ()), (eviction.BY_AGE, (NOW * MINUTE_MS,))]
 )
-def test_eviction_reads_no_row(store, sql, values):
+def test_eviction_queries_use_a_covering_index(store, sql, values):
     [step] = store.rows(f"EXPLAIN QUERY PLAN {sql}", values)
 
     assert "USING COVERING INDEX entry_by_age" in step[3]

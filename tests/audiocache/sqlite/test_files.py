@@ -1,4 +1,4 @@
-"""Making the files, which tables go where, and what the checks say when one is not as it should be."""
+"""Creation of audio files, the database router, and system checks of invalid files."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ from yapit.models import Document
 
 
 @pytest.fixture
-def looked_at(files, monkeypatch):
-    """The aliases name this test's files."""
+def aliased_files(files, monkeypatch):
+    """Points the aliases at the files of this test."""
     for alias in django_settings.AUDIO_ALIASES:
         monkeypatch.setitem(django_settings.DATABASES[alias], "NAME", files / f"{alias}.sqlite3")
     return files
@@ -31,7 +31,7 @@ def ids(*aliases):
 
 
 def init(folder, **options):
-    """The real command; Django keeps the name of a file for the life of a process."""
+    """Run init_audiocache in a process, since Django reads file names once per process."""
     environment = {"AUDIO_DIR": str(folder), "PATH": ""}
     command = [sys.executable, str(MANAGE), "init_audiocache"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)
@@ -45,60 +45,60 @@ def pragma(path, name):
         db.close()
 
 
-def test_sound_files_pass(looked_at):
+def test_valid_files_pass(aliased_files):
     assert ids() == []
 
 
-def test_absent_files_pass(looked_at):
-    for path in looked_at.glob("*.sqlite3"):
+def test_missing_files_pass(aliased_files):
+    for path in aliased_files.glob("*.sqlite3"):
         path.unlink()
 
     assert ids() == []
 
 
-def test_files_are_looked_at_only_where_they_are_used(looked_at):
-    (looked_at / "audio.sqlite3").write_bytes(b"a letter " * 1000)
+def test_files_are_checked_only_where_they_are_used(aliased_files):
+    (aliased_files / "audio.sqlite3").write_bytes(b"a letter " * 1000)
 
     assert ids("default") == []
     assert run_checks(tags=[Tags.database]) == []
 
 
-def test_a_table_of_somebody_else_is_an_error(looked_at, tamper):
+def test_a_table_of_another_app_is_an_error(aliased_files, tamper):
     tamper("CREATE TABLE auth_user (id INTEGER)")
 
     assert ids() == ["audiocache.E001"]
 
 
-def test_a_file_without_a_log_is_an_error(looked_at, tamper):
+def test_a_file_without_a_write_ahead_log_is_an_error(aliased_files, tamper):
     tamper("PRAGMA journal_mode = DELETE")
 
     assert ids() == ["audiocache.E002"]
 
 
-def test_a_file_that_is_no_database_is_an_error(looked_at):
-    (looked_at / "audio.sqlite3").write_bytes(b"a letter " * 1000)
+def test_a_file_that_is_not_a_database_is_an_error(aliased_files):
+    (aliased_files / "audio.sqlite3").write_bytes(b"a letter " * 1000)
 
     assert ids() == ["audiocache.E003"]
 
 
-def test_an_unsound_sqlite_is_a_warning(looked_at, monkeypatch):
+def test_an_sqlite_with_the_wal_bug_is_a_warning(aliased_files, monkeypatch):
     monkeypatch.setattr(checks, "is_sound", lambda: False)
 
     assert ids("audio") == ["audiocache.W001"]
 
 
-def test_making_again_changes_nothing(files, open_store):
+def test_init_audiocache_is_repeatable(files, open_store):
     store = open_store(writer=True)
     one = sound()
     store.write_batch([one.put], [])
 
-    again = init(files)  # also beside a persister that holds the lock
+    again = init(files)  # also while a persister holds the lock
 
     assert (again.returncode, again.stdout) == (0, "")
     assert store.get(one.hash).audio == one.audio
 
 
-def test_an_empty_file_that_something_else_made_gets_its_pages(tmp_path):
+def test_an_empty_file_gets_the_page_size(tmp_path):
     folder = tmp_path / "new" / "audio"
     folder.mkdir(parents=True)
     early = sqlite3.connect(folder / "audio.sqlite3")
@@ -111,7 +111,7 @@ def test_an_empty_file_that_something_else_made_gets_its_pages(tmp_path):
     assert pragma(folder / "audio.sqlite3", "auto_vacuum") == 2
 
 
-def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_created_ends_with_a_message(tmp_path):
     (tmp_path / "taken").write_text("a file")
 
     failed = init(tmp_path / "taken" / "audio")
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
     assert "Traceback" not in failed.stderr
 
 
-def test_the_files_hold_audio_and_nothing_else():
+def test_the_files_have_only_tables_of_audiocache():
     db = sqlite3.connect(made_files() / "audio.sqlite3")
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     db.close()
@@ -139,11 +139,11 @@ def test_the_files_hold_audio_and_nothing_else():
         ("default", "auth", True),
     ],
 )
-def test_tables_go_where_they_belong(alias, app, allowed):
+def test_the_router_assigns_tables_to_databases(alias, app, allowed):
     assert AudioRouter().allow_migrate(alias, app) is allowed
 
 
-def test_no_relation_leads_in_or_out():
+def test_the_router_forbids_relations_to_other_apps():
     router = AudioRouter()
 
     assert router.allow_relation(Entry(), Document()) is False

@@ -1,4 +1,4 @@
-"""A byte flipped in each of a hundred stored sounds: all are found, none is served."""
+"""A flipped byte in each of a hundred entries: every one is detected, and none is served."""
 
 import random
 
@@ -16,15 +16,15 @@ from yapit.api.audio import AudioApplication
 SEED = 20260101
 MANY = 100
 LARGEST = 300_000
-SOUGHT = 16  # bytes: as many as no two of them share
+NEEDLE_BYTES = 16  # enough to be unique among the entries
 
 
 async def known(scope):
-    """Stands for an account."""
+    """Identifies an account, as the application needs one."""
 
 
 async def ask(application, one, span=None):
-    """Status and body."""
+    """Status and body of a response."""
     headers = [(b"range", b"bytes=%d-%d" % span)] if span else []
     scope = {"type": "http", "method": "GET", "path": f"/v1/audio/{one.hash}", "headers": headers}
     sent = []
@@ -49,13 +49,13 @@ def many():
 
 @pytest.fixture(scope="module")
 def content(many, tmp_path_factory):
-    """A file in which each of them has another byte than it was given."""
+    """The bytes of a file in which each entry has one flipped bit."""
     path = copy_files(tmp_path_factory.mktemp("flipped") / "files") / "audio.sqlite3"
     writer = SqliteStore(path, 10**9)
     writer.open_writer()
     for start in range(0, MANY, 20):
         writer.write_batch([one.put for one in many[start : start + 20]], [])
-    writer.close()  # the log is written back: all bytes are in the file
+    writer.close()  # checkpoints the log: all bytes are in the file
     content, chance = bytearray(path.read_bytes()), random.Random(SEED)
     for one in many:
         flip(content, one.audio, chance)
@@ -72,19 +72,19 @@ def damaged(content, files, open_store):
 
 
 def flip(content, audio, chance):
-    """Any of its bytes, also where a page has it left over from earlier; none that lies across two pages."""
+    """Flip a bit of an audio in every copy on a page, stale ones included. Skips copies across two pages."""
     found = -1
     while found < 0:
-        start = chance.randrange(len(audio) - SOUGHT)
-        sought = audio[start : start + SOUGHT]
-        found = content.find(sought)
-    where, bit = chance.randrange(SOUGHT), 1 << chance.randrange(8)
+        start = chance.randrange(len(audio) - NEEDLE_BYTES)
+        needle = audio[start : start + NEEDLE_BYTES]
+        found = content.find(needle)
+    where, bit = chance.randrange(NEEDLE_BYTES), 1 << chance.randrange(8)
     while found >= 0:
         content[found + where] ^= bit
-        found = content.find(sought, found)
+        found = content.find(needle, found)
 
 
-async def test_none_is_served_whole(damaged, many, async_redis):
+async def test_damaged_audio_is_not_served(damaged, many, async_redis):
     application = AudioApplication(known, damaged.get)
 
     answers = [await ask(application, one) for one in many]
@@ -93,7 +93,7 @@ async def test_none_is_served_whole(damaged, many, async_redis):
     assert damaged.reported == [one.hash for one in many]
 
 
-async def test_none_is_served_in_part_wherever_the_part_lies(damaged, many, chance, async_redis):
+async def test_no_range_of_damaged_audio_is_served(damaged, many, chance, async_redis):
     application = AudioApplication(known, damaged.get)
 
     for one in many:
@@ -103,7 +103,7 @@ async def test_none_is_served_in_part_wherever_the_part_lies(damaged, many, chan
     assert damaged.reported == [one.hash for one in many]
 
 
-def test_the_writer_removes_what_readers_reported(damaged, many, redis, open_store):
+def test_the_writer_removes_entries_that_readers_reported(damaged, many, redis, open_store):
     for one in many:
         damaged.get(one.hash)
     redis.xadd("orders", {"alias": "audio", "kind": "verify", "hash": ",".join(damaged.reported), "at_ms": 0})
@@ -115,8 +115,10 @@ def test_the_writer_removes_what_readers_reported(damaged, many, redis, open_sto
     assert damaged.stats().entries == 0
 
 
-async def test_without_the_checksum_all_of_them_would_be_served(damaged, many, monkeypatch, async_redis):
-    """Shows that the bytes are flipped where listeners would hear it, and that SQLite notices nothing."""
+async def test_without_the_checksum_all_damaged_audio_would_be_served(
+    damaged, many, monkeypatch, async_redis
+):
+    """Shows that the flipped bits are in the served audio, and that SQLite does not detect them."""
     monkeypatch.setattr(blob, "is_whole", lambda meta, sha256, data: True)
     application = AudioApplication(known, damaged.get)
 

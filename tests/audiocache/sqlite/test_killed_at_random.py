@@ -1,6 +1,6 @@
-"""SIGKILL at random moments, hundreds of times: nothing acknowledged is lost, no batch is there in part.
+"""Hundreds of SIGKILLs at random moments: no acknowledged audio is lost, and no batch is stored in part.
 
-KILLS and KILL_SEED in the environment ask for more of them, or for the same ones again.
+KILLS and KILL_SEED in the environment set the number of kills and repeat a run.
 """
 
 import os
@@ -20,13 +20,13 @@ from tests.waiting import PROCESS_PATIENCE, wait_until
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", "220"))
 SEED = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1, 10**9)
-A_ROUND = 40  # sounds for each life
-FIRST_LIFE = 0.08  # seconds at most; how long a life takes that is worth ending is found out
+PER_LIFE = 40  # entries for each persister
+FIRST_LIFE = 0.08  # seconds until the first kill at most; adapted from kill to kill
 LONGEST_LIFE = 2.0
 
 
-class Nursery:
-    """Starts persisters and kills them; see killable.py."""
+class PersisterForks:
+    """Forks persisters and kills them; see forked_persister.py."""
 
     def __init__(self, files) -> None:
         self.log = files / "batches"
@@ -45,7 +45,7 @@ class Nursery:
         self.process.stdin.write(f"{kind}\n")
         self.process.stdin.flush()
         child = int(self.process.stdout.readline())
-        time.sleep(seconds)  # nothing to wait for: the moment is to be any
+        time.sleep(seconds)  # a random moment
         os.kill(child, signal.SIGKILL)
         assert self.process.stdout.readline() == "ended\n"
 
@@ -59,7 +59,7 @@ class Nursery:
 
 
 class Checker:
-    """Knows what was handed over, and compares it with what is there."""
+    """Compares the audio given to persisters with the contents of the store."""
 
     def __init__(self, redis, open_store) -> None:
         self.redis = redis
@@ -68,12 +68,12 @@ class Checker:
         self.checked = set()
         self.before = set()
         self.known_batches = 0
-        self.killed_at_work = 0  # between the beginning of a batch and the last acknowledgement of it
+        self.killed_in_batch = 0  # between the beginning of a batch and the last acknowledgement of it
         self.violations = []
 
     def give(self, chance: random.Random) -> None:
         with self.redis.pipeline(transaction=False) as pipe:
-            for _ in range(A_ROUND):
+            for _ in range(PER_LIFE):
                 one = sound(len(self.given), chance.randint(500, 20_000))
                 self.given[one.hash] = one
                 pipe.set(f"audio:{one.hash}", one.blob)
@@ -81,48 +81,49 @@ class Checker:
                 pipe.xadd("persist", {"hash": one.hash, "size": len(one.blob), "job": b"nonsense"})
             pipe.execute()
 
-    def look(self, batches: list[set[str]]) -> bool:
-        """Note what is wrong. Whether anything is left to store."""
+    def check(self, batches: list[set[str]]) -> bool:
+        """Record violations. Whether any audio is left to store."""
         waiting = {fields[b"hash"].decode() for _, fields in self.redis.xrange("persist")}
-        there = self.store.exists_many(list(self.given))
-        let_go = self.given.keys() - waiting
-        self._say("lost", let_go - there)
-        self._say("damaged", {name for name in let_go & there - self.checked if not self._is_whole(name)})
-        self._look_at_the_last(batches, there, waiting)
+        stored = self.store.exists_many(list(self.given))
+        acknowledged = self.given.keys() - waiting
+        self._record("lost", acknowledged - stored)
+        unchecked = acknowledged & stored - self.checked
+        self._record("damaged", {name for name in unchecked if not self._is_whole(name)})
+        self._check_last_batch(batches, stored, waiting)
         stats = self.store.stats()
         if (stats.bytes, stats.entries, stats.pinned_bytes) != totals_by_counting(self.store):
             self.violations.append("totals")
-        if gone := let_go - self.checked:
+        if gone := acknowledged - self.checked:
             self.redis.delete(*(f"audio:{name}" for name in gone))
-        self.checked |= let_go & there
+        self.checked |= acknowledged & stored
         return bool(waiting)
 
-    def _look_at_the_last(self, batches: list[set[str]], there: set[str], waiting: set[str]) -> None:
-        """Of the batch that was at work, all is there or nothing, whatever an earlier one had stored."""
+    def _check_last_batch(self, batches: list[set[str]], stored: set[str], waiting: set[str]) -> None:
+        """The batch in hand at the kill is stored whole or not at all, apart from entries stored earlier."""
         fresh = batches[self.known_batches :]
         self.known_batches = len(batches)
         if not fresh:
             return
         new = fresh[-1].difference(self.before, *fresh[:-1])
-        if new & there and new - there:
-            self._say("partial", new - there)
-        self.before |= there
-        self.killed_at_work += bool(fresh[-1] & waiting)
+        if new & stored and new - stored:
+            self._record("partial", new - stored)
+        self.before |= stored
+        self.killed_in_batch += bool(fresh[-1] & waiting)
 
     def _is_whole(self, name: str) -> bool:
         found = self.store.get(name)
         return found is not None and found.audio == self.given[name].audio
 
-    def _say(self, what: str, names: set[str]) -> None:
+    def _record(self, what: str, names: set[str]) -> None:
         if names:
             self.violations.append(f"{what}: {len(names)}")
 
 
 @pytest.fixture
-def nursery(files):
-    nursery = Nursery(files)
-    yield nursery
-    nursery.close()
+def forks(files):
+    forks = PersisterForks(files)
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
@@ -130,34 +131,34 @@ def checker(redis, open_store):
     return Checker(redis, open_store)
 
 
-def kill(nursery, checker, kind, kills) -> int:
-    """Until a violation shows, at most so often; how often it was."""
+def kill(forks, checker, kind, kills) -> int:
+    """Kill persisters until a violation shows, `kills` times at most. Return the number of kills."""
     chance = random.Random(SEED)
     longest = FIRST_LIFE
     for number in range(kills):
         checker.give(chance)
-        nursery.live_and_die(kind, chance.uniform(0.0, longest))
-        waiting = checker.look(nursery.batches())
+        forks.live_and_die(kind, chance.uniform(0.0, longest))
+        waiting = checker.check(forks.batches())
         if checker.violations:
             return number + 1
-        # Half of them are to end before all is done, whatever the machine.
+        # About half of the kills should come before all is stored, on any machine.
         longest = min(LONGEST_LIFE, longest * (1.1 if waiting else 0.9))
     return kills
 
 
-def test_nothing_is_lost_however_often_it_is_killed(nursery, checker, redis):
-    kills = kill(nursery, checker, "right", KILLS)
+def test_no_kill_loses_audio(forks, checker, redis):
+    kills = kill(forks, checker, "right", KILLS)
     assert not checker.violations, f"seed {SEED}, kill {kills}: {checker.violations}"
-    assert checker.killed_at_work > kills // 20  # neither always too early nor always too late
+    assert checker.killed_in_batch > kills // 20  # neither always too early nor always too late
 
     subprocess.run(
         [sys.executable, str(MANAGE), "run_persister", "--drain"],
-        env={**os.environ, "AUDIO_DIR": str(nursery.log.parent)},
+        env={**os.environ, "AUDIO_DIR": str(forks.log.parent)},
         check=True,
         stderr=subprocess.DEVNULL,
     )
     wait_until(lambda: redis.xlen("persist") == 0)
-    checker.look(nursery.batches())
+    checker.check(forks.batches())
 
     assert not checker.violations
     assert checker.checked == checker.given.keys()
@@ -165,8 +166,8 @@ def test_nothing_is_lost_however_often_it_is_killed(nursery, checker, redis):
 
 
 @pytest.mark.parametrize(("kind", "found"), [("torn", "partial"), ("hasty", "lost")])
-def test_the_checker_finds_the_mistake(nursery, checker, kind, found):
+def test_the_checker_finds_faults(forks, checker, kind, found):
     """Shows that the test above can fail."""
-    kill(nursery, checker, kind, KILLS)
+    kill(forks, checker, kind, KILLS)
 
-    assert any(said.startswith(found) for said in checker.violations)
+    assert any(violation.startswith(found) for violation in checker.violations)

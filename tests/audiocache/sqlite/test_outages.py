@@ -1,4 +1,4 @@
-"""While the disk is full or the file locked, the real process acknowledges nothing; later all is there."""
+"""run_persister with a full disk or a locked file: no entry is acknowledged before it is stored."""
 
 import os
 import re
@@ -20,15 +20,15 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux to fill a disk for one process"),
 ]
 LONG_AGO = 1_000_000_000
-USED_MS = LONG_AGO * 1000 + 5000  # when `before` was
-FILE_BYTES = 1_000_000  # to which a file may grow while the disk is full
+USED_MS = LONG_AGO * 1000 + 5000  # last access of `before`
+FILE_BYTES = 1_000_000  # size limit of a file while the disk is full
 
 RIGHT = """
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "run_persister"])
 """
 # Fault: acknowledges before the commit.
-HASTY = f"""
+ACKNOWLEDGED_FIRST = f"""
 from audiocache.persister import PersistHandler
 from config.streams import StreamConsumer
 handle = PersistHandler.handle
@@ -41,7 +41,7 @@ PersistHandler.handle = acknowledge_first
 
 
 class FullDisk:
-    """To one process: no file of it may grow any further."""
+    """A full disk for one process: its files cannot grow."""
 
     def __init__(self, files):
         self.process = None
@@ -55,14 +55,14 @@ class FullDisk:
 
 
 class LockedFile:
-    """Somebody else writes, and does not come to an end."""
+    """A file locked by a write transaction that does not end."""
 
     def __init__(self, files):
         self.other = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
         self.other.execute("BEGIN IMMEDIATE")
 
     def begin(self):
-        """It holds already."""
+        """The lock is held already."""
 
     def end(self):
         self.other.close()
@@ -78,8 +78,8 @@ def outage(request, files, open_store, clock):
 
 @pytest.fixture
 def start(files, outage, tmp_path):
-    """Starts a persister that meets the outage; the function that is returned tells how often it gave up."""
-    said = tmp_path / "said"
+    """Starts a persister during the outage. Returns a function that counts its failed attempts."""
+    log_file = tmp_path / "log"
     environment = {
         **os.environ,
         "AUDIO_DIR": str(files),
@@ -88,11 +88,11 @@ def start(files, outage, tmp_path):
     }
 
     def start_one(program):
-        with said.open("w") as log:
+        with log_file.open("w") as log:
             outage.process = subprocess.Popen(
                 [sys.executable, "-c", program], env=environment, stderr=log, preexec_fn=outage.begin
             )
-        return lambda: len(re.findall("trying again", said.read_text()))
+        return lambda: len(re.findall("trying again", log_file.read_text()))
 
     yield start_one
     outage.end()
@@ -100,12 +100,12 @@ def start(files, outage, tmp_path):
     outage.process.wait()
 
 
-def test_nothing_is_acknowledged_and_in_the_end_all_is_there(redis, outage, start, open_store):
+def test_no_entry_is_acknowledged_and_all_are_stored_afterwards(redis, outage, start, open_store):
     many, before, store = sounds(40, 100_000), sound("before"), open_store()
     finish(redis, *many)
     redis.xadd("orders", {"alias": "audio", "kind": "touch", "hash": before.hash, "at_ms": USED_MS})
-    times_given_up = start(RIGHT)
-    wait_until(lambda: times_given_up() >= 2, PROCESS_PATIENCE)
+    failed_attempts = start(RIGHT)
+    wait_until(lambda: failed_attempts() >= 2, PROCESS_PATIENCE)
 
     assert (redis.xlen("persist"), redis.xlen("orders")) == (40, 1)
     assert {redis.ttl(f"audio:{one.hash}") for one in many} == {-1}
@@ -123,12 +123,12 @@ def test_nothing_is_acknowledged_and_in_the_end_all_is_there(redis, outage, star
     assert_totals_are_exact(store)
 
 
-def test_a_persister_that_lets_go_first_loses_all(redis, outage, start, open_store):
+def test_a_persister_that_acknowledges_first_loses_all_audio(redis, outage, start, open_store):
     """Shows that the test above can fail."""
     finish(redis, *sounds(40, 100_000))
-    times_given_up = start(HASTY)
+    failed_attempts = start(ACKNOWLEDGED_FIRST)
 
-    wait_until(times_given_up, PROCESS_PATIENCE)
+    wait_until(failed_attempts, PROCESS_PATIENCE)
 
     assert redis.xlen("persist") == 0
     assert open_store().stats().entries == 1

@@ -1,4 +1,4 @@
-"""What the store gives back, to whom, and what it never gives."""
+"""Reads of a store: hits, misses, damaged entries, concurrent processes and threads."""
 
 import threading
 
@@ -10,7 +10,7 @@ from config.database.sqlite import sqlite3
 from tests.audiocache.audio_blobs import sound, sounds
 
 
-def test_what_was_stored_comes_back(store):
+def test_stored_audio_is_read_back(store):
     one = sound("one", 100_000)
     store.write_batch([one.put], [])
 
@@ -21,7 +21,7 @@ def test_what_was_stored_comes_back(store):
     assert store.exists(one.hash)
 
 
-def test_what_was_not_stored_is_a_miss(store):
+def test_a_hash_that_was_not_stored_is_a_miss(store):
     absent = sound("absent").hash
 
     assert store.get(absent) is None
@@ -29,30 +29,30 @@ def test_what_was_not_stored_is_a_miss(store):
     assert not store.exists(absent)
 
 
-def test_many_are_read_at_once_each_verified(open_store, tamper):
+def test_each_read_is_verified(open_store, tamper):
     reported, (one, bad, absent, *more) = [], sounds(600, size=20)
     store = open_store(writer=True, report_damaged=reported.append)
     store.write_batch([one.put, bad.put, *(each.put for each in more)], [])
     tamper("UPDATE entry SET sha256 = zeroblob(32) WHERE key = ?", bad.key)
 
-    asked = [one, bad, absent, *more]
-    found = {each.hash: audio for each in asked if (audio := store.get(each.hash))}
+    requested = [one, bad, absent, *more]
+    found = {each.hash: audio for each in requested if (audio := store.get(each.hash))}
 
     assert found == {each.hash: (each.header, each.audio) for each in (one, *more)}
     assert reported == [bad.hash]
 
 
-def test_many_are_looked_up_at_once(store):
-    there = sounds(1200, size=10)
-    store.write_batch([one.put for one in there], [])
-    asked = [one.hash for one in there] + [sound("absent").hash]
+def test_many_hashes_are_looked_up_at_once(store):
+    stored = sounds(1200, size=10)
+    store.write_batch([one.put for one in stored], [])
+    requested = [one.hash for one in stored] + [sound("absent").hash]
 
-    assert store.headers(asked) == {one.hash: one.header for one in there}
-    assert store.exists_many(asked) == {one.hash for one in there}
+    assert store.headers(requested) == {one.hash: one.header for one in stored}
+    assert store.exists_many(requested) == {one.hash for one in stored}
     assert store.headers([]) == {}
 
 
-def test_a_file_that_is_not_there_yet_is_a_miss_until_it_is(open_store, files):
+def test_every_read_is_a_miss_until_the_file_exists(open_store, files):
     path = files / "audio.sqlite3"
     away = path.rename(files / "away")
     reader, one = open_store(), sound()
@@ -65,14 +65,14 @@ def test_a_file_that_is_not_there_yet_is_a_miss_until_it_is(open_store, files):
     assert reader.get(one.hash).audio == one.audio
 
 
-def test_a_file_without_tables_yet_is_a_miss(open_store, tmp_path):
+def test_every_read_is_a_miss_until_the_tables_exist(open_store, tmp_path):
     path = tmp_path / "new.sqlite3"
     path.touch()
 
     assert open_store(path=path).get(sound().hash) is None
 
 
-def test_a_reader_sees_what_another_process_has_committed(store, open_store):
+def test_a_reader_sees_commits_of_another_process(store, open_store):
     reader, (first, second) = open_store(), sounds(2)
     store.write_batch([first.put], [])
     assert reader.exists(first.hash)
@@ -99,7 +99,7 @@ def test_a_reader_cannot_write(store):
         store.rows("DELETE FROM entry")
 
 
-def test_every_thread_reads_on_a_connection_of_its_own(store):
+def test_threads_read_on_separate_connections(store):
     one = sound()
     store.write_batch([one.put], [])
     found = []
@@ -145,21 +145,21 @@ def test_a_damaged_header_is_not_announced(open_store, tamper):
     assert reported == [one.hash]
 
 
-def test_a_header_that_speaks_of_other_audio_is_damage(store):
+def test_a_header_of_other_audio_counts_as_damage(store):
     one, other = sounds(2)
     store.write_batch([Put(one.key, other.header, one.audio, one.put.sha256)], [])
 
     assert store.get(one.hash) is None
 
 
-def test_a_file_that_is_no_database_is_a_miss(open_store, tmp_path):
+def test_a_read_of_a_file_that_is_not_a_database_is_a_miss(open_store, tmp_path):
     path = tmp_path / "other.sqlite3"
     path.write_bytes(b"a letter to a friend " * 1000)
 
     assert open_store(path=path).get(sound().hash) is None
 
 
-def test_a_file_that_cannot_be_opened_is_said_to_be_unavailable(open_store, tmp_path):
+def test_a_file_that_cannot_be_opened_is_unavailable(open_store, tmp_path):
     path = tmp_path / "folder.sqlite3"
     path.mkdir()
 

@@ -1,4 +1,4 @@
-"""A file that is corrupt is set aside whole, and the service goes on with an empty one."""
+"""Recovery from a corrupt file: it is set aside with its log and replaced by an empty one."""
 
 import pytest
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db(databases=["audio"], transaction=True)
 PAGE = 16384
 
 
-def ruin(path, table):
-    """Overwrite the head of a table's first page."""
+def corrupt(path, table):
+    """Overwrite the beginning of the first page of a table."""
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
@@ -40,12 +40,12 @@ def set_aside(path):
     return sorted(file.name for file in path.parent.glob("audio.sqlite3.*"))
 
 
-def test_the_service_goes_on_with_an_empty_file(redis, persister, store, shown):
+def test_a_corrupt_file_is_replaced_by_an_empty_one(redis, persister, store, shown):
     old, new = sounds(2)
     finish(redis, old)
     drain(persister)
     store.disconnect_writer()
-    ruin(shown, "payload")
+    corrupt(shown, "payload")
     finish(redis, new)
 
     drain(persister)
@@ -62,7 +62,7 @@ def test_the_corrupt_file_is_kept_with_its_log(redis, persister, store, shown):
     reader = sqlite3.connect(shown)  # keeps the log
     reader.execute("SELECT * FROM stat").fetchall()
     store.disconnect_writer()
-    ruin(shown, "payload")
+    corrupt(shown, "payload")
 
     finish(redis, sound("new"))
     drain(persister)
@@ -72,11 +72,11 @@ def test_the_corrupt_file_is_kept_with_its_log(redis, persister, store, shown):
     reader.close()
 
 
-def test_what_was_pinned_is_listed(redis, persister, store, shown):
+def test_pinned_entries_are_listed(redis, persister, store, shown):
     pinned, other = sounds(2)
     store.write_batch([pinned.put, other.put], [order(Kind.PIN, pinned)])
     store.disconnect_writer()
-    ruin(shown, "payload")
+    corrupt(shown, "payload")
     finish(redis, sound("new"))
 
     drain(persister)
@@ -85,12 +85,12 @@ def test_what_was_pinned_is_listed(redis, persister, store, shown):
     assert pinned_list.read_text() == f"{pinned.hash}\n"
 
 
-def test_readers_of_the_old_file_read_the_new_one(redis, persister, store, open_store, shown):
+def test_readers_reopen_the_new_file(redis, persister, store, open_store, shown):
     reader, (old, new) = open_store(), sounds(2)
     store.write_batch([old.put], [])
     assert reader.get(old.hash)
     store.disconnect_writer()
-    ruin(shown, "payload")
+    corrupt(shown, "payload")
     finish(redis, new)
 
     drain(persister)
@@ -98,18 +98,18 @@ def test_readers_of_the_old_file_read_the_new_one(redis, persister, store, open_
     assert reader.get(new.hash).audio == new.audio
 
 
-def test_a_reader_that_meets_the_damage_has_it_looked_at(redis, persister, store, open_store, shown):
+def test_a_reader_reports_a_corrupt_page(redis, persister, store, open_store, shown):
     reported, one = [], sound()
     store.write_batch([one.put], [])
     store.disconnect_writer()
-    ruin(shown, "payload")
+    corrupt(shown, "payload")
     reader = open_store(report_damaged=reported.append)
 
     assert reader.get(one.hash) is None
     assert reported == [one.hash]
 
 
-def test_a_file_that_is_no_database_is_damage_and_one_without_tables_is_not(store, open_store, shown):
+def test_a_file_that_is_not_a_database_counts_as_damaged(store, open_store, shown):
     store.close()
     shown.write_bytes(b"a letter to a friend " * 1000)
 
@@ -117,11 +117,11 @@ def test_a_file_that_is_no_database_is_damage_and_one_without_tables_is_not(stor
         open_store(writer=True)
 
 
-def test_a_death_in_the_middle_is_finished_by_the_next(store, open_store, shown):
+def test_an_interrupted_replacement_is_finished_at_the_next_start(store, open_store, shown):
     store.close()
     aside = recovery.set_aside(shown)
     log = shown.with_name(f"{shown.name}-wal")
-    log.write_bytes(b"of the file that is gone")
+    log.write_bytes(b"of the file set aside")
 
     again = open_store()
     again.finish_replacement()
@@ -132,7 +132,7 @@ def test_a_death_in_the_middle_is_finished_by_the_next(store, open_store, shown)
     assert again.write_batch([sound().put], []).stored == 1
 
 
-def test_without_such_a_death_no_file_is_made(store, open_store, shown):
+def test_without_an_interrupted_replacement_no_file_is_created(store, open_store, shown):
     store.close()
     shown.unlink()
 

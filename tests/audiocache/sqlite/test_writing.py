@@ -1,4 +1,4 @@
-"""What a batch does to the file, and what it leaves alone when it fails."""
+"""Batches: their effect on the file, and rollback when they fail."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.audiocache.audio_blobs import MINUTE_MS, NOW, order, sound, sounds
 from tests.audiocache.raw_file import assert_totals_are_exact, last_access
 
 
-def test_the_totals_are_kept(store):
+def test_each_batch_updates_the_totals(store):
     many = sounds(10, size=100)
 
     store.write_batch([one.put for one in many], [order(Kind.PIN, many[0])])
@@ -21,7 +21,7 @@ def test_the_totals_are_kept(store):
     assert_totals_are_exact(store)
 
 
-def test_a_batch_that_comes_again_changes_nothing(store):
+def test_a_repeated_batch_changes_nothing(store):
     many = sounds(3)
     puts = [one.put for one in many]
     assert store.write_batch([*puts, *puts], []).stored == 3
@@ -42,7 +42,7 @@ def test_storing_again_keeps_the_pin(store):
     assert store.stats().pinned_bytes == 1000
 
 
-def test_storing_again_mends_what_is_damaged(store, tamper):
+def test_storing_again_replaces_damaged_audio(store, tamper):
     one = sound()
     store.write_batch([one.put], [])
     tamper("UPDATE payload SET data = zeroblob(length(data))")
@@ -53,7 +53,7 @@ def test_storing_again_mends_what_is_damaged(store, tamper):
     assert_totals_are_exact(store)
 
 
-def test_an_order_to_verify_removes_only_what_is_damaged(store, tamper):
+def test_an_order_to_verify_removes_only_damaged_entries(store, tamper):
     good, bad = sounds(2)
     store.write_batch([good.put, bad.put], [])
     tamper("UPDATE payload SET data = zeroblob(5) WHERE id = (SELECT id FROM entry WHERE key = ?)", bad.key)
@@ -63,7 +63,7 @@ def test_an_order_to_verify_removes_only_what_is_damaged(store, tamper):
     assert store.exists_many([good.hash, bad.hash]) == {good.hash}
 
 
-def test_a_touch_moves_time_forward_only_and_never_into_the_future(store, clock):
+def test_a_touch_moves_the_last_access_forward_but_not_into_the_future(store, clock):
     one, now = sound(), int(NOW * 1000)
     store.write_batch([one.put], [])
     clock.now += 60
@@ -76,7 +76,7 @@ def test_a_touch_moves_time_forward_only_and_never_into_the_future(store, clock)
     assert last_access(store, one) == now + MINUTE_MS
 
 
-def test_more_touches_than_a_statement_takes_variables_are_applied(store, clock):
+def test_more_touches_than_sql_variables_are_applied(store, clock):
     many = sounds(100, size=10)
     store.write_batch([one.put for one in many], [])
     clock.now += 60
@@ -88,14 +88,14 @@ def test_more_touches_than_a_statement_takes_variables_are_applied(store, clock)
 
 
 def test_one_statement_for_all_touches_would_fail(tamper):
-    """Shows what the test above is about: the limit is 32,766 as SQLite comes, and 250,000 in the wheel."""
+    """Shows that the test above can fail: SQLite allows 32,766 variables, the wheel 250,000."""
     marks = ",".join("?" * 250_001)
 
     with pytest.raises(sqlite3.OperationalError, match="too many SQL variables"):
         tamper(f"UPDATE entry SET last_access = 0 WHERE key IN ({marks})", *[b""] * 250_001)
 
 
-def test_orders_for_what_is_absent_are_no_trouble(store):
+def test_orders_for_absent_entries_have_no_effect(store):
     absent = sound("absent")
 
     store.write_batch([], [order(kind, absent) for kind in Kind if kind is not Kind.PRUNE])
@@ -103,30 +103,30 @@ def test_orders_for_what_is_absent_are_no_trouble(store):
     assert_totals_are_exact(store)
 
 
-def test_only_one_process_writes(store, open_store):
+def test_a_second_writer_is_refused(store, open_store):
     with pytest.raises(WriterBusy, match=r"another process writes audio\.sqlite3|writes audio"):
         open_store(writer=True)
 
 
-def test_the_right_to_write_is_free_again_after_the_end(store, open_store):
+def test_closing_releases_the_writer_lock(store, open_store):
     store.close()
 
     open_store(writer=True).write_batch([sound().put], [])
 
 
-def test_without_the_lock_nothing_is_written(open_store):
+def test_writing_needs_the_writer_lock(open_store):
     with pytest.raises(RuntimeError, match="lock"):
         open_store().write_batch([sound().put], [])
 
 
-def test_a_writer_without_a_file_is_told_what_to_run(open_store, tmp_path):
+def test_a_missing_file_is_reported_with_the_command_that_creates_it(open_store, tmp_path):
     with pytest.raises(StoreMissing, match="init_audiocache"):
         open_store(path=tmp_path / "absent.sqlite3", writer=True)
 
 
 @pytest.fixture
 def fill_disk(monkeypatch):
-    """Has the next connection find no room for more pages."""
+    """Makes the disk full for the next connection."""
     connect = sqlite3.connect
 
     def connect_without_room(*args, **options):
@@ -138,7 +138,7 @@ def fill_disk(monkeypatch):
     return lambda: monkeypatch.setattr(sqlite3, "connect", connect_without_room)
 
 
-def test_a_full_disk_changes_nothing_and_the_batch_can_come_again(store, fill_disk):
+def test_a_full_disk_changes_nothing_and_the_batch_can_be_repeated(store, fill_disk):
     first, second = sound("first"), sound("second", 500_000)
     store.write_batch([first.put], [])
     store.disconnect_writer()
@@ -153,7 +153,7 @@ def test_a_full_disk_changes_nothing_and_the_batch_can_come_again(store, fill_di
     assert store.get(second.hash).audio == second.audio
 
 
-def test_a_locked_file_changes_nothing_and_the_batch_can_come_again(store, files):
+def test_a_locked_file_changes_nothing_and_the_batch_can_be_repeated(store, files):
     one = sound()
     other = sqlite3.connect(files / "audio.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -165,7 +165,7 @@ def test_a_locked_file_changes_nothing_and_the_batch_can_come_again(store, files
     assert store.write_batch([one.put], []).stored == 1
 
 
-def test_a_batch_that_cannot_be_right_is_undone_whole(store):
+def test_a_batch_with_an_invalid_entry_is_rolled_back(store):
     one = sound()
     bad = Put(b"x" * 32, b"header", None, b"y" * 32)
 
@@ -178,7 +178,7 @@ def test_a_batch_that_cannot_be_right_is_undone_whole(store):
 
 
 @pytest.mark.parametrize("pragma", [("page_size", 16384), ("auto_vacuum", 2), ("journal_mode", "wal")])
-def test_the_file_is_made_with_what_cannot_be_changed_later(store, pragma):
+def test_a_new_file_has_the_pragmas_that_cannot_be_changed_later(store, pragma):
     name, value = pragma
 
     assert store.rows(f"PRAGMA {name}") == [(value,)]

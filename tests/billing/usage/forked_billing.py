@@ -1,4 +1,4 @@
-"""Kills billing processes, one after the other.
+"""Forks billing processes and kills them, one after the other.
 
 `python -m tests.billing.usage.forked_billing KILLS SEED [naive]`.
 
@@ -14,7 +14,7 @@ import time
 
 import django
 
-LIFE = 0.08  # seconds that one lives at most when it is killed from outside
+LIFE = 0.08  # seconds until a kill from outside, at most
 STEPS = (
     "charge",
     "recorded",
@@ -40,7 +40,7 @@ def main(kills: int, seed: int, order: str = "") -> None:
 
 
 def wait_or_kill(pid: int, seconds: float) -> bool:
-    """Whether it was killed, by itself or by us."""
+    """Wait for a process, and kill it after `seconds`. Whether it was killed, also by itself."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if (ended := os.waitpid(pid, os.WNOHANG))[0]:
@@ -52,7 +52,7 @@ def wait_or_kill(pid: int, seconds: float) -> bool:
 
 
 def live(step: str | None, times: int, *, is_naive: bool) -> None:
-    """A billing process; with a step, one that kills itself the so many-th time it comes there."""
+    """Run a billing process. With a step, it kills itself when it reaches the step for the nth time."""
     from django.conf import settings
 
     from billing.usage.consumer import BillingHandler
@@ -60,7 +60,7 @@ def live(step: str | None, times: int, *, is_naive: bool) -> None:
     from config.streams import consumer as loop
 
     settings.BILLING_BATCH_HOOKS = []
-    loop.MAX_DELIVERIES = 10**6  # that so many processes die is not the entries' fault
+    loop.MAX_DELIVERIES = 10**6  # the kills are deliberate
     consumer = StreamConsumer(BillingHandler())
     consumer.handler.batch_size = 20
     consumer.handler.block_ms = 50

@@ -12,12 +12,12 @@ from tests.billing.usage_events import make_account, make_fields, publish, reser
 
 STREAM, GROUP, DEAD = "billing", "billing", "dead:billing"
 
-seen: list[str] = []
+ids_seen: list[str] = []
 failures_left = 0
 
 
 def record_ids(events) -> None:
-    seen.extend(event.id for event in events)
+    ids_seen.extend(event.id for event in events)
 
 
 def fail_twice(events) -> None:
@@ -36,18 +36,18 @@ def consumer(redis, settings):
 @pytest.fixture
 def ids_seen_by_the_hook(settings, consumer):
     settings.BILLING_BATCH_HOOKS = [f"{__name__}.record_ids"]
-    seen.clear()
-    return seen
+    ids_seen.clear()
+    return ids_seen
 
 
 def drain(consumer) -> None:
-    """Without the command's loop, which lets go of the connection that the test's transaction is on."""
+    """Instead of `run`, which would close the connection of the test's transaction."""
     while consumer.run_once(wait=False):
         pass
 
 
 @pytest.mark.django_db
-def test_usage_is_charged_and_its_entry_let_go(redis, consumer):
+def test_usage_is_charged_and_its_entry_acknowledged(redis, consumer):
     publish(redis, user_id := make_account(), 10)
 
     drain(consumer)
@@ -57,7 +57,7 @@ def test_usage_is_charged_and_its_entry_let_go(redis, consumer):
 
 
 @pytest.mark.django_db
-def test_an_entry_that_comes_again_is_charged_once(redis, consumer):
+def test_a_repeated_event_is_charged_once(redis, consumer):
     fields = publish(redis, user_id := make_account(), 10)
     drain(consumer)
 
@@ -69,7 +69,7 @@ def test_an_entry_that_comes_again_is_charged_once(redis, consumer):
 
 
 @pytest.mark.django_db
-def test_what_is_due_goes_down_by_what_was_charged_to_its_type(redis, consumer):
+def test_a_charge_releases_the_reservation_of_its_usage_type(redis, consumer):
     user_id = make_account()
     redis.hset(f"reserved:{user_id}", mapping={"standard": 5, "premium": 7})
     publish(redis, user_id, 10)
@@ -81,7 +81,7 @@ def test_what_is_due_goes_down_by_what_was_charged_to_its_type(redis, consumer):
 
 
 @pytest.mark.django_db
-def test_nothing_due_leaves_nothing_behind(redis, consumer):
+def test_a_key_without_reservations_is_deleted(redis, consumer):
     publish(redis, user_id := make_account(), 10)
 
     drain(consumer)
@@ -90,8 +90,8 @@ def test_nothing_due_leaves_nothing_behind(redis, consumer):
 
 
 @pytest.mark.django_db
-def test_what_is_due_is_never_less_than_nothing(redis, consumer):
-    """An emptied Redis forgets it, while an entry that is published again survives."""
+def test_a_reservation_does_not_fall_below_zero(redis, consumer):
+    """After Redis was emptied, an event may be published again without its reservation."""
     user_id = make_account()
     redis.xadd(STREAM, make_fields(user_id, 10))
 
@@ -101,7 +101,7 @@ def test_what_is_due_is_never_less_than_nothing(redis, consumer):
 
 
 @pytest.mark.django_db
-def test_letting_an_entry_go_twice_takes_it_off_what_is_due_once(redis, consumer):
+def test_acknowledging_twice_releases_the_reservation_once(redis, consumer):
     user_id = make_account()
     redis.hset(f"reserved:{user_id}", "standard", 100)
     publish(redis, user_id, 10)
@@ -114,7 +114,7 @@ def test_letting_an_entry_go_twice_takes_it_off_what_is_due_once(redis, consumer
 
 
 @pytest.mark.django_db
-def test_what_is_not_billable_goes_to_the_hooks_only(redis, consumer, ids_seen_by_the_hook):
+def test_an_event_that_is_not_billable_reaches_only_the_hooks(redis, consumer, ids_seen_by_the_hook):
     user_id = make_account()
     redis.hset(f"reserved:{user_id}", "standard", 100)
     publish(redis, user_id, 10, billable=0, id="healed")
@@ -142,7 +142,7 @@ def test_a_failing_hook_delays_the_acknowledgement_and_not_the_charge(redis, con
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_hook_that_recovers_lets_the_batch_go_charged_once(redis, consumer, settings):
+def test_a_batch_is_charged_once_and_acknowledged_after_its_hook_recovers(redis, consumer, settings):
     global failures_left
     failures_left = 2
     settings.BILLING_BATCH_HOOKS = [f"{__name__}.fail_twice"]
@@ -155,7 +155,7 @@ def test_a_hook_that_recovers_lets_the_batch_go_charged_once(redis, consumer, se
 
 
 @pytest.mark.django_db
-def test_entries_that_cannot_be_charged_are_buried_with_their_reason_and_delay_nobody(redis, consumer):
+def test_entries_that_cannot_be_charged_become_dead_letters_and_the_rest_is_charged(redis, consumer):
     good, full = make_account(), make_account(standard_used=2**63 - 1)
     for user_id in (good, full, good):
         publish(redis, user_id, 10)
@@ -175,7 +175,7 @@ def test_entries_that_cannot_be_charged_are_buried_with_their_reason_and_delay_n
 
 
 @pytest.mark.django_db
-def test_an_emptied_redis_is_recovered_from(redis, consumer):
+def test_billing_continues_after_redis_was_emptied(redis, consumer):
     user_id = make_account()
     drain(consumer)
     redis.flushall()
@@ -187,7 +187,7 @@ def test_an_emptied_redis_is_recovered_from(redis, consumer):
 
 
 @pytest.mark.django_db
-def test_a_batch_leaves_one_line_with_counts_and_no_names(redis, consumer, caplog):
+def test_a_batch_writes_one_log_line_with_counts_and_no_names(redis, consumer, caplog):
     first, second = make_account(), make_account()
     for user_id in (first, first, second):
         publish(redis, user_id, 10)
@@ -200,7 +200,7 @@ def test_a_batch_leaves_one_line_with_counts_and_no_names(redis, consumer, caplo
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_at_once_charge_everything_once(redis, settings):
+def test_two_consumers_charge_each_event_once(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
     accounts = [make_account() for _ in range(5)]
     for i in range(200):

@@ -1,6 +1,6 @@
-"""The real process: killed between any two steps, told to stop, cut off from its database.
+"""run_billing as a process: killed between any two steps, stopped, disconnected from its database.
 
-The child replaces one function with a kill of itself, so that the product needs no hook for tests.
+The child process replaces one function with a kill of itself, so that production code needs no hook.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def kill(*args, **kwargs):
 call_command("run_billing", *sys.argv[1:])
 """
 
-# It waits for the flag, not for the signal: that may go to any of the process' threads.
+# Waits for the flag instead of the signal, which may be delivered to any thread of the process.
 STOPPED_IN_HAND = """
 import time
 write = ledger.insert
@@ -71,7 +71,7 @@ KILLED = {
 
 
 @pytest.mark.parametrize("change", KILLED.values(), ids=KILLED.keys())
-def test_killed_anywhere_every_event_is_charged_once(redis, change):
+def test_after_a_kill_at_any_step_each_event_is_charged_once(redis, change):
     user_id = make_account()
     for _ in range(3):
         publish(redis, user_id, 10)
@@ -87,7 +87,7 @@ def test_killed_anywhere_every_event_is_charged_once(redis, change):
     assert reserved(redis, user_id) == {}
 
 
-def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
+def test_acknowledging_before_the_charge_loses_usage_in_a_kill(redis):
     """Shows that the test above can fail: without it, its passing would prove nothing."""
     user_id = make_account(standard_used=0)
     publish(redis, user_id, 10)
@@ -99,8 +99,8 @@ def test_acknowledged_before_the_charge_usage_is_lost_by_a_kill(redis):
     assert used(user_id) == 0
 
 
-def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
-    """Some entries were acknowledged, the others were not."""
+def test_a_kill_during_the_acknowledgement_releases_each_reservation_once(redis):
+    """Some entries of the batch were acknowledged, the others were not."""
     user_id = make_account()
     for _ in range(3):
         publish(redis, user_id, 10)
@@ -114,7 +114,7 @@ def test_killed_while_letting_go_takes_each_off_what_is_due_once(redis):
     assert reserved(redis, user_id) == {}
 
 
-def test_told_to_stop_it_finishes_the_batch_in_hand(redis):
+def test_sigterm_finishes_the_batch_in_hand(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     with billing_process(change=STOPPED_IN_HAND) as billing:
         assert b"in hand" in billing.stderr.readline()
@@ -126,7 +126,7 @@ def test_told_to_stop_it_finishes_the_batch_in_hand(redis):
     assert redis.xlen("billing") == 0
 
 
-def test_told_to_stop_it_leaves_locked_accounts_to_its_successor(redis):
+def test_sigterm_leaves_locked_accounts_to_the_next_process(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     publish(redis, other := make_account(standard_used=0), 10)
     with row_held(user_id), billing_process() as billing:
@@ -141,7 +141,7 @@ def test_told_to_stop_it_leaves_locked_accounts_to_its_successor(redis):
     assert used(user_id) == 10
 
 
-def test_told_to_stop_while_nothing_comes_it_ends(redis):
+def test_sigterm_ends_an_idle_process(redis):
     with billing_process() as billing:
         wait_until(lambda: redis.exists("billing") and redis.xinfo_groups("billing"))
         billing.terminate()
@@ -149,11 +149,11 @@ def test_told_to_stop_while_nothing_comes_it_ends(redis):
         assert billing.wait(PROCESS_PATIENCE) == 0
 
 
-def test_its_database_connection_killed_it_resumes(redis):
+def test_billing_resumes_after_its_database_connection_was_killed(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     with billing_process("--drain") as billing:
         with ledger_held():
-            wait_until(someone_waits_for_a_lock)
+            wait_until(is_lock_awaited)
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {WAITING}")
 
@@ -163,7 +163,7 @@ def test_its_database_connection_killed_it_resumes(redis):
     assert LedgerEntry.objects.count() == 1
 
 
-def test_a_locked_account_delays_nobody_else_and_is_charged_once_it_is_free(redis):
+def test_a_locked_account_delays_no_other_and_is_charged_once_it_is_unlocked(redis):
     locked, other = make_account(standard_used=0), make_account(standard_used=0)
     for _ in range(3):
         publish(redis, locked, 10)
@@ -181,20 +181,19 @@ def test_a_locked_account_delays_nobody_else_and_is_charged_once_it_is_free(redi
     assert redis.xlen("billing") == 0
 
 
-def test_while_the_ledger_is_locked_everybody_waits_and_nothing_is_lost(redis):
+def test_a_locked_ledger_delays_all_charges_and_loses_none(redis):
     publish(redis, user_id := make_account(standard_used=0), 10)
     with billing_process("--drain", change="locks.LOCK_TIMEOUT = '50ms'") as billing:
         with ledger_held():
-            wait_until(someone_waits_for_a_lock)
-            wait_until(lambda: not someone_waits_for_a_lock())
+            wait_until(is_lock_awaited)
+            wait_until(lambda: not is_lock_awaited())
 
         assert billing.wait(PROCESS_PATIENCE) == 0
 
     assert used(user_id) == 10
 
 
-def test_the_stream_is_read_in_order_of_its_age_after_a_kill(redis):
-    """What was delivered to the one that died comes before what is new."""
+def test_after_a_kill_pending_entries_are_charged_before_new_ones(redis):
     user_id = make_account()
     publish(redis, user_id, 1)
     with billing_process("--drain", change=KILLED["before the charge"]) as killed:
@@ -206,7 +205,7 @@ def test_the_stream_is_read_in_order_of_its_age_after_a_kill(redis):
     assert list(LedgerEntry.objects.order_by("pk").values_list("cost", flat=True)) == [1, 2]
 
 
-# Not pg_stat_activity, which shows one and the same picture for the length of a transaction.
+# Not pg_stat_activity, whose contents do not change within a transaction.
 WAITING = "pg_locks WHERE NOT granted"
 
 
@@ -215,7 +214,7 @@ def drain_as_successor(redis) -> None:
         StreamConsumer(BillingHandler(), redis).run(StopFlag(), drain=True)
 
 
-def someone_waits_for_a_lock() -> bool:
+def is_lock_awaited() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {WAITING}")
         return cursor.fetchone()[0] > 0
@@ -238,7 +237,7 @@ def ledger_held():
 
 @contextlib.contextmanager
 def billing_process(*arguments: str, change: str = ""):
-    """`manage.py run_billing` on the test's database and Valkey; gone when the block ends."""
+    """Run `manage.py run_billing` on the database and Valkey of the test, until the block ends."""
     database = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}")
     environment = os.environ | {
         "DATABASE_URL": database.geturl(),

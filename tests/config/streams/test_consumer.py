@@ -64,7 +64,7 @@ def drain(consumer):
 
 
 def leave_pending(redis, number=0):
-    """Reads what is there and dies before handling it."""
+    """Read a batch and end without handling it, as a killed process does."""
     StreamConsumer(Collector(), redis, number=number).read(wait=False)
 
 

@@ -1,4 +1,4 @@
-"""Of two consumers of one name, one runs."""
+"""Consumer locks: of two processes of one name, one runs."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ from tests.waiting import PROCESS_PATIENCE, wait_until
 
 
 @pytest.fixture
-def places(redis):
+def locks(redis):
     made = []
 
-    def place(name="results-0"):
+    def lock(name="results-0"):
         made.append(ConsumerLock(name))
         return made[-1]
 
-    yield place
+    yield lock
     for each in made:
         each.close()
 
@@ -31,31 +31,31 @@ def impatient(monkeypatch):
     monkeypatch.setattr("config.streams.consumer_lock.PATIENCE_SECONDS", 0.0)
 
 
-def test_a_place_is_taken_once(places, impatient):
-    places().take()
+def test_a_lock_is_taken_once(locks, impatient):
+    locks().take()
 
     with pytest.raises(ConsumerLockTaken, match="results-0 runs already"):
-        places().take()
-    places("results-1").take()
+        locks().take()
+    locks("results-1").take()
 
 
-def test_a_place_is_free_once_its_holder_is_gone(places, redis):
-    holder = places()
+def test_a_lock_is_free_after_its_holder_disconnects(locks, redis):
+    holder = locks()
     holder.take()
     holder.close()
 
-    places().take()
+    locks().take()
 
 
-def test_a_holder_that_fell_silent_holds_nothing(places, impatient, monkeypatch):
-    places().take()
+def test_an_idle_connection_does_not_hold_the_lock(locks, impatient, monkeypatch):
+    locks().take()
     monkeypatch.setattr("config.streams.consumer_lock.SILENT_SECONDS", 0)
 
-    places().take()
+    locks().take()
 
 
-def test_a_holder_sees_that_its_connection_was_lost(places, redis):
-    holder = places()
+def test_a_holder_detects_that_its_connection_was_lost(locks, redis):
+    holder = locks()
     assert holder.is_lost()  # it never had one
     assert not holder.is_lost()
     redis.client_kill_filter(_id=holder._client.client_id())
@@ -76,7 +76,7 @@ def consumer(tmp_path):
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
 
 
-def test_a_second_process_of_one_name_says_so_and_after_a_kill_the_next_one_runs(redis, tmp_path):
+def test_a_second_process_of_one_name_exits_and_another_runs_once_the_first_is_killed(redis, tmp_path):
     def is_there(process):
         return process.poll() is None and any(
             each["name"] == "consumer:results-7" for each in redis.client_list()
@@ -85,7 +85,7 @@ def test_a_second_process_of_one_name_says_so_and_after_a_kill_the_next_one_runs
     first = consumer(tmp_path)
     wait_until(lambda: is_there(first), PROCESS_PATIENCE)
     second = consumer(tmp_path)
-    _, said = second.communicate(timeout=PROCESS_PATIENCE)
+    _, errors = second.communicate(timeout=PROCESS_PATIENCE)
     first.kill()
     first.communicate()
     third = consumer(tmp_path)
@@ -94,5 +94,5 @@ def test_a_second_process_of_one_name_says_so_and_after_a_kill_the_next_one_runs
 
     third.terminate()
     assert (second.returncode, third.wait(PROCESS_PATIENCE)) == (EX_TEMPFAIL, 0)
-    assert b"results-7 runs already: give this one another --number" in said
+    assert b"results-7 runs already: give this one another --number" in errors
     third.stderr.close()
