@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from yapit.text import callouts, html
-from yapit.text.lines import CAPTION, Line, LineReader, math
-from yapit.text.shapes import Section
-from yapit.text.speech import Speech
+from yapit.text.atoms import CAPTION, Line, LineReader, math
+from yapit.text.block_builder import Speech
+from yapit.text.output import Section
 from yapit.text.tree import Node
 
 _KINDS = {

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 
 from yapit.text import footnotes, html, tags
-from yapit.text.clean import clean, one_line
-from yapit.text.lines import Atom
+from yapit.text.atoms import Atom
+from yapit.text.block_builder import Speech
+from yapit.text.cleaning import clean, one_line
 from yapit.text.markdown import parse
+from yapit.text.output import Section, Transformed
 from yapit.text.sections import SectionWriter
-from yapit.text.shapes import Section, Transformed
-from yapit.text.speech import Speech
 from yapit.text.tree import build, inlines
 
 TITLE_LENGTH = 80

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.yapit.text.page import Page
 from yapit.text import Transformed, to_blocks
-from yapit.text.speech import is_speakable
+from yapit.text.block_builder import is_speakable
 from yapit.text.splitting import LIMIT, split
 
 LETTERS = st.sampled_from("abcdé.,;:!?—“”()'\"今。，नि।؟ 1 \u0301")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 
 from yapit.text import html
+from yapit.text.atoms import Atom, Line
 from yapit.text.html import Mark
-from yapit.text.lines import Atom, Line
 from yapit.text.splitting import split
 
 

@@ -7,7 +7,7 @@ from html import escape
 from markdown_it.token import Token
 
 from yapit.text import html
-from yapit.text.clean import one_line
+from yapit.text.cleaning import one_line
 from yapit.text.html import Mark
 from yapit.text.tags import paired_tag
 
