@@ -20,7 +20,7 @@ from yapit import invalidation, text
 from yapit.errors import DocumentNotFound, DocumentRefused
 from yapit.models import Block, Document, Playback, Section
 from yapit.models.documents import MAX_TITLE
-from yapit.text.cleaning import clean, one_line
+from yapit.text import clean, one_line
 
 MAX_CONTENT = 500_000  # characters
 UNTITLED = "Untitled"

@@ -1,5 +1,6 @@
-"""Text -> blocks: what is spoken of a document, and what of it is shown. Imports no Django."""
+"""Text transformation: Markdown or plain text to blocks (spoken) and sections (shown). Imports no Django."""
 
+from yapit.text.cleaning import clean, one_line
 from yapit.text.output import ESTIMATED_CHARACTERS_PER_SECOND, Section, Transformed, estimate_ms
 from yapit.text.transform import to_blocks
 
@@ -7,6 +8,8 @@ __all__ = [
     "ESTIMATED_CHARACTERS_PER_SECOND",
     "Section",
     "Transformed",
+    "clean",
     "estimate_ms",
+    "one_line",
     "to_blocks",
 ]

@@ -1,4 +1,4 @@
-"""Inline Markdown -> atoms: the smallest pieces that are spoken or silent, shown or hidden, in one style."""
+"""Inline Markdown to atoms: pieces of a line, each spoken or silent, shown or hidden, in one style."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from yapit.text.cleaning import one_line
 from yapit.text.html import Mark
 from yapit.text.tags import paired_tag
 
-# Browsers give up on deeply nested elements; no author means them.
-DEEPEST_STYLE = 16
+MAX_STYLE_DEPTH = 16  # browsers limit the depth of elements
 CAPTION: Mark = ('<span class="caption">', "</span>")
 
 _STYLES: dict[str, Mark] = {
@@ -25,7 +24,7 @@ _CODE: Mark = ("<code>", "</code>")
 
 @dataclass(slots=True)
 class Atom:
-    """`html` is shown in the place of the text, if it is set. `apart`: never one word with its neighbours."""
+    """A piece of a line. `html`, if set, is shown instead of `text`; `apart`: a word of its own."""
 
     text: str
     spoken: bool = True
@@ -41,9 +40,9 @@ Line = list[Atom]
 
 
 class LineReader:
-    """Reads one container (the body, or one footnote) from its first line to its last.
+    """Reads the lines of one container (the body, or one footnote) in order.
 
-    Tags that open in one paragraph may close in a later one, so this is where their state lives.
+    Holds the state of tags, which may open in one paragraph and close in a later one.
     """
 
     def __init__(self, footnote_numbers: dict[str, int]) -> None:
@@ -68,7 +67,7 @@ class LineReader:
         style = token.type.removesuffix("_open").removesuffix("_close")
         if style in _STYLES or style == "link":
             if token.nesting > 0:
-                marks.append(_mark_of(style, token) if len(marks) < DEEPEST_STYLE else None)
+                marks.append(_mark_of(style, token) if len(marks) < MAX_STYLE_DEPTH else None)
             elif marks:
                 marks.pop()
             return
@@ -110,7 +109,7 @@ class LineReader:
         if opens:
             self._modes.append(name)
         else:
-            # The latest of its kind: tags of two kinds may overlap.
+            # The last of its name: tags of different names may overlap.
             del self._modes[len(self._modes) - 1 - self._modes[::-1].index(name)]
         if name == "cap" and not opens:
             _silence_captioned_image(atoms)
@@ -128,7 +127,7 @@ def math(content: str, label: str = "") -> str:
 
 
 def plain_text(tokens: Iterable[Token]) -> str:
-    """The words of inline tokens, without styles."""
+    """The text of inline tokens, without styles."""
     words = []
     for token in tokens:
         if token.type in ("softbreak", "hardbreak"):
@@ -145,7 +144,7 @@ def _mark_of(style: str, token: Token) -> Mark | None:
 
 
 def _silence_captioned_image(atoms: Line) -> None:
-    """A caption is read in the place of the description that is there for those who cannot see."""
+    """A caption with words is spoken instead of the image's description."""
     has_words = False
     for atom in reversed(atoms):
         if CAPTION in atom.marks and not atom.is_image:

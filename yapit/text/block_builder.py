@@ -1,4 +1,4 @@
-"""Lines of atoms -> blocks, and the HTML in which each block is a span."""
+"""Block builder: lines of atoms to blocks, and to HTML in which each block is a span."""
 
 import unicodedata
 from bisect import bisect_right
@@ -13,8 +13,8 @@ from yapit.text.splitting import split
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where an atom stands in the spoken text. `lead` characters of it are shown only."""
+class _Placement:
+    """The position of an atom in the spoken text. Its first `lead` characters are shown only."""
 
     atom: Atom
     start: int
@@ -22,17 +22,18 @@ class _Place:
     lead: int = 0
 
 
-class Speech:
-    """Collects the blocks of one document. Not shared between threads, nor between documents."""
+class BlockBuilder:
+    """Collects the blocks of one document. Not thread-safe."""
 
     def __init__(self) -> None:
         self.blocks: list[str] = []
 
-    def say(self, line: Line) -> str:
-        return self.say_joined([line])[0]
+    def add_line(self, line: Line) -> str:
+        """Add a line as a text of its own and return its HTML."""
+        return self.add_lines([line])[0]
 
-    def say_joined(self, lines: Sequence[Line]) -> list[str]:
-        """Speak the lines as one text, and return the HTML of each."""
+    def add_lines(self, lines: Sequence[Line]) -> list[str]:
+        """Add the lines as one text and return the HTML of each."""
         layout = _Layout()
         rows = [layout.line(line) for line in lines]
         starts, numbers = self._number_chunks(layout.text())
@@ -51,12 +52,12 @@ class Speech:
 
 
 def is_speakable(text: str) -> bool:
-    """False for what consists of punctuation only: no engine makes a sound of it."""
+    """False for punctuation only, which no engine speaks."""
     return any(c.isalnum() or unicodedata.category(c) in ("So", "Sc") for c in text)
 
 
 class _Layout:
-    """The spoken text as it grows. It begins with no space, and never has two in a row."""
+    """The spoken text of several lines, without leading or repeated spaces."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -64,29 +65,29 @@ class _Layout:
         self._last = " "
         self._gap = False
 
-    def line(self, atoms: Line) -> list[_Place]:
-        row = [self._place(atom) for atom in atoms]
-        self._space()
+    def line(self, atoms: Line) -> list[_Placement]:
+        row = [self._add_atom(atom) for atom in atoms]
+        self._add_space()
         self._gap = False
         return row
 
     def text(self) -> str:
         return "".join(self._parts).rstrip()
 
-    def _place(self, atom: Atom) -> _Place:
+    def _add_atom(self, atom: Atom) -> _Placement:
         if not atom.spoken or not atom.text:
             self._gap = self._gap or atom.apart
-            return _Place(atom, self._length, self._length)
+            return _Placement(atom, self._length, self._length)
         if (self._gap or atom.apart) and self._last.isalnum() and atom.text[0].isalnum():
-            self._space()
+            self._add_space()
         self._gap = atom.apart
         lead = 1 if self._last == " " and atom.text[0] == " " else 0
         start = self._length
         self._append(atom.text[lead:])
         self._last = atom.text[-1]
-        return _Place(atom, start, self._length, lead)
+        return _Placement(atom, start, self._length, lead)
 
-    def _space(self) -> None:
+    def _add_space(self) -> None:
         if self._last != " ":
             self._append(" ")
             self._last = " "
@@ -97,37 +98,37 @@ class _Layout:
 
 
 def _segments(
-    row: list[_Place], starts: list[int], numbers: list[int | None]
+    row: list[_Placement], starts: list[int], numbers: list[int | None]
 ) -> Iterator[tuple[int | None, tuple[Mark, ...], str]]:
-    for place in row:
-        atom = place.atom
+    for placement in row:
+        atom = placement.atom
         if not atom.shown:
             continue
         if atom.html is not None:
-            block = _block_at(place.start, starts, numbers) if place.end > place.start else None
+            block = _block_at(placement.start, starts, numbers) if placement.end > placement.start else None
             yield block, atom.marks, atom.html
-        elif place.end <= place.start:
+        elif placement.end <= placement.start:
             yield None, atom.marks, escape(atom.text)
         else:
-            yield from _cut_up(place, starts, numbers)
+            yield from _shown_parts(placement, starts, numbers)
 
 
-def _cut_up(
-    place: _Place, starts: list[int], numbers: list[int | None]
+def _shown_parts(
+    placement: _Placement, starts: list[int], numbers: list[int | None]
 ) -> Iterator[tuple[int | None, tuple[Mark, ...], str]]:
-    atom = place.atom
-    if place.lead:
-        yield None, atom.marks, escape(atom.text[: place.lead])
-    index = bisect_right(starts, place.start) - 1
-    start = place.start
-    while start < place.end and index >= 0:
-        end = min(place.end, starts[index + 1] if index + 1 < len(starts) else place.end)
-        shown = atom.text[start - place.start + place.lead : end - place.start + place.lead]
+    atom = placement.atom
+    if placement.lead:
+        yield None, atom.marks, escape(atom.text[: placement.lead])
+    index = bisect_right(starts, placement.start) - 1
+    start = placement.start
+    while start < placement.end and index >= 0:
+        end = min(placement.end, starts[index + 1] if index + 1 < len(starts) else placement.end)
+        shown = atom.text[start - placement.start + placement.lead : end - placement.start + placement.lead]
         yield numbers[index], atom.marks, escape(shown)
         start = end
         index += 1
     if index < 0:
-        yield None, atom.marks, escape(atom.text[place.lead :])
+        yield None, atom.marks, escape(atom.text[placement.lead :])
 
 
 def _block_at(position: int, starts: list[int], numbers: list[int | None]) -> int | None:

@@ -1,4 +1,4 @@
-"""Quotes that begin with `[!TYPE] title`: their types, other names for these, and their colours."""
+"""Callouts, quotes that begin with `[!TYPE] title`: parser of the first line, colours of the types."""
 
 import re
 
@@ -18,7 +18,7 @@ UNKNOWN = "blue"
 
 
 def head_of(text: str) -> tuple[str, str] | None:
-    """(type in small letters, what follows it on the line) if the text begins a callout."""
+    """(type in lower case, the rest of the line) if the text begins a callout."""
     match = _HEAD.match(text)
     return (match[1].lower(), text[match.end() :]) if match else None
 

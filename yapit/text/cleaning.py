@@ -1,16 +1,16 @@
-"""What a source loses before anything reads it: what PostgreSQL, a page or an engine cannot take."""
+"""Cleaning of source text: removes characters that PostgreSQL, a page or an engine cannot take."""
 
 import functools
 import re
 import unicodedata
 
-# Unicode's own stream-safe limit. NFC sorts a run of marks by insertion: 500,000 of them take minutes.
+# The limit of Unicode's stream-safe format. NFC sorts a run of marks by insertion: 500,000 take minutes.
 MARKS_IN_A_ROW = 30
 
 _LINE_ENDS = re.compile("\r\n|[\r\v\x1c-\x1e\x85\u2028\u2029]")
 _PAGE_BREAK = re.compile("\f")
-# Controls, lone surrogates, non-characters, the soft hyphen, the byte order mark, and the marks that
-# turn the direction of the page around the document.
+# Controls, lone surrogates, non-characters, the soft hyphen, the byte order mark, and the controls that
+# override the direction of text.
 _UNWANTED = re.compile(
     "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
@@ -19,13 +19,13 @@ _SPACES = re.compile(r"\s+")
 
 
 def clean(source: str) -> str:
-    """The text in NFC, with `\\n` as its only line end and without what cannot be stored or shown."""
+    """The text in NFC, with `\\n` as its only line end and without characters that cannot be stored."""
     text = _UNWANTED.sub("", _PAGE_BREAK.sub("\n\n", _LINE_ENDS.sub("\n", source)))
     return unicodedata.normalize("NFC", _too_many_marks().sub(r"\1", text))
 
 
 def one_line(text: str) -> str:
-    """The same for a piece of a line, such as one that an entity (`&#0;`) may have smuggled in."""
+    """Clean a part of a line, to which an entity such as `&#0;` may have added such characters."""
     return _SPACES.sub(" ", text if text.isascii() and text.isprintable() else clean(text))
 
 

@@ -1,4 +1,4 @@
-"""Footnotes: which are referred to, and in which order they are read at the end."""
+"""Footnotes: the inline rule for references, and the order of the definitions in use."""
 
 import re
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ from markdown_it.rules_inline import StateInline
 
 from yapit.text.tree import Node, inlines
 
-# Bounded, or a line of `[^[^[^` would be searched to its end from each of them.
+# Bounded: a line of `[^[^[^` would otherwise be searched to its end from each of them.
 _REFERENCE = re.compile(r"\[\^([^\]\s]{1,100})\]")
 
 
 def reference(state: StateInline, silent: bool) -> bool:
-    """Inline rule: `[^label]` of a footnote that is defined somewhere. Any other stays as it is written."""
+    """Inline rule for `[^label]`. A reference without a definition remains text."""
     match = _REFERENCE.match(state.src, state.pos, state.posMax)
     known = state.env.get("footnotes", {}).get("refs", {})
     if match is None or f":{match[1]}" not in known:
@@ -25,14 +25,14 @@ def reference(state: StateInline, silent: bool) -> bool:
 
 def used(body: list[Node], definitions: dict[str, Node]) -> dict[str, Node]:
     """The definitions that the body refers to, directly or through another footnote, in reading order."""
-    found: dict[str, Node] = {}
-    waiting = list(_labels(body))
-    while waiting:
-        label = waiting.pop()
-        if label in definitions and label not in found:
-            found[label] = definitions[label]
-            waiting.extend(_labels([definitions[label]]))
-    return {label: found[label] for label in sorted(found, key=_reading_order)}
+    referenced: set[str] = set()
+    pending = list(_labels(body))
+    while pending:
+        label = pending.pop()
+        if label in definitions and label not in referenced:
+            referenced.add(label)
+            pending.extend(_labels([definitions[label]]))
+    return {label: definitions[label] for label in sorted(referenced, key=_reading_order)}
 
 
 def _labels(nodes: list[Node]) -> Iterable[str]:
@@ -43,7 +43,7 @@ def _labels(nodes: list[Node]) -> Iterable[str]:
 
 
 def _reading_order(label: str) -> tuple[bool, int, str]:
-    """Numbers by their value, then words by the alphabet."""
+    """Sort key: numbers by value, then words alphabetically."""
     if label.isascii() and label.isdigit():
         return False, int(label), label
     return True, 0, label

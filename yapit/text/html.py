@@ -1,4 +1,4 @@
-"""Safe HTML: what is written by an author is escaped, what is linked is checked."""
+"""Safe HTML: escaped text, checked addresses, spans of blocks."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 Mark = tuple[str, str]
 """An opening tag and its closing tag."""
 
-# Pictures of ours. Any other path would make the reader's browser ask this server for it, with its cookie.
+# Images of this application. Any other path would send the reader's cookie to this server's routes.
 LOCAL_IMAGES = "/static/"
 _LINK_SCHEMES = frozenset({"http", "https", "mailto"})
 _IMAGE_SCHEMES = frozenset({"http", "https"})
@@ -16,13 +16,14 @@ _LAYOUT_VALUE = re.compile(r"[0-9]{1,4}")
 
 
 def link_mark(url: str) -> Mark | None:
+    """The tags of a link, or None if the address is not allowed."""
     if _scheme(url) not in _LINK_SCHEMES:
         return None
     return f'<a href="{escape(url)}" rel="noopener nofollow">', "</a>"
 
 
 def image(url: str, alt: str) -> str:
-    """The picture, or its description if the address is not one to load from."""
+    """An image element, or the description if the address is not allowed."""
     if not (_scheme(url) in _IMAGE_SCHEMES or _is_local_image(url)):
         return escape(alt)
     return (
@@ -32,12 +33,12 @@ def image(url: str, alt: str) -> str:
 
 
 def wrap(tag: str, inner: str, attributes: str = "") -> str:
-    """The element, or nothing if there is nothing in it."""
+    """The element, or an empty string if it would be empty."""
     return f"<{tag}{attributes}>{inner}</{tag}>" if inner else ""
 
 
 def spans(segments: Iterable[tuple[int | None, tuple[Mark, ...], str]]) -> str:
-    """Write (block, marks, html) in a row; a block's span is closed where a mark begins or ends."""
+    """Write (block, marks, html) in order; a block's span is closed where a mark begins or ends."""
     out: list[str] = []
     block: int | None = None
     marks: tuple[Mark, ...] = ()
@@ -65,7 +66,7 @@ def _change(before: tuple[Mark, ...], after: tuple[Mark, ...]) -> Iterable[str]:
 
 
 def _scheme(url: str) -> str:
-    """The scheme of an absolute address that browsers and we read alike, else an empty string."""
+    """The scheme of an absolute address, or an empty string where browsers might parse it differently."""
     if re.search(r"[\s\\\x00-\x1f]", url):
         return ""
     try:
@@ -80,7 +81,7 @@ def _is_local_image(url: str) -> bool:
 
 
 def _layout(url: str) -> str:
-    """`w` (width in per cent) and `row` (pictures of one row) steer the layout; the address stays whole."""
+    """Layout attributes from the query parameters `w` (width in per cent) and `row` (images of one row)."""
     try:
         fields = dict(parse_qsl(urlsplit(url).query, max_num_fields=50))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The Markdown parser: CommonMark, tables, strikethrough, dollar maths, footnotes - and its bounds."""
+"""Markdown parser: CommonMark, tables, strikethrough, dollar maths and footnotes, in bounded time."""
 
 import re
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from mdit_py_plugins.footnote.index import footnote_def
 
 from yapit.text import footnotes, tags
 
-# Levels of lists and quotes (a list takes two). Deeper text is kept, as a paragraph of the deepest level.
-DEEPEST = 40
-# The inline parser takes time with the square of what it is given in the worst case, so a longer paragraph is
-# parsed in pieces, and one with more brackets than any prose is left as text.
+# Levels of lists and quotes (a list takes two). Deeper text becomes a paragraph of the last level.
+MAX_DEPTH = 40
+# The inline parser takes quadratic time in the worst case, so a longer paragraph is parsed in pieces, and a
+# piece with more brackets than prose has remains text.
 INLINE_PIECE = 6_000
 BRACKETS_IN_PIECE = 400
 MATH_LINES = 200
 
-# A picture inside the text. It is not shown, and no piece could hold its hundreds of kilobytes.
+# An image inside the source. It is not shown, and its hundreds of kilobytes would fill many pieces.
 _DATA_URL = re.compile(r"(\]\(\s*<?data:)[^\s)>]+", re.IGNORECASE)
 _MATH_LINE = re.compile(r"\$\$(.+?)\$\$\s*(?:\(([^()]+)\))?\s*")
 _MATH_END = re.compile(r"(.*?)\$\$\s*(?:\(([^()]+)\))?\s*")
@@ -28,17 +28,17 @@ _MATH_END = re.compile(r"(.*?)\$\$\s*(?:\(([^()]+)\))?\s*")
 
 class _Parser(MarkdownIt):
     def validateLink(self, url: str) -> bool:  # noqa: N802
-        """Any address makes a link here, or its syntax would be read aloud. Unsafe ones are dropped later."""
+        """Accept every address, or the syntax would be spoken; `html` drops unsafe ones later."""
         return True
 
 
 def parse(text: str) -> list[Token]:
-    # A parser for each call (0.1 ms): the library fills its rule caches on first use, and not atomically.
+    # A parser for each call (0.1 ms): the library fills its rule caches on first use, not thread-safely.
     return _parser().parse(text)
 
 
 def _parser() -> MarkdownIt:
-    parser = _Parser("commonmark", {"html": True, "maxNesting": DEEPEST + 20})
+    parser = _Parser("commonmark", {"html": True, "maxNesting": MAX_DEPTH + 20})
     parser.enable(["table", "strikethrough"])
     parser.core.ruler.at("inline", _bounded_inline)
     parser.block.ruler.before("table", "too_deep", _too_deep)
@@ -74,8 +74,8 @@ def _inline_pieces(content: str) -> Iterator[str]:
 
 
 def _too_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Block rule: beyond DEEPEST everything is a paragraph. The library would drop it."""
-    if silent or state.level < DEEPEST:
+    """Block rule: beyond MAX_DEPTH everything is a paragraph, where the library would drop it."""
+    if silent or state.level < MAX_DEPTH:
         return False
     line = start + 1
     while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
@@ -90,7 +90,7 @@ def _too_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Block rule: as in CommonMark, except that our own tags are inline wherever they stand."""
+    """Block rule: as in CommonMark, except that the tags of `yapit.text.tags` are inline everywhere."""
     first = state.bMarks[start] + state.tShift[start]
     if tags.starts_with_tag(state.src[first : first + 20]):
         return False
@@ -98,18 +98,18 @@ def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Block rule: `$$ … $$`, with a `(label)` behind it or without, on one line or on several.
+    """Block rule: `$$ … $$` on one or several lines, with an optional `(label)` after it.
 
-    The plugin's own rule reads past the end of a list item and searches the whole document for an end.
+    The rule of the plugin reads past the end of a list item and searches the whole document for an end.
     """
     if state.is_code_block(start) or not _line(state, start).startswith("$$"):
         return False
     whole = _MATH_LINE.fullmatch(_line(state, start))
-    found = (whole[1], whole[2], start) if whole else _math_of_lines(state, start, end)
-    if found is None:
+    formula = (whole[1], whole[2], start) if whole else _math_of_lines(state, start, end)
+    if formula is None:
         return False
     if not silent:
-        content, label, last = found
+        content, label, last = formula
         token = state.push("math_block", "math", 0)
         token.content, token.info, token.block = content.strip(), label or "", True
         state.line = last + 1

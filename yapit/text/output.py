@@ -1,4 +1,4 @@
-"""What a document becomes: blocks to speak and sections to show."""
+"""Output types of the transformation, and the estimate of speaking time."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _WIDE_WEIGHT = 3
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One top-level piece of the page. `first_block` is the next index if the section has no block."""
+    """A top-level element of the document. Without blocks, `first_block` is the index of the next block."""
 
     kind: str
     html: str
@@ -20,13 +20,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
+    """A document's title, its blocks (the text of each) and its sections."""
+
     title: str | None
     blocks: tuple[str, ...]
     sections: tuple[Section, ...]
 
 
 def estimate_ms(text: str) -> int:
-    """How long the text will probably take to speak, before any engine has seen it."""
+    """Estimated speaking time in milliseconds, independent of voice and engine."""
     letters = len(text)
     if not text.isascii():
         letters += (_WIDE_WEIGHT - 1) * sum(unicodedata.east_asian_width(c) in "WF" for c in text)

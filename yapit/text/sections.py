@@ -1,11 +1,11 @@
-"""The tree of a document -> sections, in reading order."""
+"""Section writer: the tree of a document to sections, in reading order."""
 
 from collections.abc import Callable, Sequence
 from html import escape
 
 from yapit.text import callouts, html
 from yapit.text.atoms import CAPTION, Line, LineReader, math
-from yapit.text.block_builder import Speech
+from yapit.text.block_builder import BlockBuilder
 from yapit.text.output import Section
 from yapit.text.tree import Node
 
@@ -24,10 +24,10 @@ _FIGCAPTION = ("<figcaption>", "</figcaption>")
 
 
 class SectionWriter:
-    """Speaks and writes one container after the other; the numbering of blocks runs through all of them."""
+    """Writes one container after the other; block numbers continue through all of them."""
 
     def __init__(self, footnote_numbers: dict[str, int]) -> None:
-        self.speech = Speech()
+        self.builder = BlockBuilder()
         self.sections: list[Section] = []
         self.heading = ""
         self._numbers = footnote_numbers
@@ -49,20 +49,20 @@ class SectionWriter:
     def write(self, body: list[Node], footnotes: dict[str, Node]) -> None:
         for node in body:
             self._kind = _KINDS.get(node.type, "paragraph")
-            start = len(self.speech.blocks)
+            start = len(self.builder.blocks)
             self._add(self._write(node), start)
         if footnotes:
             self._kind = "footnotes"
-            start = len(self.speech.blocks)
+            start = len(self.builder.blocks)
             self._add(self._footnotes(footnotes), start)
 
     def _add(self, content: str, start: int) -> None:
-        count = len(self.speech.blocks) - start
+        count = len(self.builder.blocks) - start
         if not content and count and self.sections:
-            # Words for what was shown just before: they belong to it.
-            before = self.sections[-1]
-            merged = before.block_count + count
-            self.sections[-1] = Section(before.kind, before.html, before.first_block, merged)
+            # Spoken text without anything shown belongs to the previous section.
+            previous = self.sections[-1]
+            merged = previous.block_count + count
+            self.sections[-1] = Section(previous.kind, previous.html, previous.first_block, merged)
         elif content or count:
             self.sections.append(Section(self._kind, content, start, count))
 
@@ -74,27 +74,27 @@ class SectionWriter:
         return "".join(map(self._write, nodes))
 
     def _joined_flow(self, nodes: Sequence[Node]) -> str:
-        """Like _flow, but paragraphs that follow one another are spoken as one text."""
+        """Like _flow, but consecutive paragraphs are spoken as one text."""
         out: list[str] = []
-        waiting: list[tuple[Node, Line]] = []
+        pending: list[tuple[Node, Line]] = []
         for node in nodes:
             if node.type == "paragraph":
                 line = self._line(node)
-                if not is_pictures(line):
-                    waiting.append((node, line))
+                if not is_images_only(line):
+                    pending.append((node, line))
                     continue
-                out.append(self._say_paragraphs(waiting) + self._pictures(line))
+                out.append(self._write_paragraphs(pending) + self._images(line))
             else:
-                out.append(self._say_paragraphs(waiting) + self._write(node))
-            waiting = []
-        out.append(self._say_paragraphs(waiting))
+                out.append(self._write_paragraphs(pending) + self._write(node))
+            pending = []
+        out.append(self._write_paragraphs(pending))
         return "".join(out)
 
-    def _say_paragraphs(self, waiting: list[tuple[Node, Line]]) -> str:
-        said = self.speech.say_joined([line for _, line in waiting])
+    def _write_paragraphs(self, pending: list[tuple[Node, Line]]) -> str:
+        contents = self.builder.add_lines([line for _, line in pending])
         return "".join(
             content if node.token.hidden else html.wrap("p", content)
-            for (node, _), content in zip(waiting, said, strict=True)
+            for (node, _), content in zip(pending, contents, strict=True)
         )
 
     def _line(self, node: Node) -> Line:
@@ -103,24 +103,24 @@ class SectionWriter:
     def _heading(self, node: Node) -> str:
         line = self._line(node)
         self.heading = self.heading or "".join(atom.text for atom in line if atom.shown).strip()
-        return html.wrap(node.token.tag, self.speech.say(line))
+        return html.wrap(node.token.tag, self.builder.add_line(line))
 
     def _paragraph(self, node: Node) -> str:
         line = self._line(node)
-        if is_pictures(line):
+        if is_images_only(line):
             if self._kind == "paragraph":
                 self._kind = "image"
-            return self._pictures(line)
-        return html.wrap("p", self.speech.say(line).strip())
+            return self._images(line)
+        return html.wrap("p", self.builder.add_line(line).strip())
 
-    def _pictures(self, line: Line) -> str:
+    def _images(self, line: Line) -> str:
         figures: list[Line] = []
         for atom in line:
             if atom.is_image or not figures:
                 figures.append([])
             atom.marks = tuple(_FIGCAPTION if mark == CAPTION else mark for mark in atom.marks)
             figures[-1].append(atom)
-        return "".join(html.wrap("figure", self.speech.say(figure).strip()) for figure in figures)
+        return "".join(html.wrap("figure", self.builder.add_line(figure).strip()) for figure in figures)
 
     def _list(self, node: Node) -> str:
         items = "".join(html.wrap("li", self._joined_flow(item.children)) for item in node.children)
@@ -142,8 +142,8 @@ class SectionWriter:
             self._kind = "callout"
         kind, tokens[0].content = head
         title, body = _split_at_break(self._line(first))
-        content = html.wrap("p", self.speech.say(title).strip(), ' class="callout-title"')
-        content += html.wrap("p", self.speech.say(body).strip()) + self._flow(node.children[1:])
+        content = html.wrap("p", self.builder.add_line(title).strip(), ' class="callout-title"')
+        content += html.wrap("p", self.builder.add_line(body).strip()) + self._flow(node.children[1:])
         colour = callouts.colour_of(kind)
         attributes = f' class="callout callout-{colour}" data-callout="{escape(kind)}"'
         return f"<aside{attributes}>{content}</aside>"
@@ -174,7 +174,7 @@ class SectionWriter:
         align = style.removeprefix("text-align:")
         attributes = f' data-align="{escape(align)}"' if align else ""
         tag = cell.token.tag
-        return f"<{tag}{attributes}>{self.speech.say(line)}</{tag}>"
+        return f"<{tag}{attributes}>{self.builder.add_line(line)}</{tag}>"
 
     def _shown(self, content: str) -> str:
         return "" if self._lines.hidden else content
@@ -189,8 +189,8 @@ class SectionWriter:
         return f'<ol class="footnotes">{"".join(items)}</ol>'
 
 
-def is_pictures(line: Line) -> bool:
-    """True if the line shows pictures and their captions, and nothing else."""
+def is_images_only(line: Line) -> bool:
+    """True if the line consists of images and their captions."""
     return any(atom.is_image for atom in line) and all(
         atom.is_image or CAPTION in atom.marks or not atom.text.strip() for atom in line
     )

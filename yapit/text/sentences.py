@@ -1,14 +1,14 @@
-"""Where sentences end, in any script: the sentencex library, asked in bounded windows."""
+"""Sentence boundaries in any script: the sentencex library on bounded windows."""
 
 import re
 
 import sentencex
 
-# sentencex takes time with the square of its input in scripts beyond ASCII (14 s for 250,000 characters of
-# Chinese at once, 0.1 s in windows).
+# sentencex takes quadratic time for text beyond ASCII (14 s for 250,000 characters of Chinese at once, 0.1 s
+# in windows).
 WINDOW = 1_000
 
-# Abbreviations and the Greek question mark depend on the language. The script is enough to tell these apart.
+# Abbreviations and the Greek question mark depend on the language, which the script identifies well enough.
 _SCRIPTS = {
     "ja": re.compile("[\u3040-\u30ff]"),
     "zh": re.compile("[\u4e00-\u9fff\u3400-\u4dbf]"),
@@ -26,22 +26,22 @@ def sentence_ends(text: str) -> list[int]:
     start = 0
     while start < len(text):
         window = text[start : start + WINDOW]
-        found = _ends_in(window)
+        window_ends = _ends_in(window)
         if start + WINDOW < len(text):
-            _leave_open(window, found)
-        ends.extend(start + end for end in found)
+            _drop_incomplete(window, window_ends)
+        ends.extend(start + end for end in window_ends)
         start = ends[-1]
     return ends
 
 
-def _leave_open(window: str, found: list[int]) -> None:
-    """The last sentence may go on behind the window: leave it to the next one, or cut it between words."""
-    before = found[-2] if len(found) > 1 else 0
-    if before > WINDOW // 2:
-        found.pop()
+def _drop_incomplete(window: str, ends: list[int]) -> None:
+    """Leave the last, perhaps incomplete sentence to the next window, or cut a long one between words."""
+    previous = ends[-2] if len(ends) > 1 else 0
+    if previous > WINDOW // 2:
+        ends.pop()
     else:
-        space = window.rfind(" ", before)
-        found[-1] = space + 1 if space > before else len(window)
+        space = window.rfind(" ", previous)
+        ends[-1] = space + 1 if space > previous else len(window)
 
 
 def _ends_in(window: str) -> list[int]:
@@ -57,7 +57,7 @@ def _language_of(text: str) -> str:
     if text.isascii():
         return "en"
     for language, script in _SCRIPTS.items():
-        # Japanese mixes its syllables with Chinese characters: fewer of them decide.
+        # Japanese mixes syllables with Chinese characters, so a lower share of syllables is enough.
         if len(script.findall(text)) * (8 if language == "ja" else 2) > len(text):
             return language
     return "en"

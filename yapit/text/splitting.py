@@ -1,4 +1,4 @@
-"""One spoken text -> chunks of a size that is heard soon and still sounds whole."""
+"""Splitting of spoken text into chunks: short enough for a fast start, long enough for natural prosody."""
 
 import re
 import unicodedata
@@ -12,20 +12,20 @@ Span = tuple[int, int]
 TARGET = 250
 LIMIT = 325
 SHORTEST = 40
-# The first block of a document is what the listener waits for: it ends at the first fair place within this.
+# The listener waits for the first block of a document: it ends at the first suitable place within this.
 FIRST_BLOCK = 100
 SHORTEST_FIRST = 20
 
 _CLOSING = "[\"'”’»)\\]}」』）》】]"
 _SENTENCE_MARK = re.compile(rf"[.!?…]{_CLOSING}*(?=\s)|[。！？｡．।॥؟۔።។။]{_CLOSING}*")
-# A comma without a space behind it belongs to a number, a colon to a time or an address.
+# A comma without a space after it is part of a number, a colon part of a time or an address.
 _CLAUSE_MARK = re.compile(rf"[,:;–]{_CLOSING}?(?=\s)|[—，、；：،؛]{_CLOSING}?")
 
 
 def split(text: str, *, first: bool = False) -> list[Span]:
-    """Cut a text whose only white space is single spaces into spans that cover it without gaps.
+    """Split a text whose only white space is single spaces into spans that cover it without gaps.
 
-    A span is at most LIMIT characters, the space at its end not counted. With `first` the first one is short.
+    A span has at most LIMIT characters, without the space at its end. With `first` the first span is short.
     """
     head = _first_end(text) if first else 0
     spans = [(0, head)] if head else []
@@ -39,7 +39,7 @@ def _width(text: str, start: int, end: int) -> int:
 
 
 def _first_end(text: str) -> int:
-    """Where a short first block may end, or 0 if it is short anyhow or no place is fair."""
+    """The end of a short first block, or 0 if the text is short anyway or has no suitable place."""
     if len(text) <= FIRST_BLOCK:
         return 0
     window = text[: 2 * FIRST_BLOCK]
@@ -47,12 +47,12 @@ def _first_end(text: str) -> int:
     if ends:
         return next((end for end in ends if end >= SHORTEST), ends[-1])
     marks = [match.end() for match in _CLAUSE_MARK.finditer(window, 0, FIRST_BLOCK + 1)]
-    fair = [end for end in marks if end >= SHORTEST and len(text) - end >= SHORTEST]
-    return _past_space(text, fair[-1]) if fair else 0
+    suitable = [end for end in marks if end >= SHORTEST and len(text) - end >= SHORTEST]
+    return _past_space(text, suitable[-1]) if suitable else 0
 
 
 def _pieces(text: str, start: int) -> Iterator[Span]:
-    """Sentences, those that are too long in pieces."""
+    """The sentences; those above LIMIT in several pieces."""
     offset = start
     for end in sentence_ends(text[offset:]):
         if _width(text, start, offset + end) > LIMIT:
@@ -72,12 +72,12 @@ def _cut(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _cut_end(text: str, start: int, end: int) -> int:
-    """The best place within TARGET: a sentence inside quotes, a clause, a space, or wherever it must be."""
+    """The best place within TARGET: the end of a quoted sentence, of a clause, of a word, or any letter."""
     for mark in (_SENTENCE_MARK, _CLAUSE_MARK):
         places = _places(mark, text, start)
-        fair = [place for place in places if place - start >= SHORTEST and end - place >= SHORTEST]
-        if fair:
-            return _past_space(text, fair[-1])
+        suitable = [place for place in places if place - start >= SHORTEST and end - place >= SHORTEST]
+        if suitable:
+            return _past_space(text, suitable[-1])
     if places:
         return _past_space(text, places[-1])
     place = text.rfind(" ", start, start + TARGET + 1)
@@ -87,8 +87,8 @@ def _cut_end(text: str, start: int, end: int) -> int:
 
 
 def _places(mark: re.Pattern[str], text: str, start: int) -> list[int]:
-    found = (match.end() for match in mark.finditer(text, start, start + TARGET + 1))
-    return [place for place in found if place - start <= TARGET]
+    ends = (match.end() for match in mark.finditer(text, start, start + TARGET + 1))
+    return [end for end in ends if end - start <= TARGET]
 
 
 def _past_space(text: str, place: int) -> int:
@@ -96,7 +96,7 @@ def _past_space(text: str, place: int) -> int:
 
 
 def _between_letters(text: str, start: int, place: int) -> int:
-    """Step back over marks that belong to the letter before them, such as Hindi vowels or joined emoji."""
+    """The last place at or before `place` that separates no combining mark or joined emoji from its base."""
     for earlier in range(place, max(start, place - 20), -1):
         if not (unicodedata.category(text[earlier])[0] == "M" or "\u200d" in text[earlier - 1 : earlier + 1]):
             return earlier
@@ -104,6 +104,7 @@ def _between_letters(text: str, start: int, place: int) -> int:
 
 
 def _pack(text: str, pieces: Iterable[Span]) -> Iterator[Span]:
+    """Join consecutive pieces up to TARGET."""
     start = end = -1
     for piece_start, piece_end in pieces:
         if start >= 0 and _width(text, start, piece_end) > TARGET:
@@ -116,13 +117,13 @@ def _pack(text: str, pieces: Iterable[Span]) -> Iterator[Span]:
 
 
 def _merge(text: str, spans: Iterable[Span]) -> list[Span]:
-    """Give what is too short to stand alone to its neighbour, as far as LIMIT allows."""
+    """Join spans below SHORTEST to their neighbours, up to LIMIT."""
     merged: list[Span] = []
     for start, end in spans:
         if merged and _width(text, merged[-1][0], end) <= LIMIT:
-            before = merged[-1]
-            if min(_width(text, start, end), _width(text, *before)) < SHORTEST:
-                merged[-1] = (before[0], end)
+            previous = merged[-1]
+            if min(_width(text, start, end), _width(text, *previous)) < SHORTEST:
+                merged[-1] = (previous[0], end)
                 continue
         merged.append((start, end))
     return merged

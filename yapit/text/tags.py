@@ -1,4 +1,4 @@
-"""The tags of our own: <yap-show> is shown and silent, <yap-speak> spoken and hidden, <yap-cap> a caption."""
+"""Yapit tags: <yap-show> is shown and silent, <yap-speak> spoken and hidden, <yap-cap> a caption."""
 
 import re
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ def starts_with_tag(line: str) -> bool:
 
 
 def pair(inlines: Iterable[Token]) -> None:
-    """Mark the tags that have a partner, also across paragraphs, list items and bold text.
+    """Mark opening and closing tags that match, also across paragraphs, list items and styles.
 
-    A tag without one stays unmarked and means nothing: it must not swallow the rest of the document.
+    An unmatched tag stays unmarked and has no effect on the rest of the document.
     """
-    waiting: dict[str, list[Token]] = {"show": [], "speak": [], "cap": []}
+    unclosed: dict[str, list[Token]] = {"show": [], "speak": [], "cap": []}
     for inline in inlines:
         for token in inline.children or ():
             match = _TAG.fullmatch(token.content) if token.type == "html_inline" else None
@@ -27,13 +27,13 @@ def pair(inlines: Iterable[Token]) -> None:
                 continue
             name = match[2].lower()
             if not match[1]:
-                waiting[name].append(token)
-            elif waiting[name]:
-                waiting[name].pop().meta[_PAIRED] = (name, True)
+                unclosed[name].append(token)
+            elif unclosed[name]:
+                unclosed[name].pop().meta[_PAIRED] = (name, True)
                 token.meta[_PAIRED] = (name, False)
 
 
 def paired_tag(token: Token) -> tuple[str, bool] | None:
-    """The tag's name and whether it opens, if it has a partner."""
-    found: tuple[str, bool] | None = token.meta.get(_PAIRED)
-    return found
+    """(name, whether it opens) of a matched tag."""
+    tag: tuple[str, bool] | None = token.meta.get(_PAIRED)
+    return tag

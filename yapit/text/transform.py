@@ -1,11 +1,11 @@
-"""The one way in: a source of Markdown or plain text becomes blocks and sections."""
+"""Transformation of Markdown or plain text to blocks and sections."""
 
 import re
 from collections.abc import Sequence
 
 from yapit.text import footnotes, html, tags
 from yapit.text.atoms import Atom
-from yapit.text.block_builder import Speech
+from yapit.text.block_builder import BlockBuilder
 from yapit.text.cleaning import clean, one_line
 from yapit.text.markdown import parse
 from yapit.text.output import Section, Transformed
@@ -13,16 +13,16 @@ from yapit.text.sections import SectionWriter
 from yapit.text.tree import build, inlines
 
 TITLE_LENGTH = 80
-# The Markdown parser pays for each line. What has more than this within our 500,000 characters is no prose.
-MARKDOWN_LINES = 50_000
+# The Markdown parser takes time for each line. A document with more lines is treated as plain text.
+MAX_MARKDOWN_LINES = 50_000
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 def to_blocks(source: str, *, markdown: bool = True) -> Transformed:
-    """Pure: the same for the same source. Takes up to seconds of CPU: not for event loops."""
+    """Transform a document. Pure. Takes up to seconds of CPU time: not for event loops."""
     text = clean(source)
-    if markdown and text.count("\n") <= MARKDOWN_LINES:
+    if markdown and text.count("\n") <= MAX_MARKDOWN_LINES:
         return _from_markdown(text)
     return _from_plain(text)
 
@@ -35,19 +35,19 @@ def _from_markdown(text: str) -> Transformed:
         tags.pair(inlines([definition]))
     writer = SectionWriter({label: number for number, label in enumerate(used, start=1)})
     writer.write(body, used)
-    return _transformed(writer.heading, writer.speech.blocks, writer.sections)
+    return _transformed(writer.heading, writer.builder.blocks, writer.sections)
 
 
 def _from_plain(text: str) -> Transformed:
-    speech = Speech()
+    builder = BlockBuilder()
     sections = []
     for paragraph in _BLANK_LINES.split(text):
-        start = len(speech.blocks)
-        content = speech.say([Atom(one_line(paragraph).strip())])
+        start = len(builder.blocks)
+        content = builder.add_line([Atom(one_line(paragraph).strip())])
         if content:
-            count = len(speech.blocks) - start
+            count = len(builder.blocks) - start
             sections.append(Section("paragraph", html.wrap("p", content), start, count))
-    return _transformed("", speech.blocks, sections)
+    return _transformed("", builder.blocks, sections)
 
 
 def _transformed(heading: str, blocks: Sequence[str], sections: Sequence[Section]) -> Transformed:

@@ -1,4 +1,4 @@
-"""Markdown tokens -> a tree, footnote definitions set aside."""
+"""Document tree: built from Markdown tokens, with the footnote definitions apart."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from markdown_it.token import Token
 
 @dataclass(slots=True)
 class Node:
-    """`type` is the token's without `_open`. Depth is bounded by the parser, so walking may recurse."""
+    """`type` is that of the token, without `_open`. The parser bounds the depth, so recursion is safe."""
 
     type: str
     token: Token
@@ -16,7 +16,7 @@ class Node:
 
 
 def build(tokens: Iterable[Token]) -> tuple[list[Node], dict[str, Node]]:
-    """(top-level nodes, footnote definitions by label: of two with one label the last counts)."""
+    """(top-level nodes, footnote definitions by label); the last of several definitions of a label wins."""
     root: list[Node] = []
     definitions: dict[str, Node] = {}
     open_lists = [root]
@@ -36,9 +36,9 @@ def build(tokens: Iterable[Token]) -> tuple[list[Node], dict[str, Node]]:
 
 def inlines(nodes: Iterable[Node]) -> Iterator[Token]:
     """Every inline token below the nodes, in reading order."""
-    waiting = list(nodes)[::-1]
-    while waiting:
-        node = waiting.pop()
+    pending = list(nodes)[::-1]
+    while pending:
+        node = pending.pop()
         if node.type == "inline":
             yield node.token
-        waiting.extend(reversed(node.children))
+        pending.extend(reversed(node.children))

@@ -1,4 +1,4 @@
-"""Reads what a transformed document shows, for tests."""
+"""Parser of the HTML of a transformed document, for tests."""
 
 from collections import defaultdict
 from html.parser import HTMLParser
@@ -7,7 +7,7 @@ from yapit.text import Transformed, to_blocks
 
 
 class Page(HTMLParser):
-    """The words of each block's spans, all words, and all elements of a document."""
+    """The text of each block's spans, the whole text, and all elements of a document."""
 
     def __init__(self, document: Transformed) -> None:
         super().__init__(convert_charrefs=True)

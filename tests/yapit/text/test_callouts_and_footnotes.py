@@ -1,11 +1,11 @@
-"""Callouts with their titles, and footnotes with their order."""
+"""Callouts and their titles, footnotes and their order."""
 
 import pytest
 
 from tests.yapit.text.page import html, kinds, spoken
 
 
-def test_the_title_of_a_callout_is_a_block_of_its_own():
+def test_the_title_of_a_callout_is_a_separate_block():
     source = "> [!TIP] Watch this\n> the body\n>\n> and more"
 
     assert spoken(source) == ["Watch this", "the body", "and more"]
@@ -59,7 +59,7 @@ def test_a_definition_without_reference_is_dropped():
     assert spoken("x[^1]\n\n[^1]: note\n[^2]: dropped") == ["x", "note"]
 
 
-def test_of_two_definitions_the_last_counts():
+def test_the_last_of_two_definitions_is_used():
     assert spoken("x[^1]\n\n[^1]: first\n\n[^1]: second") == ["x", "second"]
 
 

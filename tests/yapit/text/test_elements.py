@@ -1,4 +1,4 @@
-"""What is spoken and what is silent, element by element."""
+"""Spoken text and HTML of each Markdown element."""
 
 import pytest
 
@@ -26,11 +26,11 @@ from yapit.text import to_blocks
         ("5 &lt; 6 &amp; so on", ["5 < 6 & so on"]),
     ],
 )
-def test_what_is_spoken(source, expected):
+def test_elements_are_spoken_or_silent(source, expected):
     assert spoken(source) == expected
 
 
-def test_every_kind_of_section_has_its_name():
+def test_every_element_has_its_kind_of_section():
     source = (
         "# h\n\np\n\n- l\n\n> q\n\n> [!NOTE] c\n\n```\nx\n```\n\n|a|\n|-|\n\n$$\nm\n$$\n\n"
         "![i](http://x.org/i.png)\n\n---\n\nref[^1]\n\n[^1]: note"
@@ -41,7 +41,7 @@ def test_every_kind_of_section_has_its_name():
     )
 
 
-def test_a_document_of_code_only_has_sections_and_no_blocks():
+def test_a_document_of_code_has_sections_and_no_blocks():
     document = to_blocks("```\nx = 1\n```")
 
     assert (document.title, document.blocks) == (None, ())
@@ -49,7 +49,7 @@ def test_a_document_of_code_only_has_sections_and_no_blocks():
 
 
 @pytest.mark.parametrize("source", ["", " \n\t\n", "\x00"])
-def test_nothing_becomes_nothing(source):
+def test_an_empty_source_has_no_sections(source):
     assert to_blocks(source) == to_blocks("", markdown=False)
     assert to_blocks(source).sections == ()
 
@@ -70,11 +70,11 @@ def test_without_a_heading_the_first_words_are_the_title():
     assert len(long) <= 80
 
 
-def test_each_item_of_a_nested_list_is_spoken_by_itself():
+def test_each_item_of_a_nested_list_is_a_separate_block():
     assert spoken("- a\n  - b\n  - c\n    1. d\n- e") == ["a", "b", "c", "d", "e"]
 
 
-def test_the_paragraphs_of_an_item_are_spoken_as_one():
+def test_the_paragraphs_of_an_item_are_one_text():
     assert spoken("- one\n\n  two\n\n- three") == ["one two", "three"]
 
 
@@ -94,11 +94,11 @@ def test_a_labelled_equation_is_kept():
     assert "(eq1)" in Page(to_blocks("$$\nx^2\n$$ (eq1)\n\ntext")).text
 
 
-def test_an_equation_does_not_reach_out_of_its_list_item():
+def test_an_equation_ends_within_its_list_item():
     assert spoken("- $$a\n- b$$\n- c") == ["$$a", "b$$", "c"]
 
 
-def test_equations_with_words_take_nothing_from_quotes():
+def test_spoken_equations_do_not_affect_later_quotes():
     pair = "$$x$$\n\n<yap-speak>x itself</yap-speak>\n\n"
 
     assert spoken(pair * 2 + "> first\n>\n> second\n>\n> third") == (
@@ -106,7 +106,7 @@ def test_equations_with_words_take_nothing_from_quotes():
     )
 
 
-def test_a_picture_is_described_and_keeps_the_query_of_its_address():
+def test_the_description_of_an_image_is_spoken_and_its_address_kept():
     source = "![A cat](https://x.org/a.png?w=50&row=2&sig=a%2Fb)"
     (image,) = [fields for tag, fields in Page(to_blocks(source)).elements if tag == "img"]
 
@@ -115,12 +115,12 @@ def test_a_picture_is_described_and_keeps_the_query_of_its_address():
     assert (image["data-width"], image["data-row"]) == ("50", "2")
 
 
-def test_a_picture_without_description_is_silent():
+def test_an_image_without_description_is_silent():
     assert spoken("![](http://x.org/a.png)") == []
     assert kinds("![](http://x.org/a.png)") == ["image"]
 
 
-def test_pictures_side_by_side_are_figures_of_their_own():
+def test_adjacent_images_are_separate_figures():
     source = "![one](http://x.org/1.png) ![two](http://x.org/2.png)"
 
     assert spoken(source) == ["one", "two"]
@@ -133,14 +133,14 @@ def test_sections_cover_the_blocks_in_order():
     assert [(s.first_block, s.block_count) for s in document.sections] == [(0, 1), (1, 1), (2, 0), (2, 2)]
 
 
-def test_a_block_that_crosses_bold_text_is_shown_in_several_spans():
+def test_a_block_that_contains_bold_text_has_several_spans():
     shown = html("some **bold** text")
 
     assert shown.count('data-block="0"') == 3
     assert Page(to_blocks("some **bold** text")).by_block == {0: "some bold text"}
 
 
-def test_plain_text_interprets_nothing():
+def test_plain_text_is_not_parsed_as_markdown():
     document = to_blocks("# no *heading*\nsame\n\n<b>next</b>", markdown=False)
 
     assert document.blocks == ("# no *heading* same", "<b>next</b>")

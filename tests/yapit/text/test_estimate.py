@@ -1,9 +1,9 @@
-"""How long a text will probably take."""
+"""The estimate of speaking time."""
 
 from yapit.text import ESTIMATED_CHARACTERS_PER_SECOND, estimate_ms
 
 
-def test_letters_take_their_share_of_a_second():
+def test_the_estimate_is_proportional_to_the_letters():
     assert estimate_ms("a" * ESTIMATED_CHARACTERS_PER_SECOND) == 1000
 
 

@@ -1,4 +1,4 @@
-"""What holds for every document."""
+"""Properties of every transformed document."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from yapit.text.splitting import LIMIT, split
 
 LETTERS = st.sampled_from("abcdé.,;:!?—“”()'\"今。，नि।؟ 1 \u0301")
 WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=400), max_size=40).map(
-    # More marks than Unicode allows in a row are dropped, which is not what is tested here.
+    # Longer runs of marks are dropped, which is tested elsewhere.
     lambda words: re.sub("\u0301+", "\u0301", " ".join(words))
 )
 LINES = st.sampled_from(
@@ -48,7 +48,7 @@ def in_words(text: str) -> str:
 
 @given(WORDS, st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_chunks_cover_the_text_and_keep_the_limit(text, first):
+def test_spans_cover_the_text_and_keep_the_limit(text, first):
     text = " ".join(text.split())
     spans = split(text, first=first)
 
@@ -59,7 +59,7 @@ def test_chunks_cover_the_text_and_keep_the_limit(text, first):
 
 @given(WORDS)
 @settings(max_examples=100, deadline=None)
-def test_plain_text_loses_and_repeats_nothing(text):
+def test_plain_text_is_shown_and_spoken_once(text):
     document = to_blocks(text, markdown=False)
 
     shown = Page(document).text
@@ -70,7 +70,7 @@ def test_plain_text_loses_and_repeats_nothing(text):
 
 @given(DOCUMENTS)
 @settings(max_examples=300, deadline=None)
-def test_blocks_and_sections_agree(source):
+def test_sections_contain_the_blocks_in_order(source):
     document = to_blocks(source)
     page = Page(document)
 
@@ -84,7 +84,7 @@ def test_blocks_and_sections_agree(source):
 
 @given(DOCUMENTS)
 @settings(max_examples=300, deadline=None)
-def test_every_block_can_be_spoken_and_stored(source):
+def test_every_block_is_speakable_and_storable(source):
     document: Transformed = to_blocks(source)
 
     for block in document.blocks:
@@ -96,7 +96,7 @@ def test_every_block_can_be_spoken_and_stored(source):
 
 @given(DOCUMENTS)
 @settings(max_examples=200, deadline=None)
-def test_shown_words_of_a_block_stand_in_its_order(source):
+def test_the_shown_text_of_a_block_keeps_its_order(source):
     document = to_blocks(source)
 
     for number, shown in Page(document).by_block.items():

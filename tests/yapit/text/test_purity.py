@@ -1,10 +1,10 @@
-"""The package can be used by anything, anywhere."""
+"""Imports of the package."""
 
 import subprocess
 import sys
 
 
-def test_it_imports_no_django():
+def test_yapit_text_imports_no_django():
     code = "import sys, yapit.text; sys.exit(any(name.split('.')[0] == 'django' for name in sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""No document can harm the page, the database or another document."""
+"""Safety of the HTML, of stored text and of concurrent use."""
 
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ from yapit.text import to_blocks
         "| <script> |\n|---|\n| <script> |",
     ],
 )
-def test_the_authors_html_never_reaches_the_page(source):
+def test_html_of_the_author_is_not_shown(source):
     for tag, attributes in Page(to_blocks(source)).elements:
         assert tag != "script"
         assert not [name for name in attributes if name.startswith("on")]
@@ -47,14 +47,14 @@ def test_the_authors_html_never_reaches_the_page(source):
         "file:///etc/passwd",
     ],
 )
-def test_other_addresses_are_dropped_and_their_text_is_kept(url):
+def test_unsafe_addresses_are_dropped_and_their_text_is_kept(url):
     source = f"see [the text](<{url}>) and ![the picture](<{url}>)"
 
     assert [tag for tag, _ in Page(to_blocks(source)).elements if tag in ("a", "img")] == []
     assert spoken(source) == ["see the text and the picture"]
 
 
-def test_links_say_who_they_do_not_trust():
+def test_links_are_nofollow_and_noopener():
     (link,) = [
         fields for tag, fields in Page(to_blocks("[a](https://x.org/?a=1&b=2)")).elements if tag == "a"
     ]
@@ -62,17 +62,17 @@ def test_links_say_who_they_do_not_trust():
     assert link == {"href": "https://x.org/?a=1&b=2", "rel": "noopener nofollow"}
 
 
-def test_pictures_of_ours_may_be_shown():
+def test_static_images_are_shown():
     assert 'src="/static/yapit/three-paths.svg"' in html("![a](/static/yapit/three-paths.svg)")
     assert "<img" not in html("![a](/static/../v1/x)")
 
 
-def test_a_picture_inside_the_text_is_not_read_aloud():
+def test_a_data_url_is_not_spoken():
     assert spoken("![a chart](data:image/png;base64," + "QUJD" * 50_000 + ") after") == ["a chart after"]
 
 
 @pytest.mark.parametrize("markdown", [True, False])
-def test_what_databases_refuse_does_not_survive(markdown):
+def test_characters_that_databases_refuse_are_removed(markdown):
     document = to_blocks("a\x00b \ud800c\x1b &#0; &#xD800; &#1; d\x7f\ufeff", markdown=markdown)
 
     for text in (*document.blocks, document.title, *(s.html for s in document.sections)):
@@ -86,7 +86,7 @@ def test_blocks_are_in_nfc():
     assert block == unicodedata.normalize("NFC", block)
 
 
-def test_many_threads_do_not_mix_their_documents():
+def test_concurrent_calls_are_independent():
     sources = [
         f"# d{n}\n\n" + f"$$x$$\n\n<yap-speak>p{n}</yap-speak>\n\n- i{n}[^1]\n" * 40 + f"\n[^1]: f{n}"
         for n in range(40)

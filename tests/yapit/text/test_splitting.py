@@ -1,4 +1,4 @@
-"""How one text is cut: limits, fair places, and the short first block."""
+"""Splitting of text: limits, places of cuts, the short first block."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def sizes(text, **options):
     return [len(chunk) for chunk in chunks(text, **options)]
 
 
-def test_a_text_within_the_target_stays_whole():
+def test_a_text_within_the_target_is_not_split():
     assert sizes("a. " * 83) == [248]
 
 
@@ -28,31 +28,31 @@ def test_a_single_sentence_may_reach_the_limit():
     assert sizes("word " * 60 + "x" * 25) == [LIMIT]
 
 
-def test_a_word_without_end_is_cut_hard():
+def test_a_long_word_is_cut_at_the_target():
     assert sizes("a" * 700) == [250, 250, 200]
 
 
-def test_a_sentence_above_the_limit_is_cut_at_its_latest_clause():
+def test_a_sentence_above_the_limit_is_cut_after_its_last_clause():
     text = "word " * 20 + "one, " + "word " * 20 + "two, " + "word " * 40 + "end."
 
     assert chunks(text)[0][-4:] == "two,"
 
 
-def test_without_a_clause_the_last_space_is_the_place():
+def test_a_sentence_without_clauses_is_cut_at_the_last_space():
     assert sizes(("word " * 66).strip()) == [TARGET - 1, 79]
 
 
-def test_numbers_are_not_cut_at_their_commas():
+def test_numbers_are_not_cut_at_commas():
     text = "It counts " + ("1,000,000 " * 40).strip()
 
     assert all(chunk.endswith("1,000,000") for chunk in chunks(text))
 
 
-def test_a_remainder_too_short_to_stand_alone_stays():
+def test_a_short_remainder_is_not_cut_off():
     assert sizes(f"{'a' * 249} {'b' * 245} {'c' * 30}") == [249, 276]
 
 
-def test_a_short_sentence_joins_its_neighbour():
+def test_a_short_sentence_is_joined_to_its_neighbour():
     long = "x" * 120 + ". "
 
     assert sizes(long + long + "Yes. " + long + "No.") == [248, 125]
@@ -90,7 +90,7 @@ def test_an_abbreviation_does_not_end_a_sentence(text):
         ("یہ جملہ ہے۔ دوسرا جملہ۔", 2),
     ],
 )
-def test_other_scripts_end_their_sentences_in_their_own_way(text, count):
+def test_sentences_end_by_the_marks_of_their_script(text, count):
     assert len(sentence_ends(text)) == count
 
 
@@ -100,7 +100,7 @@ def test_chinese_is_cut_at_sentences():
     assert all(chunk.endswith("。") for chunk in chunks(text))
 
 
-def test_a_hard_cut_does_not_tear_a_vowel_from_its_letter():
+def test_a_cut_does_not_separate_a_vowel_sign_from_its_letter():
     text = "कि" * 200
 
     assert all(chunk.startswith("क") for chunk in chunks(text))
@@ -121,25 +121,25 @@ def test_the_first_block_ends_at_a_clause_if_its_sentence_is_long():
     assert len(first) <= FIRST_BLOCK
 
 
-def test_the_first_block_is_not_cut_where_no_place_is_fair():
+def test_the_first_block_is_not_cut_without_a_suitable_place():
     text = ("word " * 40).strip()
 
     assert chunks(text, first=True) == [text]
 
 
-def test_a_tiny_first_sentence_is_no_first_block():
+def test_a_very_short_first_sentence_is_not_the_first_block():
     text = "Hi. " + "word " * 40
 
     assert len(chunks(text, first=True)) == 1
 
 
-def test_a_text_of_any_length_without_a_full_stop_is_cut_between_words():
+def test_a_long_text_without_full_stops_is_cut_between_words():
     text = " ".join(f"word{number}" for number in range(2_000))
 
     assert " ".join(chunks(text)).split() == text.split()
 
 
-def test_sentences_are_found_in_texts_of_any_length():
+def test_sentences_of_a_long_text_are_found():
     text = (SENTENCE * 500).strip()
 
     assert len(sentence_ends(text)) == 500

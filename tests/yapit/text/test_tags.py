@@ -1,4 +1,4 @@
-"""<yap-show>, <yap-speak> and <yap-cap>, wherever they stand."""
+"""The tags <yap-show>, <yap-speak> and <yap-cap> in all positions."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_speak_over_a_blank_line_shows_nothing():
     assert shown(source) == "ab"
 
 
-def test_speak_hides_what_else_is_in_it():
+def test_speak_hides_other_elements_within_it():
     source = "<yap-speak>\n\nheard\n\n```\ncode\n```\n\n|t|\n|-|\n\n---\n\n</yap-speak>"
 
     assert spoken(source) == ["heard"]
@@ -58,12 +58,12 @@ def test_speak_hides_what_else_is_in_it():
         "# link <yap-show>x</yap-show> text",
     ],
 )
-def test_tags_are_honoured_inside_other_markup(source):
+def test_tags_work_inside_other_markup(source):
     assert spoken(source) == ["link text"]
     assert "x" in shown(source)
 
 
-def test_words_for_an_equation_belong_to_its_section():
+def test_spoken_text_after_an_equation_belongs_to_its_section():
     document = to_blocks("text\n\n$$x^2$$\n\n<yap-speak>x squared</yap-speak>\n\nmore")
 
     assert document.blocks == ("text", "x squared", "more")
@@ -74,11 +74,11 @@ def test_words_for_an_equation_belong_to_its_section():
     ]
 
 
-def test_words_for_maths_in_a_line_keep_their_distance():
+def test_spoken_text_after_inline_maths_is_a_separate_word():
     assert spoken("so $x$<yap-speak>the x</yap-speak>is it") == ["so the x is it"]
 
 
-def test_a_caption_is_read_in_the_place_of_the_description():
+def test_a_caption_is_spoken_instead_of_the_description():
     source = "![desc](http://x.org/a.png)<yap-cap>A *caption*</yap-cap>"
 
     assert spoken(source) == ["A caption"]
@@ -86,21 +86,21 @@ def test_a_caption_is_read_in_the_place_of_the_description():
     assert Page(to_blocks(source)).by_block == {0: "A caption"}
 
 
-def test_an_empty_caption_leaves_the_description():
+def test_with_an_empty_caption_the_description_is_spoken():
     assert spoken("![desc](http://x.org/a.png)<yap-cap> </yap-cap>") == ["desc"]
 
 
-def test_a_caption_before_its_picture_is_not_lost():
+def test_a_caption_before_its_image_is_spoken():
     assert spoken("<yap-cap>cap</yap-cap>![desc](http://x.org/a.png)") == ["cap", "desc"]
 
 
 @pytest.mark.parametrize("tag", ["<yap-show>", "<yap-speak>", "</yap-show>", "<yap-cap>", "</yap-cap>"])
-def test_a_tag_without_partner_means_nothing(tag):
+def test_an_unmatched_tag_has_no_effect(tag):
     assert spoken(f"one {tag} two\n\nthree") == ["one two", "three"]
     assert "three" in shown(f"one {tag} two\n\nthree")
 
 
-def test_a_stray_tag_does_not_swallow_what_a_later_pair_leaves():
+def test_an_unmatched_tag_does_not_affect_a_later_pair():
     assert spoken("a <yap-show> b\n\nc <yap-show>d</yap-show> e") == ["a b", "c e"]
 
 

@@ -1,4 +1,4 @@
-"""Half a million characters of malice cost in proportion to their number, not to its square."""
+"""Worst-case inputs: the time is linear in the length, up to half a million characters."""
 
 import sys
 import time
@@ -38,7 +38,7 @@ UNITS = [
     "|a",
     "<yap-show>\n\n",
     "> [!x] a\n\n",
-    # The dearest that were found by chance.
+    # The slowest inputs that random tests have found.
     "![<yap-cap>@http://,",
     "![</yap-show>e.g.",
     "[^ &<yap-speak>~~",
@@ -82,7 +82,7 @@ CPU_SECONDS = 10.0  # for a twentieth of the longest text; most take a hundredth
 
 
 def calls_for(source):
-    """How many functions are called on the way: the same in every run, unlike seconds."""
+    """The number of function calls, which unlike time is the same in every run."""
     calls = 0
 
     def count(frame, event, argument):
@@ -98,7 +98,7 @@ def calls_for(source):
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_twice_as_much_of_anything_costs_about_twice(unit):
+def test_the_number_of_calls_is_linear_in_the_length(unit):
     once, twice = (calls_for((unit * size)[:size]) for size in (SMALL, 2 * SMALL))
 
     assert twice < 3 * once
@@ -106,7 +106,7 @@ def test_twice_as_much_of_anything_costs_about_twice(unit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_longest_text_of_anything_ends_in_blocks(unit):
+def test_the_longest_text_is_transformed(unit):
     document = to_blocks((unit * SIZE)[:SIZE])
 
     assert all(0 < len(block) <= LIMIT for block in document.blocks)
@@ -115,8 +115,8 @@ def test_the_longest_text_of_anything_ends_in_blocks(unit):
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join), st.booleans())
-def test_no_pattern_meets_a_text_that_it_cannot_be_done_with(unit, markdown):
-    """Counted calls do not show what happens inside a regular expression; the clock of this thread does."""
+def test_no_regular_expression_takes_exponential_time(unit, markdown):
+    """Measured in CPU time, since time within a regular expression is not counted as calls."""
     source = (unit * (SIZE // 20))[: SIZE // 20]
 
     begun = time.thread_time()
@@ -126,21 +126,21 @@ def test_no_pattern_meets_a_text_that_it_cannot_be_done_with(unit, markdown):
 
 
 @pytest.mark.parametrize("opening", ["> ", "- ", "> - ", "1. "])
-def test_what_is_nested_too_deeply_is_still_spoken(opening):
+def test_text_beyond_the_maximum_depth_is_spoken(opening):
     assert to_blocks(opening * 5_000 + "the word").blocks[-1].endswith("the word")
 
 
-def test_brackets_nested_too_deeply_are_text():
+def test_too_many_brackets_are_text():
     assert to_blocks("[" * 5_000 + "word" + "](http://x.org)" * 5_000).blocks
 
 
-def test_deep_styles_do_not_nest_the_page_too_deeply():
+def test_the_depth_of_styles_is_limited():
     document = to_blocks("*a **b " * 400 + "c" + "** *" * 400)
 
     assert all(section.html.count("<em><strong>") <= 400 for section in document.sections)
 
 
-def test_one_paragraph_of_half_a_million_characters_loses_no_word():
+def test_a_paragraph_of_half_a_million_characters_keeps_every_word():
     source = " ".join(f"word{n}" for n in range(45_000))
 
     assert " ".join(to_blocks(source).blocks).split() == source.split()
