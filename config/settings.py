@@ -1,6 +1,6 @@
-"""Every setting, in sections. Nothing is created, connected or written here.
+"""Settings of all apps, in sections. Importing them creates, connects and writes nothing.
 
-Values come from the environment (`make run` sets them itself); an odd value is refused at start-up.
+Values come from the environment (`make run` sets them itself). Invalid values are refused at start-up.
 """
 
 from pathlib import Path
@@ -9,28 +9,28 @@ from environs import Env
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-import config.database.sqlite  # swaps in a sound SQLite before Django imports sqlite3
+import config.database.sqlite  # replaces SQLite before Django imports sqlite3
 import config.redis.address
 from config.installation import BASE_DIR, default_state_folder
 
 env = Env()
 
-# --- Who may reach us ---------------------------------------------------------------------------------------
+# --- Access -------------------------------------------------------------------------------------------------
 
-# Django refuses to sign without one; processes that sign nothing (workers, consumers) need none.
+# Required for signing; processes that sign nothing (workers, consumers) run without it.
 SECRET_KEY = env.str("SECRET_KEY", "")
 API_KEY_PEPPER = env.str("API_KEY_PEPPER", "") or SECRET_KEY
 DEBUG = env.bool("DEBUG", False)
-# Single-user: no log-in, one local account, this machine only. `--multi-user` turns log-in on.
+# False: no log-in, one local account, loopback only. `run_stack --multi-user` sets it.
 MULTI_USER = env.bool("MULTI_USER", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
-# Scheme included. A browser's Origin that equals the Host it asked for is always accepted.
+# With scheme. An Origin that equals the requested Host is always accepted.
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("TRUSTED_ORIGINS", [])
 AUDIO_PUBLIC = env.bool("AUDIO_PUBLIC", False)
-# Browsers come over TLS, which a proxy in front ends. A setting, and no header that anybody could send.
+# A proxy in front terminates TLS. Not read from a header, which any client could send.
 HTTPS = env.bool("HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 0)  # told only where HTTPS is set
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 0)  # only with HTTPS
 
 # --- Applications -------------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",  # before the access log: a page has forty of these
+    "whitenoise.middleware.WhiteNoiseMiddleware",  # before the access log: a page loads forty static files
     "config.observability.logging.RequestIdMiddleware",
     "config.serving.security_headers.security_headers",
     "yapit.api.http.errors.JsonErrors",
@@ -61,7 +61,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
-# Of requests under /v1, which know neither forms nor pages: the others would hop to a thread and back, each.
+# Of requests below /v1, which have no forms or pages. Each other middleware would switch to a thread and back.
 API_MIDDLEWARE = [
     "config.observability.logging.RequestIdMiddleware",
     "config.serving.security_headers.security_headers",
@@ -93,7 +93,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
-# --- PostgreSQL: documents and money ------------------------------------------------------------------------
+# --- PostgreSQL ---------------------------------------------------------------------------------------------
 
 STATE_DIR = Path(env.str("STATE_DIR", "") or default_state_folder())
 DATABASE_URL = env.str("DATABASE_URL", "")
@@ -103,13 +103,13 @@ _database = env.dj_db_url("DATABASE_URL", "postgres://yapit@127.0.0.1:1/yapit")
 DATABASES = {
     "default": {
         **_database,
-        # Persistent connections leak one per request under ASGI, hence the pool and no CONN_MAX_AGE.
+        # Under ASGI, persistent connections leak one per request, hence the pool and no CONN_MAX_AGE.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
-            **_database.get("OPTIONS", {}),  # what the address itself asks for, e.g. ?sslmode=require
-            # `reconnect_timeout`: a pool that cannot connect tries ever more seldom for so long, by default
-            # for minutes, and nobody who asks meanwhile makes it try sooner.
+            **_database.get("OPTIONS", {}),  # options of the URL, such as ?sslmode=require
+            # `reconnect_timeout`: for how long a pool that cannot connect retries at growing intervals. By
+            # default this takes minutes, in which requests do not make it connect earlier.
             "pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 4, "reconnect_timeout": 4},
             "options": " ".join(
                 f"-c {timeout}"
@@ -123,11 +123,11 @@ DATABASES = {
     }
 }
 
-# --- SQLite: finished audio, one file for each alias --------------------------------------------------------
+# --- SQLite: stored audio, one file for each alias ----------------------------------------------------------
 
 AUDIO_DIR = Path(env.str("AUDIO_DIR", str(STATE_DIR / "audio")))
 AUDIO_ALIASES = ("audio", "documents", "extractions")
-AUDIO_LIMITS = {  # bytes of audio kept, for each alias
+AUDIO_LIMITS = {  # bytes of audio for each alias
     alias: env.int(f"{alias.upper()}_LIMIT_MB", 1024) * 1024 * 1024 for alias in AUDIO_ALIASES
 }
 for _alias in AUDIO_ALIASES:
@@ -142,7 +142,7 @@ for _alias in AUDIO_ALIASES:
     }
 DATABASE_ROUTERS = ["audiocache.router.AudioRouter"]
 
-# --- Redis: what is hot and what is on its way --------------------------------------------------------------
+# --- Redis: caches, jobs and streams ------------------------------------------------------------------------
 
 REDIS_URL = env.str("REDIS_URL", "") or "redis://127.0.0.1:1/0"
 _redis = config.redis.address.parse(REDIS_URL)
@@ -152,11 +152,11 @@ CACHES = {
         "LOCATION": _redis.url,
         "KEY_PREFIX": "cache",
         "OPTIONS": {
-            # Pickles are programs, and whoever reaches Redis could leave one.
+            # Not pickle, which executes code: clients of Redis could inject it.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.25,
             "SOCKET_TIMEOUT": 1,
-            # Left alone, redis-py repeats each command ten times, for a minute.
+            # By default redis-py repeats each command ten times, for up to a minute.
             "CONNECTION_POOL_KWARGS": {
                 **_redis.client_options(),
                 "retry": Retry(ConstantBackoff(0.02), 1),
@@ -164,9 +164,9 @@ CACHES = {
         },
     }
 }
-# How long a cached response is fresh; then it is served while the next one is built.
+# Seconds for which a cached response is fresh. After that it is served while the next one is built.
 RESPONSE_SECONDS = env.float("RESPONSE_SECONDS", 30.0)
-# One build of a response for all web processes; without, one in each of them.
+# Build each response once for all web processes, instead of once in each.
 SHARED_RESPONSES = env.bool("SHARED_RESPONSES", True)
 SESSION_ENGINE = "yapit.accounts.sessions"
 CHANNEL_LAYERS = {
@@ -191,29 +191,29 @@ JOB_DEADLINE_SECONDS = env.float("JOB_DEADLINE_SECONDS", 10.0)  # plus JOB_DEADL
 JOB_DEADLINE_PER_CHARACTER = env.float("JOB_DEADLINE_PER_CHARACTER", 0.1)
 HOT_AUDIO_SECONDS = env.int("HOT_AUDIO_SECONDS", 300)  # in Redis, counted from the commit in SQLite
 UNPERSISTED_LIMIT = env.int("UNPERSISTED_LIMIT_MB", 128) * 1024 * 1024
-MAX_AUDIO_BYTES = 10 * 1024 * 1024  # of one block
-WAITING_JOBS_LIMIT = env.int("WAITING_JOBS_LIMIT", 2000)  # of one user and model
+MAX_AUDIO_BYTES = 10 * 1024 * 1024  # for one block
+WAITING_JOBS_LIMIT = env.int("WAITING_JOBS_LIMIT", 2000)  # for each account and model
 
-# What one account may do, over all web processes.
-BLOCKS_PER_MINUTE = env.int("BLOCKS_PER_MINUTE", 300)  # that are not there yet
+# Limits of one account, over all web processes.
+BLOCKS_PER_MINUTE = env.int("BLOCKS_PER_MINUTE", 300)  # that are not cached
 MESSAGES_PER_SECOND = env.float("MESSAGES_PER_SECOND", 20.0)
 MESSAGES_BURST = env.int("MESSAGES_BURST", 100)
 CONNECTIONS_PER_USER = env.int("CONNECTIONS_PER_USER", 20)
-DOCUMENTS_PER_USER = env.int("DOCUMENTS_PER_USER", 50)  # that new blocks are waited for of
-DOCUMENT_SECONDS = 60  # that each counts, at most, after the last new block of it was asked for
+DOCUMENTS_PER_USER = env.int("DOCUMENTS_PER_USER", 50)  # with pending blocks
+DOCUMENT_SECONDS = 60  # for which a document counts after the request of its last new block
 
-PERIODIC = [  # (dotted callable that takes a Redis client, seconds between calls), for run_scheduler
+PERIODIC = [  # (callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
     ("billing.usage.backlog.measure", 5.0),
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.streams.dead_letters.trim", 3600.0),
     ("yapit.usage.leaderboard.roll_up_in_thread", 3600.0),
 ]
-PERIODIC_COLD = [  # the same, of what may wait for PostgreSQL, which jobs must not
+PERIODIC_COLD = [  # the same for calls that may wait for PostgreSQL, in a separate thread
     ("billing.plans.renewal.renew", 60.0),
     ("billing.usage.checks.check_recent", 60.0),
 ]
-DEAD_LETTERS = {  # what could not be handled -> the script that sends it in again
+DEAD_LETTERS = {  # stream -> the script that replays its dead letters
     "jobs": "yapit.jobs.REPLAY",
     "results": "config.streams.dead_letters.REPLAY",
     "billing": "billing.usage.consumer.REPLAY",
@@ -227,31 +227,31 @@ BILLING_BATCH_SIZE = env.int("BILLING_BATCH_SIZE", 500)
 PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
 PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 COLD_PAUSE_SECONDS = env.float("COLD_PAUSE_SECONDS", 0.1)  # between batches that are not full
-RESULTS_PAUSE_SECONDS = env.float("RESULTS_PAUSE_SECONDS", 0.002)  # likewise; for these somebody waits
+RESULTS_PAUSE_SECONDS = env.float("RESULTS_PAUSE_SECONDS", 0.002)  # the same; listeners wait for results
 BILLING_BATCH_HOOKS = ["yapit.synthesis.variants.record"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 
 # --- Money ------------------------------------------------------------------------------------------------
 
-# Of new accounts: self-hosted (unlimited), free, voice, basic, or another slug of a plan.
+# Plan of new accounts: self-hosted (unlimited), free, voice, basic, or the slug of another plan.
 DEFAULT_PLAN = env.str("DEFAULT_PLAN", "self-hosted")
-# Characters of each usage type that a new account may spend in a month; unset: what its plan says.
+# Characters of each usage type per month for new accounts. Unset: those of the plan.
 DEFAULT_CHARACTER_LIMIT = env.int("DEFAULT_CHARACTER_LIMIT", None, validate=lambda v: v is None or v >= 0)
-# A web process reads a balance again when told of a change, and in any case after this.
+# Seconds for which a web process caches a balance, unless an event invalidates it.
 CREDIT_SECONDS = 900.0
-CREDIT_AT_ZERO_SECONDS = 60.0  # where there is nothing left, and before anybody is refused
+CREDIT_AT_ZERO_SECONDS = 60.0  # the same for an empty balance, and before a request is refused
 
 # --- Sockets ------------------------------------------------------------------------------------------------
 
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 25.0)
-ABANDONED_SECONDS = 15.0  # a lost connection stops waiting after this, unless the same user asks again
-RESYNC_SECONDS = env.float("RESYNC_SECONDS", 2.0)  # while something is pending; notifications may be lost
-SYNTHESIZE_TIMEOUT = env.float("SYNTHESIZE_TIMEOUT", 60.0)  # seconds that a request for one text waits
-IDENTITY_SECONDS = 30.0  # how long a key, session or account that ended may go unnoticed where no bell told
+ABANDONED_SECONDS = 15.0  # for which the blocks of a lost connection stay requested
+RESYNC_SECONDS = env.float("RESYNC_SECONDS", 2.0)  # while blocks are pending; notifications may be lost
+SYNTHESIZE_TIMEOUT = env.float("SYNTHESIZE_TIMEOUT", 60.0)  # of a request for one text
+IDENTITY_SECONDS = 30.0  # for which an authentication is cached, unless an event ends it
 TICKET_SECONDS = 30
-LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", 10)  # for one name, before it has to wait
-LOGIN_ATTEMPT_SECONDS = env.float("LOGIN_ATTEMPT_SECONDS", 30.0)  # for each one more
-LOGIN_ATTEMPTS_PER_ADDRESS = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", 100)  # and one more each second
+LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", 10)  # for one user name, before it is throttled
+LOGIN_ATTEMPT_SECONDS = env.float("LOGIN_ATTEMPT_SECONDS", 30.0)  # for each further attempt
+LOGIN_ATTEMPTS_PER_ADDRESS = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", 100)  # and one per second
 KEYS_PER_ACCOUNT = env.int("KEYS_PER_ACCOUNT", 25)  # that are not revoked
 
 # --- Pages, logs, metrics -----------------------------------------------------------------------------------
@@ -268,17 +268,17 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-# The longest document is 500,000 characters, and JSON may spend twelve bytes on each (\ud83d\ude00).
+# A document has up to 500,000 characters, each of up to twelve bytes in JSON (\ud83d\ude00).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
-METRICS_PORT = env.int("METRICS_PORT", 0)  # 0: this process serves no metrics
+METRICS_PORT = env.int("METRICS_PORT", 0)  # 0: no metrics
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=lambda v: v in ("text", "json"))
 LOGGING_CONFIG = "config.observability.logging.configure"
-# API keys and tickets, in whatever ends up in a line: an address that somebody pasted one into, an exception.
+# API keys and tickets, which are hidden in log lines: in URLs and exceptions, for example.
 SECRETS = r"y[kt]_[0-9a-z_]{20,}"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT, "secrets": SECRETS}
 
-# --- run_stack: everything on one machine -------------------------------------------------------------------
+# --- run_stack: all processes on one machine ----------------------------------------------------------------
 
 STACK_PREPARATIONS = [
     ["init_audiocache"],
@@ -294,4 +294,4 @@ STACK_PROCESSES = {  # name -> arguments of manage.py
     "billing": ["run_billing"],
     "persister": ["run_persister"],
 }
-STACK_DRAINS = [["run_persister", "--drain"]]  # after those have ended, while Valkey still runs
+STACK_DRAINS = [["run_persister", "--drain"]]  # after the processes have ended, before Valkey does
