@@ -61,7 +61,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
-# Of requests below /v1, which have no forms or pages. Each other middleware would switch to a thread and back.
+# Of requests below /v1, without forms or pages: each other middleware would switch to a thread and back.
 API_MIDDLEWARE = [
     "config.observability.logging.RequestIdMiddleware",
     "config.serving.security_headers.security_headers",
