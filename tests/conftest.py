@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for by name."""
+"""Fixtures for all tests."""
 
 import inspect
 
@@ -14,13 +14,13 @@ truncation.install()
 
 
 def pytest_configure():
-    """The hash that is made for production takes half a second of CPU, for each account that a test makes."""
+    """Use a fast password hasher: the default takes half a second of CPU for each account of a test."""
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
 def redis():
-    """A synchronous client of an empty Valkey."""
+    """A synchronous client; Valkey is empty."""
     with config.redis.clients.sync() as client:
         client.flushall()
         yield client
@@ -28,7 +28,7 @@ def redis():
 
 @pytest.fixture
 async def async_redis():
-    """The client of the request path, of an empty Valkey."""
+    """The asynchronous client of requests; Valkey is empty."""
     client = config.redis.clients.hot()
     await client.flushall()
     return client
@@ -36,7 +36,7 @@ async def async_redis():
 
 @pytest.fixture
 def audio_dir(tmp_path, settings):
-    """An empty folder that stands for the one of the audio files."""
+    """An empty folder as AUDIO_DIR."""
     folder = tmp_path / "audio"
     folder.mkdir()
     settings.AUDIO_DIR = folder

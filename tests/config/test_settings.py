@@ -1,4 +1,4 @@
-"""What the environment does to the settings."""
+"""Settings from environment variables."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def settings_with(name, **environment):
     return json.loads(done.stdout)
 
 
-def test_what_a_database_address_asks_for_is_kept():
+def test_options_of_the_database_url_are_kept():
     url = "postgres://u:p@db.example/yapit?sslmode=require"
 
     options = settings_with("s.DATABASES['default']['OPTIONS']", DATABASE_URL=url)
@@ -32,7 +32,7 @@ def test_what_a_database_address_asks_for_is_kept():
     assert "lock_timeout=2s" in options["options"]
 
 
-def test_over_tls_cookies_stay_on_it():
+def test_with_https_cookies_are_secure():
     names = "[s.HTTPS, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE]"
 
     assert settings_with(names, HTTPS="1") == [True] * 3
@@ -52,7 +52,7 @@ def test_caches_and_channel_layers_are_built_from_the_address_of_redis():
     assert expected.items() <= layer.items()
 
 
-def test_an_empty_address_of_redis_is_none():
+def test_an_empty_redis_url_counts_as_unset():
     assert settings_with("s.REDIS_URL", REDIS_URL="") == settings_with(
         "s.CACHES['default']['LOCATION']", REDIS_URL=""
     )

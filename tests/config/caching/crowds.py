@@ -1,4 +1,4 @@
-"""Many callers at the same moment, fetches that wait for them, and caches without a guard."""
+"""Concurrent callers, controllable fetches, and naive caches as controls."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ RUNS = 40
 
 
 def in_threads(call, count=THREADS):
-    """What each of so many threads got, all starting at once; an exception is an answer."""
+    """Call in `count` threads at the same time, and return all results. An exception is a result."""
     start = threading.Barrier(count)
 
     def one():
@@ -25,7 +25,7 @@ def in_threads(call, count=THREADS):
 
 
 class Source:
-    """What is fetched; counts how often. Slow enough for others to come meanwhile."""
+    """A source that counts its fetches. They are slow enough for other callers to arrive."""
 
     def __init__(self, value="value", seconds=0.002):
         self.value = value
@@ -52,29 +52,29 @@ class Source:
 
 
 class Gate:
-    """A fetch that answers when it is let to, with what was true when it began."""
+    """A fetch that waits until `opened`, then returns the value at its start."""
 
     def __init__(self, value):
         self.value = value
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.opened = asyncio.Event()
         self.fetches = 0
 
     async def fetch(self):
         self.fetches += 1
         value = self.value
-        self.begun.set()
+        self.started.set()
         await self.opened.wait()
         if isinstance(value, BaseException):
             raise value
         return value
 
 
-# --- Controls: what people write first ------------------------------------------------------------------
+# --- Controls: naive caches -----------------------------------------------------------------------------
 
 
 class NoLock:
-    """Look, fetch, keep."""
+    """Look up, fetch, keep, without a lock."""
 
     def __init__(self):
         self.kept = {}
@@ -86,7 +86,7 @@ class NoLock:
 
 
 class LockAroundFetch:
-    """A lock for each key that nobody looks behind: all who waited at it fetch again, one after the other."""
+    """A lock around the fetch without a second look-up: all waiting callers fetch one after the other."""
 
     def __init__(self):
         self.kept = {}
@@ -124,7 +124,7 @@ class LeaderFetches:
 
 
 class NoGeneration:
-    """Keeps what it fetched, whatever was said meanwhile."""
+    """Keeps each fetched value, also after an invalidation during the fetch."""
 
     def __init__(self):
         self.kept = {}

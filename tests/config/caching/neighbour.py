@@ -1,4 +1,4 @@
-"""Another process with a cache on the bus: does what it is told on standard input, and answers each line."""
+"""Another process with a cache on the bus. Executes commands from standard input and replies to each line."""
 
 import asyncio
 import os
@@ -9,25 +9,25 @@ from contextlib import contextmanager
 
 from tests.waiting import PROCESS_PATIENCE
 
-SECONDS = 0.5  # that a response is fresh
+SECONDS = 0.5  # for which a response is fresh
 COMMAND = [sys.executable, "-W", "error", "-m", "tests.config.caching.neighbour"]
 
 
 class Neighbour:
-    """It, as seen from a test."""
+    """The process, as a test sees it."""
 
     def __init__(self, process):
         self.process = process
 
-    def ask(self, line):
-        self.tell(line)
-        return self.answer()
+    def request(self, line):
+        self.send(line)
+        return self.reply()
 
-    def tell(self, line):
+    def send(self, line):
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
-    def answer(self):
+    def reply(self):
         return self.process.stdout.readline().strip()
 
 
@@ -46,13 +46,13 @@ def neighbour(*options, **env):
             process.kill()
 
 
-def say(answer):
-    sys.stdout.write(f"{answer}\n")
+def say(reply):
+    sys.stdout.write(f"{reply}\n")
     sys.stdout.flush()
 
 
 async def build():
-    """A response of what `source:1` says; counted, and as slow or as bad as Redis says it is to be."""
+    """Build a response from `source:1`. Counts builds; keys in Redis make it slow or fail."""
     from config.redis import clients as redis_clients
 
     client = redis_clients.hot()
@@ -64,13 +64,13 @@ async def build():
     return source
 
 
-async def ask_at_once(responses, requests):
-    """The different answers that so many got."""
-    answers = await asyncio.gather(
+async def request_at_once(responses, requests):
+    """The distinct results of concurrent requests."""
+    results = await asyncio.gather(
         *(responses.get(("1",), build) for _ in range(requests)), return_exceptions=True
     )
     return {
-        type(answer).__name__ if isinstance(answer, Exception) else answer.data.decode() for answer in answers
+        type(result).__name__ if isinstance(result, Exception) else result.data.decode() for result in results
     }
 
 
@@ -93,7 +93,7 @@ async def _main(forgetful):
         elif verb == "publish":
             say(await caching.apublish(*key.split()))
         elif verb == "respond":
-            say(" ".join(sorted(await ask_at_once(responses, int(key)))))
+            say(" ".join(sorted(await request_at_once(responses, int(key)))))
         elif verb == "bump":
             say(await caching.abump(*key.split(":")))
     await caching.stop_listening()

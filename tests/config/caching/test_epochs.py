@@ -1,4 +1,4 @@
-"""Epochs: raised with each change, never the same number twice, and gone when nobody can remember them."""
+"""Epochs: raised by each change, never repeated, and expiring after no process can remember them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from config.redis import clients as redis_clients
 from tests.config.caching.crowds import RUNS, THREADS, in_threads
 
 
-def test_what_never_changed_has_no_epoch(redis):
+def test_a_subject_without_changes_has_no_epoch(redis):
     assert caching.epoch("credit", 5) == 0
     assert redis.keys("*") == []
 
@@ -30,7 +30,7 @@ async def test_the_event_loop_reads_and_raises_the_same(async_redis):
     assert await caching.aepochs("credit", []) == []
 
 
-def test_each_expires_long_after_the_last_change(redis):
+def test_an_epoch_expires_days_after_the_last_change(redis):
     caching.bump("credit", 5)
     redis.expire("epoch:credit:5", 10)
     caching.bump("credit", 5)
@@ -38,13 +38,13 @@ def test_each_expires_long_after_the_last_change(redis):
     assert 6 * 24 * 3600 < redis.ttl("epoch:credit:5") <= epochs.EPOCH_SECONDS
 
 
-def test_changes_at_the_same_moment_all_count(redis):
+def test_concurrent_changes_all_count(redis):
     raised = in_threads(lambda: [caching.bump("credit", 5) for _ in range(RUNS)])
 
     assert len({number for numbers in raised for number in numbers}) == THREADS * RUNS
 
 
-def test_a_redis_that_was_emptied_never_comes_by_a_number_again(redis):
+def test_no_epoch_is_repeated_after_redis_was_emptied(redis):
     remembered = caching.bump("credit", 5)
     redis.flushall()
 
@@ -52,14 +52,14 @@ def test_a_redis_that_was_emptied_never_comes_by_a_number_again(redis):
     assert caching.bump("credit", 5) > remembered
 
 
-def test_control_a_plain_counter_comes_by_the_same_number_again(redis):
+def test_control_a_plain_counter_repeats_numbers(redis):
     remembered = redis.incr("epoch:credit:5")
     redis.flushall()
 
     assert redis.incr("epoch:credit:5") == remembered
 
 
-def test_a_clock_that_was_set_back_does_not_set_back_an_epoch(redis):
+def test_an_epoch_grows_when_the_clock_is_set_back(redis):
     ahead = caching.bump("credit", 5) + 10**12
     redis.set("epoch:credit:5", ahead)
 
@@ -78,12 +78,12 @@ def test_a_clock_that_was_set_back_does_not_set_back_an_epoch(redis):
         ("credit", "a:b"),
     ],
 )
-def test_a_name_that_could_mean_something_else_is_refused(kind, subject):
+def test_an_ambiguous_name_is_refused(kind, subject):
     with pytest.raises(ValueError, match="epoch"):
         caching.bump(kind, subject)
 
 
-def test_who_raises_it_hears_when_redis_is_away(settings):
+def test_without_redis_raising_an_epoch_is_an_error(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     with pytest.raises(redis_clients.redis.RedisError):

@@ -1,4 +1,4 @@
-"""The messages on the channel: many events in few, and nothing else is taken for one."""
+"""Messages of the bus: many events in one, and strict parsing."""
 
 import json
 
@@ -43,19 +43,19 @@ def test_a_message_carries_many_events():
         bytes(range(100, 200)),
     ],
 )
-def test_what_is_no_message_of_ours_is_malformed(payload):
+def test_other_payloads_are_malformed(payload):
     with pytest.raises(events.Malformed):
         events.read(payload)
 
 
 @pytest.mark.parametrize("event", ["", "A", "a b", "a*", "a\n", "ä", "a" * 201, "1"])
-def test_an_event_that_nobody_could_read_is_not_sent(event):
+def test_an_invalid_event_is_not_published(event):
     with pytest.raises(ValueError, match="event"):
         publish("fine", event)
 
 
 @override_settings(REDIS_URL="redis://127.0.0.1:1/0")
-async def test_without_redis_nobody_is_told_and_nothing_fails(caplog):
+async def test_without_redis_publishing_returns_false(caplog):
     assert publish("a:secret") is False
     assert await apublish("a:secret") is False
 

@@ -1,4 +1,4 @@
-"""Single flight: one fetch however many ask, and nothing left of it afterwards."""
+"""Single flight: one fetch for all concurrent callers, and no state after it."""
 
 import asyncio
 import gc
@@ -21,13 +21,13 @@ from tests.waiting import async_wait_until, wait_until
 
 @pytest.fixture
 def flights():
-    made = Flights()
-    yield made
-    assert made.under_way == 0
+    flights = Flights()
+    yield flights
+    assert flights.under_way == 0
 
 
 async def gathered(count, call):
-    """`count` tasks in one call, each waiting already when this returns."""
+    """Start `count` tasks, each waiting for the call when this returns."""
     tasks = [asyncio.create_task(call()) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
@@ -39,12 +39,12 @@ async def gathered(count, call):
 async def test_500_callers_cause_one_fetch(flights):
     source = Source()
 
-    answers = await asyncio.gather(*(flights.afetch_once("key", source.afetch) for _ in range(500)))
+    results = await asyncio.gather(*(flights.afetch_once("key", source.afetch) for _ in range(500)))
 
-    assert (source.fetches, set(answers)) == (1, {"value"})
+    assert (source.fetches, set(results)) == (1, {"value"})
 
 
-async def test_the_next_caller_fetches_anew(flights):
+async def test_a_later_caller_fetches_again(flights):
     source = Source()
 
     for _ in range(3):
@@ -63,7 +63,7 @@ async def test_keys_do_not_wait_for_each_other(flights):
     assert await slow == "slow"
 
 
-async def test_the_cancellation_of_the_first_caller_fails_nobody(flights):
+async def test_cancelling_the_first_caller_does_not_fail_others(flights):
     gate = Gate("value")
     first, *others = await gathered(500, lambda: flights.afetch_once("key", gate.fetch))
 
@@ -75,7 +75,7 @@ async def test_the_cancellation_of_the_first_caller_fails_nobody(flights):
     assert (first.cancelled(), gate.fetches) == (True, 1)
 
 
-async def test_control_a_leader_that_fetches_itself_takes_everybody_with_it():
+async def test_control_a_cancelled_leader_that_fetches_itself_fails_all():
     naive, gate = LeaderFetches(), Gate("value")
     first, *others = await gathered(500, lambda: naive.aget_or_fetch("key", gate.fetch))
 
@@ -85,7 +85,7 @@ async def test_control_a_leader_that_fetches_itself_takes_everybody_with_it():
     assert all(isinstance(end, asyncio.CancelledError) for end in ends)
 
 
-async def test_when_all_give_up_the_fetch_ends_by_itself_and_can_be_joined_until_then(flights):
+async def test_after_all_callers_are_cancelled_the_fetch_continues_and_can_be_joined(flights):
     gate = Gate("value")
     for task in (tasks := await gathered(3, lambda: flights.afetch_once("key", gate.fetch))):
         task.cancel()
@@ -98,7 +98,7 @@ async def test_when_all_give_up_the_fetch_ends_by_itself_and_can_be_joined_until
 
 
 @pytest.mark.parametrize("callers", [1, 50])
-async def test_an_exception_reaches_all_who_wait_and_nobody_later(flights, callers):
+async def test_an_exception_reaches_all_waiting_callers_and_no_later_one(flights, callers):
     source = Source(LookupError("gone"))
     ends = await asyncio.gather(
         *(flights.afetch_once("key", source.afetch) for _ in range(callers)), return_exceptions=True
@@ -108,7 +108,7 @@ async def test_an_exception_reaches_all_who_wait_and_nobody_later(flights, calle
     assert await flights.afetch_once("key", Source("back").afetch) == "back"
 
 
-async def test_an_exception_does_not_grow_with_those_who_raise_it(flights):
+async def test_a_traceback_does_not_grow_with_each_caller(flights):
     source = Source(LookupError("gone"))
     ends = await asyncio.gather(
         *(flights.afetch_once("key", source.afetch) for _ in range(200)), return_exceptions=True
@@ -117,7 +117,7 @@ async def test_an_exception_does_not_grow_with_those_who_raise_it(flights):
     assert len(traceback.extract_tb(ends[0].__traceback__)) < 10
 
 
-async def test_an_exception_that_nobody_waits_for_is_no_noise(flights, caplog):
+async def test_an_exception_without_callers_is_not_logged(flights, caplog):
     gate = Gate(LookupError("gone"))
     (only,) = await gathered(1, lambda: flights.afetch_once("key", gate.fetch))
     only.cancel()
@@ -130,10 +130,10 @@ async def test_an_exception_that_nobody_waits_for_is_no_noise(flights, caplog):
     assert caplog.records == []
 
 
-async def test_a_fetch_that_is_stopped_from_outside_is_taken_over_by_the_next(flights):
+async def test_a_cancelled_fetch_is_repeated_by_the_next_caller(flights):
     gate = Gate("value")
     first, *others = await gathered(3, lambda: flights.afetch_once("key", gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     next(iter(flights._tasks)).cancel()
     gate.opened.set()
@@ -144,7 +144,7 @@ async def test_a_fetch_that_is_stopped_from_outside_is_taken_over_by_the_next(fl
     assert gate.fetches == 2
 
 
-async def test_a_fetch_stopped_before_its_first_step_leaves_nothing(flights):
+async def test_a_fetch_cancelled_before_its_first_step_leaves_no_state(flights):
     first = asyncio.create_task(flights.afetch_once("key", Source().afetch))
     await asyncio.sleep(0)
     next(iter(flights._tasks)).cancel()
@@ -153,7 +153,7 @@ async def test_a_fetch_stopped_before_its_first_step_leaves_nothing(flights):
         await first
 
 
-async def test_a_fetch_that_asks_for_its_own_key_is_told_so(flights):
+async def test_a_fetch_of_its_own_key_is_an_error(flights):
     async def fetch():
         return await flights.afetch_once("key", fetch)
 
@@ -162,7 +162,7 @@ async def test_a_fetch_that_asks_for_its_own_key_is_told_so(flights):
 
 
 @pytest.mark.parametrize("count", [5000, pytest.param(100_000, marks=pytest.mark.slow)])
-async def test_many_keys_leave_nothing_behind(flights, count):
+async def test_many_keys_leave_no_state(flights, count):
     async def fetch():
         return None
 
@@ -176,7 +176,7 @@ async def test_many_keys_leave_nothing_behind(flights, count):
 
 
 class CountedFlights(Flights):
-    """Knows how many have joined: a fetch can wait for them instead of hoping."""
+    """Counts callers, so that a fetch can wait for them."""
 
     joined = 0
 
@@ -191,7 +191,7 @@ class CountedFlights(Flights):
 
 
 @pytest.mark.parametrize("run", range(RUNS))
-def test_threads_at_the_same_moment_cause_one_fetch(run):
+def test_concurrent_threads_cause_one_fetch(run):
     flights, source = CountedFlights(), Source(run)
 
     def fetch():
@@ -214,7 +214,7 @@ def test_an_exception_reaches_all_threads_that_wait():
     assert ([type(end) for end in ends], source.fetches) == ([LookupError] * THREADS, 1)
 
 
-def test_a_thread_that_is_stopped_hands_the_fetch_to_another():
+def test_after_an_interrupted_thread_another_one_fetches():
     flights, fetched = CountedFlights(), []
 
     def fetch():
@@ -239,7 +239,7 @@ def test_a_stop_iteration_does_not_leave_tasks_waiting(flights):
         flights.fetch_once("key", lambda: next(iter(())))
 
 
-def test_a_thread_that_waits_for_itself_is_told_so(flights):
+def test_a_thread_that_waits_for_itself_is_an_error(flights):
     with pytest.raises(RuntimeError, match="waits for itself"):
         flights.fetch_once("key", lambda: flights.fetch_once("key", str))
 
@@ -247,7 +247,7 @@ def test_a_thread_that_waits_for_itself_is_told_so(flights):
 # --- Both -----------------------------------------------------------------------------------------------
 
 
-async def test_threads_and_tasks_share_one_fetch_whoever_is_first():
+async def test_threads_and_tasks_share_one_fetch():
     for leads in ("thread", "task"):
         flights, source, loop = CountedFlights(), Source(leads), asyncio.get_running_loop()
 
@@ -280,7 +280,7 @@ async def test_an_event_loop_is_never_blocked_by_its_own_task(flights):
     await task
 
 
-def test_the_end_of_one_event_loop_is_not_the_end_for_another(flights):
+def test_a_fetch_on_a_closed_event_loop_is_repeated_on_another(flights):
     begun, ended = threading.Event(), threading.Event()
 
     async def never():

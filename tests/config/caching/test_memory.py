@@ -1,4 +1,4 @@
-"""The memory cache: bounded, shared by all who ask at once, and never older than a change."""
+"""Memory cache: bounded in bytes and time, single flight, invalidation."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ def make_cache(name="test", max_bytes=1_000_000, seconds=30.0, **options):
 
 
 def entries_of(count, **options):
-    """A cache with room for so many entries."""
+    """A cache for `count` entries."""
     return make_cache(max_bytes=count * (ENTRY_BYTES + 20), size_of=lambda _: 10, **options)
 
 
@@ -49,7 +49,7 @@ async def test_false_zero_none_and_empty_are_values(value):
     assert (cache.get("a", MISSING), source.fetches) == (value, 1)
 
 
-def test_what_was_never_fetched_is_missing():
+def test_a_key_without_fetch_is_missing():
     assert make_cache().get("a", MISSING) is MISSING
 
 
@@ -64,7 +64,7 @@ def test_an_exception_is_not_kept():
 # --- Time -----------------------------------------------------------------------------------------------
 
 
-def test_an_entry_is_forgotten_when_its_time_is_over():
+def test_an_entry_expires():
     clock = Clock()
     cache = make_cache(seconds=30, clock=clock)
     cache.get_or_fetch("a", lambda: 1)
@@ -75,7 +75,7 @@ def test_an_entry_is_forgotten_when_its_time_is_over():
     assert (cache.get("a", None), len(cache), cache.size) == (None, 0, 0)
 
 
-def test_a_value_may_end_earlier_and_never_later():
+def test_a_value_may_expire_earlier_and_never_later():
     clock = Clock()
     cache = make_cache(seconds=30, lifetime=float, clock=clock)
     for value in (5, 500, 0):
@@ -88,7 +88,7 @@ def test_a_value_may_end_earlier_and_never_later():
     assert cache.get(500, None) is None
 
 
-def test_the_time_counts_from_the_beginning_of_the_fetch():
+def test_the_time_counts_from_the_start_of_the_fetch():
     clock = Clock()
     cache = make_cache(seconds=30, clock=clock)
 
@@ -101,10 +101,10 @@ def test_the_time_counts_from_the_beginning_of_the_fetch():
     assert cache.get("a", None) is None
 
 
-# --- Room -----------------------------------------------------------------------------------------------
+# --- Size -----------------------------------------------------------------------------------------------
 
 
-def test_the_least_recently_used_makes_room():
+def test_the_least_recently_used_entry_is_evicted():
     cache = entries_of(3)
     for key in "abc":
         cache.get_or_fetch(key, lambda: 1)
@@ -126,7 +126,7 @@ def test_bytes_are_counted_and_never_exceeded():
     assert all(entry.size > ENTRY_BYTES + len(entry.value) for entry in entries.values())
 
 
-def test_what_is_too_large_is_answered_and_not_kept():
+def test_a_value_that_is_too_large_is_returned_and_not_kept():
     cache = make_cache(max_bytes=1000)
     cache.get_or_fetch("small", lambda: 1)
 
@@ -135,7 +135,7 @@ def test_what_is_too_large_is_answered_and_not_kept():
 
 
 @pytest.mark.parametrize("count", [5000, pytest.param(100_000, marks=pytest.mark.slow)])
-async def test_many_keys_leave_no_more_than_there_is_room_for(count):
+async def test_many_keys_do_not_exceed_the_size(count):
     cache, source = make_cache(max_bytes=50_000), Source(seconds=0)
     for start in range(0, count, 1000):
         keys = range(start, start + 1000)
@@ -146,7 +146,7 @@ async def test_many_keys_leave_no_more_than_there_is_room_for(count):
     assert len(cache) < 200
 
 
-def test_the_footprint_counts_what_a_value_holds():
+def test_the_footprint_includes_referenced_objects():
     class Plain:
         def __init__(self):
             self.text = "x" * 1000
@@ -172,7 +172,7 @@ def test_the_footprint_counts_what_a_value_holds():
     assert footprint(loop) < 200
 
 
-# --- Many at once ---------------------------------------------------------------------------------------
+# --- Concurrency ----------------------------------------------------------------------------------------
 
 
 async def test_500_cold_callers_cause_one_fetch():
@@ -183,7 +183,7 @@ async def test_500_cold_callers_cause_one_fetch():
     assert (source.fetches, set(answers)) == (1, {"value"})
 
 
-def test_threads_at_the_same_moment_cause_one_fetch_in_every_run():
+def test_concurrent_threads_cause_one_fetch_in_every_run():
     cache = make_cache()
     for run in range(RUNS):
         source = Source(run)
@@ -192,7 +192,7 @@ def test_threads_at_the_same_moment_cause_one_fetch_in_every_run():
 
 
 @pytest.mark.parametrize("naive", [NoLock, LockAroundFetch])
-def test_control_without_single_flight_there_are_several(naive):
+def test_control_without_single_flight_there_are_several_fetches(naive):
     source = Source(seconds=0.05)
     cache = naive()
 
@@ -201,7 +201,7 @@ def test_control_without_single_flight_there_are_several(naive):
     assert source.fetches > 1
 
 
-def test_who_looked_just_before_a_flight_landed_does_not_fetch_again(monkeypatch):
+def test_a_look_up_just_before_the_end_of_a_fetch_does_not_fetch_again(monkeypatch):
     cache, source = make_cache(), Source()
     look = cache._memory.look
 
@@ -217,10 +217,10 @@ def test_who_looked_just_before_a_flight_landed_does_not_fetch_again(monkeypatch
     assert source.fetches == 1
 
 
-async def test_the_cancellation_of_the_first_caller_costs_no_second_fetch():
+async def test_cancelling_the_first_caller_causes_no_second_fetch():
     cache, gate = make_cache(), Gate("value")
     first, *others = [asyncio.create_task(cache.aget_or_fetch("a", gate.fetch)) for _ in range(10)]
-    await gate.begun.wait()
+    await gate.started.wait()
 
     first.cancel()
     gate.opened.set()
@@ -240,7 +240,7 @@ FORGETTING = {
 
 
 @pytest.mark.parametrize("forget", FORGETTING.values(), ids=FORGETTING)
-def test_what_is_invalidated_is_fetched_again(forget):
+def test_an_invalidated_key_is_fetched_again(forget):
     cache = make_cache()
     cache.get_or_fetch("a", lambda: "old")
 
@@ -250,7 +250,7 @@ def test_what_is_invalidated_is_fetched_again(forget):
     assert cache.get_or_fetch("a", lambda: "new") == "new"
 
 
-def test_what_is_not_stale_stays():
+def test_entries_that_are_not_stale_are_kept():
     cache = make_cache()
     for key, value in (("a", 1), ("b", 2), ("c", 1)):
         cache.get_or_fetch(key, lambda value=value: value)
@@ -265,19 +265,19 @@ def test_what_is_not_stale_stays():
 async def test_a_value_fetched_before_an_invalidation_is_never_kept_after_it(forget):
     cache, gate = make_cache(), Gate("old")
     early = asyncio.create_task(cache.aget_or_fetch("a", gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     forget(cache)
     gate.opened.set()
 
-    assert await early == "old"  # it asked before the change
+    assert await early == "old"  # requested before the change
     assert cache.get("a", MISSING) is MISSING
 
 
 async def test_control_without_the_check_the_stale_value_is_kept():
     cache, gate = NoGeneration(), Gate("old")
     early = asyncio.create_task(cache.aget_or_fetch("a", gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     cache.invalidate("a")
     gate.opened.set()
@@ -286,10 +286,10 @@ async def test_control_without_the_check_the_stale_value_is_kept():
     assert cache.kept == {"a": "old"}
 
 
-async def test_who_asks_after_an_invalidation_is_not_given_what_was_fetched_before_it():
+async def test_a_caller_after_an_invalidation_does_not_join_an_earlier_fetch():
     cache, gate = make_cache(), Gate("old")
     early = asyncio.create_task(cache.aget_or_fetch("a", gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
     cache.invalidate("a")
 
     assert await cache.aget_or_fetch("a", Source("new").afetch) == "new"
@@ -298,7 +298,7 @@ async def test_who_asks_after_an_invalidation_is_not_given_what_was_fetched_befo
     assert (await early, cache.get("a", None), cache.under_way) == ("old", "new", 0)
 
 
-def test_threads_never_keep_what_is_older_than_the_last_invalidation():
+def test_threads_never_keep_a_value_older_than_the_last_invalidation():
     cache, truth = make_cache(), Source(0, seconds=0)
     stop = threading.Event()
 
@@ -324,7 +324,7 @@ def test_threads_never_keep_what_is_older_than_the_last_invalidation():
 # --- Counters -------------------------------------------------------------------------------------------
 
 
-def test_everything_is_counted():
+def test_metrics_count_look_ups_fetches_and_invalidations():
     cache = entries_of(2, name="counted")
     for key in ("a", "a", "b", "c"):
         cache.get_or_fetch(key, lambda: 1)

@@ -1,4 +1,4 @@
-"""Responses built once, served stale rather than late, and never older than a change."""
+"""Response cache: one build, stale bodies during a build, invalidation."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ KEY = ("a",)
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that tests advance."""
 
     def __init__(self):
         self.now = 1000.0
@@ -52,10 +52,10 @@ async def data(cache, source, key=KEY):
     return (await cache.get(key, source.afetch)).data
 
 
-# --- Once -----------------------------------------------------------------------------------------------
+# --- Single build ---------------------------------------------------------------------------------------
 
 
-async def test_500_requests_that_are_the_first_cause_one_build(cache):
+async def test_500_first_requests_cause_one_build(cache):
     source = Source(b"body")
 
     bodies = await asyncio.gather(*(cache.get(KEY, source.afetch) for _ in range(500)))
@@ -63,10 +63,10 @@ async def test_500_requests_that_are_the_first_cause_one_build(cache):
     assert (source.fetches, set(bodies)) == (1, {Body.of(b"body")})
 
 
-async def test_when_the_first_of_500_is_cancelled_nobody_fails(cache):
+async def test_cancelling_the_first_of_500_requests_fails_no_other(cache):
     gate = Gate(b"body")
     first, *others = await gathered(500, lambda: cache.get(KEY, gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     first.cancel()
     gate.opened.set()
@@ -75,7 +75,7 @@ async def test_when_the_first_of_500_is_cancelled_nobody_fails(cache):
     assert gate.fetches == 1
 
 
-async def test_control_where_the_first_builds_for_the_others_its_cancellation_fails_all():
+async def test_control_without_a_separate_task_the_cancellation_fails_all():
     naive, gate = LeaderFetches(), Gate(b"body")
     first, *others = await gathered(500, lambda: naive.aget_or_fetch(KEY, gate.fetch))
 
@@ -85,7 +85,7 @@ async def test_control_where_the_first_builds_for_the_others_its_cancellation_fa
     assert all(isinstance(end, asyncio.CancelledError) for end in ends)
 
 
-async def test_what_is_fresh_is_not_built_again(cache, clock):
+async def test_a_fresh_body_is_not_built_again(cache, clock):
     source = Source(b"body")
     for _ in range(5):
         await cache.get(KEY, source.afetch)
@@ -94,7 +94,7 @@ async def test_what_is_fresh_is_not_built_again(cache, clock):
     assert (source.fetches, len(cache)) == (1, 1)
 
 
-async def test_the_tag_is_of_the_bytes(cache):
+async def test_the_entity_tag_depends_on_the_bytes(cache):
     one = await cache.get(("1",), Source(b"same").afetch)
     two = await cache.get(("2",), Source(b"same").afetch)
     other = await cache.get(("3",), Source(b"other").afetch)
@@ -113,7 +113,7 @@ async def test_a_stale_body_is_served_at_once_while_one_task_builds(cache, clock
     gate = Gate(b"new")
 
     served = [await cache.get(KEY, gate.fetch) for _ in range(500)]
-    await gate.begun.wait()
+    await gate.started.wait()
 
     assert ({body.data for body in served}, gate.fetches) == ({b"old"}, 1)
     gate.opened.set()
@@ -121,7 +121,7 @@ async def test_a_stale_body_is_served_at_once_while_one_task_builds(cache, clock
     assert await data(cache, Source(b"unwanted")) == b"new"
 
 
-async def test_a_builder_that_fails_is_asked_once_in_each_interval(cache, clock, caplog):
+async def test_a_failing_build_is_repeated_once_per_interval(cache, clock, caplog):
     await cache.get(KEY, Source(b"old").afetch)
     clock.pass_(31)
     failing = Source(LookupError("the secret"))
@@ -138,7 +138,7 @@ async def test_a_builder_that_fails_is_asked_once_in_each_interval(cache, clock,
     assert "secret" not in caplog.text
 
 
-async def test_since_when_it_is_stale_is_told_until_it_is_not(cache, clock):
+async def test_stale_since_is_reported_until_a_build_succeeds(cache, clock):
     def since():
         return REGISTRY.get_sample_value("yapit_cache_stale_since", {"cache": "tested"})
 
@@ -155,7 +155,7 @@ async def test_since_when_it_is_stale_is_told_until_it_is_not(cache, clock):
     await async_wait_until(lambda: since() == 0)
 
 
-async def test_a_body_that_nobody_asks_for_any_more_is_not_told_to_be_stale_for_ever(cache, clock):
+async def test_a_body_after_its_grace_time_is_not_reported_as_stale(cache, clock):
     await cache.get(KEY, Source(b"old").afetch)
     clock.pass_(31)
     await cache.get(KEY, Source(LookupError()).afetch)
@@ -174,7 +174,7 @@ async def test_no_body_is_served_after_its_grace_time(cache, clock):
         await cache.get(KEY, Source(LookupError()).afetch)
 
 
-async def test_without_an_older_body_a_failure_reaches_all_and_is_not_repeated_at_once(cache, clock):
+async def test_without_a_body_a_failure_reaches_all_and_the_build_is_not_repeated_at_once(cache, clock):
     failing = Source(LookupError("gone"))
     for _ in range(2):
         ends = await asyncio.gather(
@@ -187,14 +187,14 @@ async def test_without_an_older_body_a_failure_reaches_all_and_is_not_repeated_a
     assert await data(cache, Source(b"back")) == b"back"
 
 
-async def test_a_builder_that_never_ends_is_given_up():
+async def test_a_build_that_never_ends_is_cancelled():
     cache = caching.TtlResponseCache("tested", build_seconds=0.05)
 
     with pytest.raises(TimeoutError):
         await cache.get(KEY, Gate(b"").fetch)
 
 
-async def test_that_there_is_nothing_any_more_is_no_failure(clock):
+async def test_a_refusal_is_no_failure(clock):
     class Gone(Exception):
         pass
 
@@ -216,10 +216,10 @@ async def test_that_there_is_nothing_any_more_is_no_failure(clock):
     "change",
     [lambda cache: cache.invalidate(KEY), lambda cache: cache.flush(), lambda c: c._forget_subject("x:a")],
 )
-async def test_what_was_being_built_when_it_changed_is_not_kept(cache, change):
+async def test_a_body_that_changed_during_its_build_is_not_kept(cache, change):
     gate = Gate(b"old")
     (waiting,) = await gathered(1, lambda: cache.get(KEY, gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     change(cache)
     later = await data(cache, Source(b"new"))
@@ -229,10 +229,10 @@ async def test_what_was_being_built_when_it_changed_is_not_kept(cache, change):
     assert await data(cache, Source(b"unwanted")) == b"new"
 
 
-async def test_control_without_generations_what_changed_meanwhile_stays_old():
+async def test_control_without_generations_a_body_that_changed_during_its_build_stays():
     naive, gate = NoGeneration(), Gate(b"old")
     (waiting,) = await gathered(1, lambda: naive.aget_or_fetch(KEY, gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     naive.invalidate(KEY)
     gate.opened.set()
@@ -241,12 +241,12 @@ async def test_control_without_generations_what_changed_meanwhile_stays_old():
     assert await naive.aget_or_fetch(KEY, Source(b"new").afetch) == b"old"
 
 
-async def test_after_a_change_not_even_a_failure_brings_back_what_was_before(cache, clock):
+async def test_after_a_change_a_failure_does_not_serve_the_earlier_body(cache, clock):
     await cache.get(KEY, Source(b"old").afetch)
     clock.pass_(31)
     gate = Gate(LookupError())
     assert (await cache.get(KEY, gate.fetch)).data == b"old"
-    await gate.begun.wait()
+    await gate.started.wait()
 
     cache.invalidate(KEY)
     gate.opened.set()
@@ -256,7 +256,7 @@ async def test_after_a_change_not_even_a_failure_brings_back_what_was_before(cac
     assert cache.stale_since == 0
 
 
-async def test_only_what_has_changed_is_forgotten(cache):
+async def test_only_changed_bodies_are_dropped(cache):
     await cache.get(("a", "1"), Source(b"a").afetch)
     await cache.get(("b", "1"), Source(b"b").afetch)
 
@@ -275,7 +275,7 @@ async def test_it_is_bounded_in_bytes():
     assert 0 < len(cache) < 10
 
 
-async def test_everything_is_counted(cache, clock):
+async def test_metrics_count_requests_builds_and_failures(cache, clock):
     names = [(LOOKUPS, "hit"), (LOOKUPS, "stale"), (LOOKUPS, "miss"), (REBUILDS,), (INVALIDATIONS,)]
     before = [count(*name) for name in names]
     source = Source(b"body")
@@ -292,7 +292,7 @@ async def test_everything_is_counted(cache, clock):
 # --- Without Redis --------------------------------------------------------------------------------------
 
 
-async def test_while_redis_is_away_each_process_builds_for_itself(settings, clock):
+async def test_without_redis_each_process_builds_for_itself(settings, clock):
     settings.SHARED_RESPONSES = True
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.REDIS_URL}}

@@ -1,4 +1,4 @@
-"""The level that processes share, on a real Redis: one build for all, and nothing older than a change."""
+"""Shared level of response caches, on a real Redis: one build for all processes, and invalidation."""
 
 import asyncio
 import contextlib
@@ -32,10 +32,10 @@ def neighbours(count, **env):
         yield [street.enter_context(neighbour(**env)) for _ in range(count)]
 
 
-def ask_all(processes, line):
+def request_of_all(processes, line):
     for process in processes:
-        process.tell(line)
-    return [process.answer() for process in processes]
+        process.send(line)
+    return [process.reply() for process in processes]
 
 
 # --- Processes ------------------------------------------------------------------------------------------
@@ -44,60 +44,60 @@ def ask_all(processes, line):
 @pytest.mark.slow
 @pytest.mark.parametrize(("shared", "expected"), [("1", 1), ("0", 3)])
 def test_three_processes_build_once_unless_they_share_nothing(source, shared, expected):
-    """The second is the control."""
+    """The second case is the control."""
     with neighbours(3, SHARED_RESPONSES=shared) as processes:
-        assert ask_all(processes, "respond 200") == ["old"] * 3
+        assert request_of_all(processes, "respond 200") == ["old"] * 3
 
     assert builds(source) == expected
 
 
 @pytest.mark.slow
-def test_after_a_change_all_have_the_new_one_from_one_build(source):
+def test_after_a_change_one_build_serves_all_processes(source):
     with neighbours(2) as (one, two):
-        assert ask_all((one, two), "respond 1") == ["old", "old"]
+        assert request_of_all((one, two), "respond 1") == ["old", "old"]
         source.set("source:1", "new")
         before = builds(source)
 
         caching.announce("source:1")
 
-        wait_until(lambda: ask_all((one, two), "respond 1") == ["new", "new"])
-        assert builds(source) <= before + 2  # one more if a body grew old just then
+        wait_until(lambda: request_of_all((one, two), "respond 1") == ["new", "new"])
+        assert builds(source) <= before + 2  # one more if a body became stale just then
 
 
 @pytest.mark.slow
-def test_a_leader_that_dies_holds_up_the_others_no_longer_than_its_turn(source):
+def test_other_processes_wait_for_a_dead_leader_until_its_lease_expires(source):
     source.set("slow", "30")
     with neighbours(2) as (one, two):
-        one.tell("respond 1")
+        one.send("respond 1")
         wait_until(lambda: builds(source) == 1)
-        two.tell("respond 1")
+        two.send("respond 1")
         source.set("slow", "0.01")
         one.process.kill()
 
-        assert two.answer() == "old"
+        assert two.reply() == "old"
     assert builds(source) == 2
 
 
 @pytest.mark.slow
-def test_a_builder_that_fails_is_asked_once_in_each_interval_by_all_processes(source):
+def test_a_failing_build_is_repeated_once_per_interval_by_all_processes(source):
     with neighbours(2) as processes:
-        assert ask_all(processes, "respond 1") == ["old", "old"]
+        assert request_of_all(processes, "respond 1") == ["old", "old"]
         source.set("failing", "1")
         before = builds(source)
-        wait_until(lambda: ask_all(processes, "respond 20") and builds(source) > before)
+        wait_until(lambda: request_of_all(processes, "respond 20") and builds(source) > before)
         began = source.time()
 
         def failed_three_times():
-            assert ask_all(processes, "respond 20") == ["old", "old"]
+            assert request_of_all(processes, "respond 20") == ["old", "old"]
             return builds(source) >= before + 3
 
         wait_until(failed_three_times, timeout=30)
         (seconds, micros), (end_seconds, end_micros) = began, source.time()
-        # The gate is a second: two more attempts cannot come sooner.
+        # The gate is a second, so two more attempts take at least two.
         assert end_seconds - seconds + (end_micros - micros) / 1e6 > 1.5
 
 
-# --- Whose turn it is -----------------------------------------------------------------------------------
+# --- Lease ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_one_leads_and_the_others_wait(level):
     assert [taken.turn for taken in turns] == [Turn.LEAD, Turn.WAIT, Turn.LEAD]
 
 
-async def test_what_was_stored_is_fresh_and_then_old(level, redis):
+async def test_a_stored_body_is_fresh_and_then_stale(level, redis):
     taken = await level.take(KEY, EPOCHS, "one")
     assert await level.store(KEY, EPOCHS, "one", taken, b"body", 100)
     fresh = await level.take(KEY, EPOCHS, "two")
@@ -125,7 +125,7 @@ async def test_what_was_stored_is_fresh_and_then_old(level, redis):
     assert (old.turn, old.body) == (Turn.WAIT, b"body")
 
 
-async def test_a_turn_lasts_while_it_is_held(level, redis):
+async def test_a_lease_lasts_while_it_is_renewed(level, redis):
     lock = level._keys(KEY)[1]
     await level.take(KEY, EPOCHS, "one")
     async with level.holding(KEY, "one"):
@@ -136,7 +136,7 @@ async def test_a_turn_lasts_while_it_is_held(level, redis):
     assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
 
 
-async def test_who_lost_the_turn_stores_nothing(level):
+async def test_a_process_that_lost_the_lease_stores_no_body(level):
     taken = await level.take(KEY, EPOCHS, "one")
     await level.give_up(KEY, "one")
     newer = await level.take(KEY, EPOCHS, "two")
@@ -147,7 +147,7 @@ async def test_who_lost_the_turn_stores_nothing(level):
     assert (await level.take(KEY, EPOCHS, "three")).body == b"newer"
 
 
-async def test_what_was_built_before_a_change_is_never_stored_after_it(level):
+async def test_a_body_built_before_a_change_is_not_stored_after_it(level):
     taken = await level.take(KEY, EPOCHS, "one")
     caching.announce("thing:a")
 
@@ -155,7 +155,7 @@ async def test_what_was_built_before_a_change_is_never_stored_after_it(level):
     assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
 
 
-async def test_control_a_plain_cache_keeps_what_was_built_before_a_change(redis):
+async def test_control_a_plain_cache_keeps_a_body_built_before_a_change(redis):
     built_before = "old"
     plain_cache.delete("thing")
     plain_cache.set("thing", built_before, 100)
@@ -163,7 +163,7 @@ async def test_control_a_plain_cache_keeps_what_was_built_before_a_change(redis)
     assert plain_cache.get("thing") == "old"
 
 
-async def test_what_was_stored_before_a_change_does_not_count_after_it(level):
+async def test_a_body_stored_before_a_change_is_not_used_after_it(level):
     taken = await level.take(KEY, EPOCHS, "one")
     await level.store(KEY, EPOCHS, "one", taken, b"old", 100)
     caching.announce("thing:other")
@@ -174,7 +174,7 @@ async def test_what_was_stored_before_a_change_does_not_count_after_it(level):
     assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
 
 
-async def test_nothing_of_it_stays_in_redis(level, redis):
+async def test_all_keys_in_redis_expire(level, redis):
     taken = await level.take(KEY, EPOCHS, "one")
     await level.store(KEY, EPOCHS, "one", taken, b"old", 100)
     await level.take(("b",), EPOCHS, "one")
@@ -182,7 +182,7 @@ async def test_nothing_of_it_stays_in_redis(level, redis):
     assert all(redis.ttl(key) > 0 or redis.pttl(key) > 0 for key in redis.keys("*"))
 
 
-# --- With the level of this process ---------------------------------------------------------------------
+# --- With the level of the process ----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -196,8 +196,8 @@ def cache(redis, clock, settings):
     return caching.TtlResponseCache("tested", kind="thing", clock=clock)
 
 
-async def test_a_missed_bell_is_noticed_when_the_body_is_built_again(cache, clock):
-    """Nobody listens here. What another process changed is not served because the builder fails."""
+async def test_a_missed_event_is_noticed_at_the_next_build(cache, clock):
+    """Without events: a body that another process changed is not served when a build fails."""
     await cache.get(KEY, Source(b"old").afetch)
     caching.announce("thing:a")
     clock.pass_(31)
@@ -208,10 +208,10 @@ async def test_a_missed_bell_is_noticed_when_the_body_is_built_again(cache, cloc
         await cache.get(KEY, Source(LookupError()).afetch)
 
 
-async def test_what_is_outdated_when_it_is_built_reaches_only_those_who_waited(cache):
+async def test_a_body_that_is_outdated_when_built_reaches_only_waiting_callers(cache):
     gate = Gate(b"old")
     waiting = asyncio.create_task(cache.get(KEY, gate.fetch))
-    await gate.begun.wait()
+    await gate.started.wait()
 
     caching.announce("thing:a")
     gate.opened.set()
@@ -220,7 +220,7 @@ async def test_what_is_outdated_when_it_is_built_reaches_only_those_who_waited(c
     assert (await cache.get(KEY, Source(b"new").afetch)).data == b"new"
 
 
-async def test_a_restarted_process_takes_over_what_others_built(cache, clock):
+async def test_a_restarted_process_uses_bodies_of_others(cache, clock):
     await cache.get(KEY, Source(b"body").afetch)
     unwanted = Source(b"unwanted")
     restarted = caching.TtlResponseCache("tested", kind="thing", clock=clock)
@@ -239,7 +239,7 @@ async def test_an_emptied_redis_costs_one_build(cache, clock, redis):
     assert (await cache.get(KEY, Source(b"unwanted").afetch)).data == b"new"
 
 
-async def test_a_redis_that_hangs_holds_up_one_build_and_not_the_next(cache, redis):
+async def test_a_redis_that_hangs_delays_one_build_and_not_the_next(cache, redis):
     redis.client_pause(2500)
 
     assert (await cache.get(KEY, Source(b"body").afetch)).data == b"body"

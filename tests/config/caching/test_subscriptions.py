@@ -1,4 +1,4 @@
-"""Who hears of which event: by name or by its beginning, several, and each whatever befalls the others."""
+"""Event subscriptions: by name or prefix, several for one event, and independent of failures of others."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def subscriptions():
     return Subscriptions()
 
 
-def test_an_event_reaches_those_who_asked_for_it_by_name_or_by_its_beginning(subscriptions):
+def test_an_event_reaches_subscriptions_by_name_and_by_prefix(subscriptions):
     exact, prefixed, other = [], [], []
     subscriptions.add("credit:5", exact.append)
     subscriptions.add("credit:*", prefixed.append)
@@ -21,20 +21,20 @@ def test_an_event_reaches_those_who_asked_for_it_by_name_or_by_its_beginning(sub
     assert (exact, prefixed, other) == (["credit:5"], ["credit:5", "credit:55", "credit:"], [])
 
 
-def test_one_that_fails_does_not_stop_the_others_and_is_logged_by_its_type(subscriptions, caplog):
-    heard = []
-    subscriptions.add("a", heard.append)
+def test_a_failing_callback_is_logged_by_type_and_does_not_stop_others(subscriptions, caplog):
+    received = []
+    subscriptions.add("a", received.append)
     subscriptions.add("a", lambda event: {}[f"secret {event}"])
-    subscriptions.add("a", heard.append)
+    subscriptions.add("a", received.append)
 
     subscriptions.notify(["a", "a"])
 
-    assert heard == ["a"] * 4
+    assert received == ["a"] * 4
     assert "KeyError" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_one_that_fails_does_not_keep_the_others_from_what_they_missed(subscriptions):
+def test_a_failing_missed_callback_does_not_stop_others(subscriptions):
     missed = []
     for callback in (lambda: missed.append(1), lambda: 1 / 0, None, lambda: missed.append(2)):
         subscriptions.add("a", print, callback)
@@ -44,43 +44,45 @@ def test_one_that_fails_does_not_keep_the_others_from_what_they_missed(subscript
     assert missed == [1, 2]
 
 
-def test_what_nobody_knows_is_ignored_and_counted(subscriptions):
+def test_events_without_subscription_are_ignored_and_counted(subscriptions):
     before = EVENTS.labels("unknown")._value.get()
 
-    subscriptions.notify(["whatever", "else"])
+    subscriptions.notify(["unknown", "other"])
 
     assert EVENTS.labels("unknown")._value.get() == before + 2
 
 
-def test_who_has_left_hears_nothing_and_nothing_of_it_remains(subscriptions):
-    heard = []
-    leave = [subscriptions.add(pattern, heard.append) for pattern in ("a", "a", "a*") for _ in range(2)]
-    for each in leave[1:]:
+def test_after_unsubscribing_no_events_are_received_and_no_entry_remains(subscriptions):
+    received = []
+    unsubscribe = [
+        subscriptions.add(pattern, received.append) for pattern in ("a", "a", "a*") for _ in range(2)
+    ]
+    for each in unsubscribe[1:]:
         each()
         each()
 
     subscriptions.notify(["a"])
 
-    assert (heard, len(subscriptions)) == (["a"], 1)
-    leave[0]()
+    assert (received, len(subscriptions)) == (["a"], 1)
+    unsubscribe[0]()
     assert (subscriptions._by_event, subscriptions._by_prefix) == ({}, {})
 
 
-def test_one_may_leave_while_it_is_told(subscriptions):
-    heard = []
+def test_a_callback_may_unsubscribe(subscriptions):
+    received = []
 
     def once(event):
-        heard.append(event)
-        leave()
+        received.append(event)
+        unsubscribe()
 
-    leave = subscriptions.add("a", once)
-    subscriptions.add("a", heard.append)
+    unsubscribe = subscriptions.add("a", once)
+    subscriptions.add("a", received.append)
     subscriptions.notify(["a", "a"])
 
-    assert heard == ["a", "a", "a"]
+    assert received == ["a", "a", "a"]
 
 
 @pytest.mark.parametrize("pattern", ["", "*", "a*b", "*a", "a**"])
-def test_a_pattern_is_a_name_or_a_beginning(subscriptions, pattern):
+def test_a_pattern_is_a_name_or_a_prefix(subscriptions, pattern):
     with pytest.raises(ValueError, match="pattern"):
         subscriptions.add(pattern, print)

@@ -1,4 +1,4 @@
-"""An application for a web process of the tests: health, a slow response, obedient sockets."""
+"""ASGI application for web processes of tests: health, a slow response, and sockets that follow commands."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def slow_response(seconds, send):
 
 
 async def names_of_headers(scope, receive, send):
-    """What they are once the whole body is there."""
+    """Respond with the names of the headers after the complete body."""
     while (await receive()).get("more_body"):
         pass
     names = b" ".join(name for name, _ in scope["headers"])
@@ -43,7 +43,7 @@ async def names_of_headers(scope, receive, send):
 
 
 async def socket(receive, send):
-    """Echoes, sends as much as it is asked for, closes with the number it is sent, or falls asleep."""
+    """Echo a message, send a number of bytes, close with a given code, or sleep, as each message says."""
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":

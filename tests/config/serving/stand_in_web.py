@@ -1,4 +1,4 @@
-"""Settings for a web process of the tests."""
+"""Settings of web processes of tests."""
 
 from config.settings import *  # noqa: F403
 

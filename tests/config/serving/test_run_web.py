@@ -1,4 +1,4 @@
-"""The web process under both servers, with real sockets and signals."""
+"""Web process on both servers, with real sockets and signals."""
 
 import contextlib
 import http.client
@@ -64,7 +64,7 @@ def server(request):
 
 @pytest.fixture(scope="module")
 def web(server):
-    """A web process that the tests of this module share."""
+    """The web process that most tests of this module share."""
     web = Web(server, drain_seconds=1)
     yield web
     web.process.kill()
@@ -73,7 +73,7 @@ def web(server):
 
 @pytest.fixture
 def start(server):
-    """Starts a web process, and sees to its end."""
+    """A function that starts a web process, which ends with the test."""
     with contextlib.ExitStack() as running:
 
         def begin(drain_seconds=5, **env):
@@ -85,7 +85,7 @@ def start(server):
         yield begin
 
 
-def test_a_request_whose_head_has_no_end_is_cut_off(web):
+def test_an_endless_request_head_closes_the_connection(web):
     with socket.create_connection(("127.0.0.1", web.port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         with contextlib.suppress(ConnectionError):
@@ -97,8 +97,8 @@ def test_a_request_whose_head_has_no_end_is_cut_off(web):
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-def test_a_body_without_end_is_cut_off(web, server, is_announced):
-    """Daphne keeps a body until it is whole; uvicorn hands it on as it comes, and keeps nothing."""
+def test_an_endless_body_closes_the_connection(web, server, is_announced):
+    """Daphne buffers a body until it is complete; uvicorn passes on each part."""
     if server == "uvicorn":
         pytest.skip("It is the application that reads, or does not.")
     piece = b"x" * 2**20
@@ -116,8 +116,8 @@ CHUNKED = (
 )
 
 
-def test_what_follows_a_body_does_not_become_a_header(web):
-    """Otherwise it comes past whoever has looked at the headers: a proxy, or a check of ours."""
+def test_trailers_do_not_become_headers(web):
+    """Trailers would bypass checks of the headers, by a proxy or by the application."""
     with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
         connection.sendall(CHUNKED + b"Authorization: Bearer x\r\nX-Late: 1\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
@@ -127,7 +127,7 @@ def test_what_follows_a_body_does_not_become_a_header(web):
 
 
 @pytest.mark.parametrize("piece", [b"x" * 2**16, b"x: y\r\n" * 2**13], ids=["one", "many"])
-def test_what_follows_a_body_without_end_is_cut_off(web, piece):
+def test_endless_trailers_close_the_connection(web, piece):
     with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
         connection.sendall(CHUNKED + b"X-Late: ")
 
@@ -135,7 +135,7 @@ def test_what_follows_a_body_without_end_is_cut_off(web, piece):
             connection.sendall(piece * 1000)
 
 
-def test_who_does_not_come_to_the_end_of_a_request_is_hung_up_on(start):
+def test_an_incomplete_request_times_out(start):
     web, waiting = start(HTTP_SECONDS="2"), []
     beginnings = {
         "nothing": b"",
@@ -150,13 +150,13 @@ def test_who_does_not_come_to_the_end_of_a_request_is_hung_up_on(start):
             waiting.append(connection)
 
         for what, connection in zip(beginnings, waiting, strict=True):
-            assert hangs_up(connection), what
+            assert is_closed(connection), what
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: "])
-def test_a_head_that_comes_a_byte_at_a_time_is_given_up(start, begun):
-    """Each byte alone comes in good time."""
+def test_a_head_sent_byte_by_byte_times_out(start, begun):
+    """Each byte arrives before the time-out."""
     web = start(HTTP_SECONDS="3")
     with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as connection:
         connection.sendall(begun)
@@ -173,8 +173,8 @@ def test_a_head_that_comes_a_byte_at_a_time_is_given_up(start, begun):
         wait_until(is_given_up)
 
 
-def hangs_up(connection):
-    """Whatever it says before."""
+def is_closed(connection):
+    """Whether the server closes the connection, with or without a response."""
     try:
         while connection.recv(65536):
             pass
@@ -185,7 +185,7 @@ def hangs_up(connection):
     return True
 
 
-def test_health_is_told_without_naming_the_server(web):
+def test_health_does_not_name_the_server(web):
     with web.get("/health") as response:
         assert response.status == 200
         assert b'"postgresql": "ok"' in response.read()
@@ -193,7 +193,7 @@ def test_health_is_told_without_naming_the_server(web):
 
 
 @pytest.mark.slow
-def test_with_nothing_open_it_ends_at_once(start):
+def test_without_connections_it_ends_at_once(start):
     web = start(drain_seconds=60)
 
     web.ask_to_stop()
@@ -201,7 +201,7 @@ def test_with_nothing_open_it_ends_at_once(start):
     assert web.process.wait(PROCESS_PATIENCE) == 0
 
 
-def test_it_finishes_what_it_has_begun_and_lets_nobody_new_in(start):
+def test_it_finishes_responses_and_accepts_no_new_connections(start):
     web = start(drain_seconds=60)
     with web.get("/slow?2") as response, web.connect() as client:
         assert response.read(5) == b"begin"
@@ -215,7 +215,7 @@ def test_it_finishes_what_it_has_begun_and_lets_nobody_new_in(start):
 
 
 @pytest.mark.slow
-def test_a_response_without_end_does_not_hold_up_the_end(start):
+def test_an_endless_response_does_not_delay_the_shutdown(start):
     web = start(drain_seconds=0.5)
     with web.get("/slow?60") as response:
         response.read(5)
@@ -241,16 +241,16 @@ def test_a_message_that_is_too_long_closes_the_socket(web):
         assert close_code(client) == 1009
 
 
-def test_what_we_send_may_be_longer_than_what_we_are_sent(web):
-    """A batch of statuses with word timings is. The others are lengths at which a frame changes its head."""
+def test_sent_messages_may_be_longer_than_received_ones(web):
+    """A batch of statuses with word times, for example; other lengths are limits of frame headers."""
     with web.connect() as client:
         for length in (1, 125, 126, 65535, 65536, 400_000):
             client.send(f"send {length}")
             assert len(client.recv(PATIENCE)) == length
 
 
-def test_a_flood_is_not_collected(server, web):
-    """Daphne reads on whatever the application does; uvicorn stops reading, and the sender has to wait."""
+def test_a_flood_of_messages_is_not_buffered(server, web):
+    """Daphne continues to read when the application is slow; uvicorn stops reading, so the sender waits."""
     with web.connect() as client:
         client.send("sleep")
         if server == "daphne":
@@ -295,12 +295,12 @@ def test_a_taken_port_is_named():
 
 
 @pytest.mark.parametrize("port", [-1, 65_536 + 8000])
-def test_what_is_no_port_is_named(port):
+def test_an_invalid_port_is_named(port):
     with pytest.raises(CommandError, match=f"no port {port}. .*--port"):
         listen("127.0.0.1", port)
 
 
-def test_alone_it_listens_to_this_machine_only():
+def test_without_log_in_it_listens_on_the_loopback_only():
     done = run_web("--host", "0.0.0.0")
 
     assert done.returncode == 1
@@ -308,12 +308,12 @@ def test_alone_it_listens_to_this_machine_only():
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_addresses_that_others_reach(host):
+def test_public_addresses(host):
     assert not is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_addresses_of_this_machine_alone(host):
+def test_loopback_addresses(host):
     assert is_loopback(host)
 
 
