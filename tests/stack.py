@@ -189,7 +189,7 @@ class Stack:
     def request(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        """Return status, body (JSON decoded) and headers (lower case). Sends the Origin of the reader page."""
+        """Status, body (JSON decoded) and headers (lower case). Sends the Origin of the reader page."""
         sent = {"Origin": self.url, **(headers or {})}
         data = None if body is None else json.dumps(body).encode()
         if data is not None:

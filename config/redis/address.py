@@ -91,7 +91,7 @@ class RedisAddress:
         return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
 
     def client_options(self) -> dict[str, Any]:
-        """What redis-py, and the libraries on top of it, need in addition to `url`."""
+        """Keyword arguments for `from_url` of redis-py, and libraries that use it, in addition to `url`."""
         options: dict[str, Any] = {}
         if self.username is not None:
             options["username"] = self.username
