@@ -36,6 +36,7 @@ lint: environment-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(IN_VENV) tools/prose.py . -v
 	$(IN_VENV) manage.py makemigrations --check --dry-run \
 		--settings config.settings_without_databases
 

@@ -20,7 +20,6 @@ CODE_SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 SOURCE_SUFFIXES = (".py", ".lua", ".md", ".toml", ".in")
 # Named in advance; remove each here once it exists.
-NOT_YET = {"tests/test_rooms.py", "yapit/redis_keys.py"}
 NOT_MODULES = {"yapit.v1"}  # a WebSocket subprotocol
 
 
@@ -77,7 +76,7 @@ def can_resolve(name):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_path_exists(document):
-    assert missing_paths(read(document)) - NOT_YET == set()
+    assert missing_paths(read(document)) == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

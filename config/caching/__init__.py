@@ -34,6 +34,7 @@ __all__ = [
     "clear",
     "epoch",
     "epoch_key",
+    "figures",
     "flush_all",
     "listen",
     "publish",

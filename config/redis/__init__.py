@@ -4,6 +4,7 @@ __all__ = [
     "address",
     "blob_reader",
     "clients",
+    "keys",
     "layout",
     "multiplexed",
     "pipeline",

@@ -34,5 +34,6 @@ __all__ = [
     "StreamConsumer",
     "StreamEntry",
     "UnreadableEntry",
+    "dead_letters",
     "reason_of",
 ]

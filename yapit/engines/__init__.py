@@ -30,5 +30,7 @@ __all__ = [
     "check_text",
     "engine_class",
     "engine_identity",
+    "hibari",
     "load_engine",
+    "tone",
 ]

@@ -14,6 +14,8 @@ __all__ = [
     "SLOT_SECONDS",
     "TAKE",
     "acquire_slot",
+    "login_throttle",
+    "lua",
     "release_slot",
     "take_message",
 ]

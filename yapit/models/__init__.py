@@ -21,4 +21,7 @@ __all__ = [
     "Section",
     "TTSModel",
     "Voice",
+    "accounts",
+    "documents",
+    "leaderboard",
 ]
