@@ -1,4 +1,4 @@
-"""System checks of the settings: dotted names that we resolve ourselves, and the TLS files of Redis.
+"""System checks of the settings: dotted names that Django does not resolve, and the TLS files of Redis.
 
 `manage.py check`, `migrate`, `seed` and `run_web` run them with Django's. Processes that skip system checks
 to start without a database call `require` with the settings that they resolve.
@@ -33,27 +33,40 @@ SCRIPTS = {"DEAD_LETTERS"}  # those that name Lua scripts, and not callables
 def check_settings(
     app_configs: Sequence[AppConfig] | None = None, *, only: Iterable[str] = DOTTED_NAMES, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Errors of all these settings. Imports what they name."""
+    """Check the TLS files of Redis and the dotted names of these settings, which are imported."""
     return [*_check_redis_files(), *(error for setting in only for error in _check_names(setting))]
 
 
 def require(*names: str) -> None:
-    """Raise CommandError, with all errors, unless what these settings name exists. Uses no database."""
-    if errors := check_settings(only=names):
+    """Check these settings, and the TLS files. Raises CommandError with all errors. Uses no database."""
+    _raise(check_settings(only=names))
+
+
+def require_engine(model: str) -> None:
+    """Like `require`, for one engine in ENGINES: a worker imports no other."""
+    _raise([*_check_redis_files(), *_check_name("ENGINES", settings.ENGINES[model])])
+
+
+def _raise(errors: Sequence[CheckMessage]) -> None:
+    if errors:
         raise CommandError("\n".join(str(error) for error in errors))
 
 
 def _check_names(setting: str) -> Iterator[CheckMessage]:
     for name in DOTTED_NAMES[setting](getattr(settings, setting)):
-        try:
-            found = import_string(name)
-        except ImportError as error:
-            yield Error(f"{setting} names {name!r}, which cannot be imported: {error}", id="config.E001")
-            continue
-        if setting in SCRIPTS and not isinstance(found, Script):
-            yield Error(f"{setting} names {name!r}, which is not a script of Redis.", id="config.E002")
-        if setting not in SCRIPTS and not callable(found):
-            yield Error(f"{setting} names {name!r}, which is not callable.", id="config.E002")
+        yield from _check_name(setting, name)
+
+
+def _check_name(setting: str, name: str) -> Iterator[CheckMessage]:
+    try:
+        found = import_string(name)
+    except ImportError as error:
+        yield Error(f"{setting} names {name!r}, which cannot be imported: {error}", id="config.E001")
+        return
+    if setting in SCRIPTS and not isinstance(found, Script):
+        yield Error(f"{setting} names {name!r}, which is not a Lua script.", id="config.E002")
+    if setting not in SCRIPTS and not callable(found):
+        yield Error(f"{setting} names {name!r}, which is not callable.", id="config.E002")
 
 
 def _check_redis_files() -> Iterator[CheckMessage]:

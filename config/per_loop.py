@@ -11,8 +11,8 @@ T = TypeVar("T")
 class PerLoop(Generic[T]):
     """Calling it returns the object of the running event loop, made by `factory` on first use.
 
-    Objects of closed loops are dropped when another loop asks for its own: they refer to their loop, so weak
-    keys would keep both.
+    Objects of closed loops are dropped when an object for another loop is made. Weak keys would keep them,
+    since an object refers to its loop.
     """
 
     def __init__(self, factory: Callable[[], T]) -> None:

@@ -1,4 +1,4 @@
-"""The settings for comparing models with migrations, which asks no database: Django leaves dummies alone."""
+"""Settings for `makemigrations --check` without databases: Django does not query dummy backends."""
 
 from config.settings import *  # noqa: F403
 from config.settings import DATABASES

