@@ -143,7 +143,7 @@ class PersistHandler(Handler[Finished | Order]):
         return any(self._untidy.values())
 
     def maintain(self) -> None:
-        """Evict from each file and give its free pages back, in steps that delay no write."""
+        """Evict from each file and return its free pages, in steps that delay no write."""
         for alias in self.stores:
             self._tidy(alias)
 

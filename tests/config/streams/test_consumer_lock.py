@@ -58,7 +58,8 @@ def test_a_holder_detects_that_its_connection_was_lost(locks, redis):
     holder = locks()
     assert holder.is_lost()  # it never had one
     assert not holder.is_lost()
-    redis.client_kill_filter(_id=holder._client.client_id())
+    [client] = [each for each in redis.client_list() if each["name"] == "consumer:results-0"]
+    redis.client_kill_filter(_id=client["id"])
 
     lost = False
     for _ in range(3):
