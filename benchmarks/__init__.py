@@ -1,1 +1,1 @@
-"""`make bench`: measures Yapit as real processes on servers of its own. docs/benchmarks.md explains them."""
+"""Benchmarks (`make bench`): measure Yapit as real processes on private servers. See docs/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""Audio files of a benchmark's own, and audio to fill them with."""
+"""Private SQLite audio files of a benchmark, and entries to fill them."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ FILLED_AT_ONCE = 200
 
 @contextlib.contextmanager
 def audio_file() -> Iterator[Path]:
-    """An empty file, as `init_audiocache` makes it. Django is set up on it: once in a process."""
+    """An empty file, as made by `init_audiocache`. Sets Django up on it: at most once in a process."""
     folder = Path(tempfile.mkdtemp(prefix="yapit-bench-"))
     os.environ.update(AUDIO_DIR=str(folder), DJANGO_SETTINGS_MODULE="config.settings", LOG_LEVEL="WARNING")
     django.setup()
@@ -32,8 +32,8 @@ def audio_file() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Sounds:
-    """Puts that differ in their keys and cost next to nothing to make."""
+class PutFactory:
+    """Makes puts that differ in their keys only, at little CPU time."""
 
     def __init__(self, size: int = BYTES) -> None:
         audio = secrets.token_bytes(size)
@@ -46,11 +46,11 @@ class Sounds:
         return [Put(secrets.token_bytes(32), self.header, self.audio, self.sha256) for _ in range(count)]
 
 
-def fill(store: Any, sounds: Sounds, count: int) -> list[Any]:
-    """Store so many; returns them."""
+def fill(store: Any, factory: PutFactory, count: int) -> list[Any]:
+    """Store `count` entries and return them."""
     stored: list[Any] = []
     while len(stored) < count:
-        some = sounds.puts(min(FILLED_AT_ONCE, count - len(stored)))
+        some = factory.puts(min(FILLED_AT_ONCE, count - len(stored)))
         store.write_batch(some, [])
         stored += some
     return stored

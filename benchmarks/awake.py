@@ -1,8 +1,8 @@
-"""Keeps the cores from sleeping, which they do not do on a server with listeners.
+"""Keeps the cores awake, as they are on a server under load.
 
 A sleeping core of a virtual machine takes up to half a millisecond to wake, and a message passes four
-processes: what is measured on an idle one is mostly that. A process on each core, with the policy for what
-runs when nothing else wants to, costs the others next to nothing.
+processes, so latencies on an idle machine are mostly that. A process on each core with the idle scheduling
+policy prevents it and takes almost no time from the others.
 """
 
 import contextlib

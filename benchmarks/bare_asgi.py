@@ -1,6 +1,6 @@
-"""An ASGI application that looks nothing up, on the servers that Yapit runs on: their limit.
+"""Bare ASGI application on Yapit's servers, without any look-up: the limit of the servers.
 
-`python -m benchmarks.bare_asgi daphne|uvicorn PORT BYTES`; the path /304 is answered with that status.
+`python -m benchmarks.bare_asgi daphne|uvicorn PORT BYTES`. The path /304 has that status, all others 200.
 """
 
 import sys
@@ -17,21 +17,21 @@ def application(size: int) -> Application:
     body = bytes(size)
     headers = [(b"content-type", b"audio/ogg"), (b"content-length", str(size).encode())]
 
-    async def answer(scope: Mapping[str, Any], receive: object, send: Callable[..., Awaitable[None]]) -> None:
-        found = scope["path"] != "/304"
+    async def respond(scope: Mapping[str, Any], receive: object, send: Application) -> None:
+        is_full = scope["path"] != "/304"
         start = {
             "type": "http.response.start",
-            "status": 200 if found else 304,
-            "headers": headers if found else [],
+            "status": 200 if is_full else 304,
+            "headers": headers if is_full else [],
         }
         await send(start)
-        await send({"type": "http.response.body", "body": body if found else b""})
+        await send({"type": "http.response.body", "body": body if is_full else b""})
 
-    return answer
+    return respond
 
 
 def main(server: str, port: int, size: int) -> None:
-    run = import_module(f"config.serving.on_{server}").run
+    run = import_module(f"config.serving.{server}").run
     run(application(size), listen("127.0.0.1", port), 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Listeners, and audio that is there already. Needs Django set up: import it inside a benchmark."""
+"""Listeners and cached audio. Needs Django set up: import it inside a benchmark."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 from audiocache import blob
-from benchmarks.factories import Account, make_accounts, make_document, switch_on
+from benchmarks.factories import BenchmarkAccount, make_accounts, make_document, switch_on
 from tests.stack import Stack
 from yapit.catalog import resolution
 from yapit.documents import texts_between
@@ -18,18 +18,18 @@ MODEL, VOICE = "tone", "instant"
 
 
 def listeners(count: int, blocks: int) -> list[Listener]:
-    """Each with an account and a document of its own."""
+    """Listeners with separate accounts and documents."""
     switch_on(MODEL)
     return [listener(account, blocks) for account in make_accounts(count)]
 
 
-def listener(account: Account, blocks: int) -> Listener:
-    texts = [f"A block of its own, number {index}, {secrets.token_hex(16)}." for index in range(blocks)]
+def listener(account: BenchmarkAccount, blocks: int) -> Listener:
+    texts = [f"Benchmark block number {index}, {secrets.token_hex(16)}." for index in range(blocks)]
     return Listener(account.token, make_document(account, texts), blocks, MODEL, VOICE)
 
 
-def audience(accounts: Sequence[Account], blocks: int) -> list[Listener]:
-    """All of them of one document, which is public."""
+def audience(accounts: Sequence[BenchmarkAccount], blocks: int) -> list[Listener]:
+    """Listeners of one public document."""
     switch_on(MODEL)
     first = listener(accounts[0], blocks)
     Document.objects.filter(pk=first.document_id).update(is_public=True)
@@ -37,7 +37,7 @@ def audience(accounts: Sequence[Account], blocks: int) -> list[Listener]:
 
 
 def with_long_document(one: Listener, blocks: int) -> Listener:
-    """Of short blocks: there is a limit on characters, too."""
+    """The listener with a new document of short blocks, so that it is within the limit on characters."""
     document = Document.objects.get(pk=one.document_id)
     document.pk, document.block_count = uuid4(), blocks
     document.save(force_insert=True)
@@ -50,7 +50,7 @@ def with_long_document(one: Listener, blocks: int) -> Listener:
 
 
 def put_audio(stack: Stack, document_ids: Iterable[str], first: int = 0, last: int = 31) -> None:
-    """As FINALIZE leaves it, for those blocks of each document; little of it."""
+    """Store audio of 1 KB in Redis, as FINALIZE does, for the blocks `first` to `last` of each document."""
     audio = secrets.token_bytes(1000)
     header = blob.header_for(audio, duration_ms=20_000, media_type="audio/ogg")
     spoken = resolution.resolve(MODEL, VOICE, 0)

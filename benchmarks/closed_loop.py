@@ -1,7 +1,7 @@
-"""A load generator that costs next to nothing: raw bytes out, a known number of bytes back.
+"""Closed-loop load generator on raw sockets: one thread, one selector, at little CPU time.
 
-One thread, one selector, no parsing beyond the length of an answer: a server under test is slower than this.
-`cpu_seconds` says how much of the machine it took for itself all the same.
+Only the length of a response is parsed, so a server under test is slower than this. `cpu_seconds` is the
+generator's own use of the machine.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 CHUNK = 1 << 18
 HEAD = 2048
 
-# The length of a whole answer, from its beginning; None: more of it is needed to tell.
-LengthOf = Callable[[bytes], int | None]
+# The length of a response, from its beginning; None while that is not sufficient.
+ResponseLength = Callable[[bytes], int | None]
 
 
 @dataclass(slots=True)
-class Driven:
-    """Answers that came after the warm-up, and what they took."""
+class LoadResult:
+    """Latencies and use of time after the warm-up."""
 
     latencies: list[float] = field(default_factory=list)  # seconds
     seconds: float = 0.0
@@ -38,9 +38,9 @@ class Driven:
         return percentile(self.latencies, 99) * 1000
 
 
-class Connection:
+class LoadConnection:
     def __init__(
-        self, address: tuple[str, int], request: bytes, length_of: LengthOf, greetings: Sequence[bytes]
+        self, address: tuple[str, int], request: bytes, length_of: ResponseLength, greetings: Sequence[bytes]
     ) -> None:
         self.socket = socket.create_connection(address, timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -59,7 +59,7 @@ class Connection:
         self.sent_at = time.perf_counter()
 
     def send(self) -> bool:
-        """Whether all of it is out."""
+        """Send as much as possible. True: the request is complete."""
         try:
             self.unsent = self.unsent[self.socket.send(self.unsent) :]
         except BlockingIOError:
@@ -67,11 +67,11 @@ class Connection:
         return not self.unsent
 
     def receive(self, buffer: bytearray) -> bool:
-        """Whether the answer is complete."""
-        # A small piece first: what is looked at for the length is copied.
+        """Receive as much as possible. True: the response is complete."""
+        # A small piece first: it is copied to parse the length.
         count = self.socket.recv_into(buffer, HEAD if self.missing is None else 0)
         if not count:
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("the server closed the connection")
         if self.missing is None:
             self.head += buffer[:count]
             length = self.length_of(self.head)
@@ -84,32 +84,32 @@ class Connection:
 def drive(
     address: tuple[str, int],
     requests: Sequence[bytes],
-    length_of: LengthOf,
+    length_of: ResponseLength,
     *,
     seconds: float,
     greeting: bytes = b"",
     greetings: Sequence[Sequence[bytes]] = (),
-) -> Driven:
-    """One connection for each request, which it repeats as soon as it has its answer, warm-up first.
+) -> LoadResult:
+    """Repeat each request on a connection of its own as soon as it is answered, after a warm-up.
 
-    Before that each says its `greetings` (or all of them the one), and waits for an answer to each.
+    Before that, each connection sends its `greetings` (or the common one), each of which is answered.
     """
-    driven = Driven()
+    result = LoadResult()
     with contextlib.ExitStack() as ending:
         selector = ending.enter_context(selectors.DefaultSelector())
-        said = greetings or [[greeting] if greeting else []] * len(requests)
-        for request, first in zip(requests, said, strict=True):
-            connection = Connection(address, request, length_of, first)
+        all_greetings = greetings or [[greeting] if greeting else []] * len(requests)
+        for request, first in zip(requests, all_greetings, strict=True):
+            connection = LoadConnection(address, request, length_of, first)
             ending.enter_context(connection.socket)
             _send(selector, connection, is_new=True)
-        _turn(selector, Driven(), seconds / 5)
+        _run(selector, LoadResult(), seconds / 5)
         cpu = time.process_time()
-        driven.seconds = _turn(selector, driven, seconds)
-        driven.cpu_seconds = time.process_time() - cpu
-    return driven
+        result.seconds = _run(selector, result, seconds)
+        result.cpu_seconds = time.process_time() - cpu
+    return result
 
 
-def _turn(selector: selectors.BaseSelector, driven: Driven, seconds: float) -> float:
+def _run(selector: selectors.BaseSelector, result: LoadResult, seconds: float) -> float:
     buffer = bytearray(CHUNK)
     begun = now = time.perf_counter()
     while now - begun < seconds:
@@ -117,27 +117,27 @@ def _turn(selector: selectors.BaseSelector, driven: Driven, seconds: float) -> f
         if not ready:
             raise TimeoutError("no answer for ten seconds")
         for key, events in ready:
-            connection: Connection = key.data
+            connection: LoadConnection = key.data
             if events & selectors.EVENT_WRITE:
                 _send(selector, connection)
             elif connection.receive(buffer):
-                driven.latencies.append(time.perf_counter() - connection.sent_at)
+                result.latencies.append(time.perf_counter() - connection.sent_at)
                 connection.begin()
                 _send(selector, connection)
         now = time.perf_counter()
     return now - begun
 
 
-def _send(selector: selectors.BaseSelector, connection: Connection, *, is_new: bool = False) -> None:
-    wanted = selectors.EVENT_READ if connection.send() else selectors.EVENT_WRITE
+def _send(selector: selectors.BaseSelector, connection: LoadConnection, *, is_new: bool = False) -> None:
+    events = selectors.EVENT_READ if connection.send() else selectors.EVENT_WRITE
     if is_new:
-        selector.register(connection.socket, wanted, connection)
-    elif selector.get_key(connection.socket).events != wanted:
-        selector.modify(connection.socket, wanted, connection)
+        selector.register(connection.socket, events, connection)
+    elif selector.get_key(connection.socket).events != events:
+        selector.modify(connection.socket, events, connection)
 
 
-def http_answer(status: int) -> LengthOf:
-    """Raises when an answer has another status."""
+def http_response(status: int) -> ResponseLength:
+    """Responses with that status. Raises ConnectionError for any other."""
     begins = b"HTTP/1.1 %d " % status
 
     def length_of(head: bytes) -> int | None:
@@ -146,8 +146,8 @@ def http_answer(status: int) -> LengthOf:
             return None
         if not head.startswith(begins):
             raise ConnectionError(f"not {status}: {head[:200]!r}")
-        found = LENGTH.search(head, 0, end + 2)
-        return end + 4 + (int(found[1]) if found else 0)
+        match = LENGTH.search(head, 0, end + 2)
+        return end + 4 + (int(match[1]) if match else 0)
 
     return length_of
 
@@ -173,5 +173,5 @@ def address_of(url: str) -> tuple[str, int]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Of at least one value."""
+    """A percentile of at least one value."""
     return quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]

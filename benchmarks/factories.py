@@ -1,4 +1,4 @@
-"""Accounts, texts and documents to measure with. Needs Django set up: import it inside a benchmark."""
+"""Factories of accounts, texts and documents. Needs Django set up: import it inside a benchmark."""
 
 import random
 import secrets
@@ -15,30 +15,30 @@ WORDS = """
     morning harbour letter window river silver garden quiet stone paper winter story market bridge
     little yellow distant gentle across before under behind carries follows reaches remembers
     a the an old new our their many some every one day night light water voice summer road
-""".split()  # noqa: SIM905  # one can read it
+""".split()  # noqa: SIM905  # readable
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class BenchmarkAccount:
     user_id: int
     token: str
 
 
-def make_accounts(count: int) -> list[Account]:
+def make_accounts(count: int) -> list[BenchmarkAccount]:
     accounts = []
     for number in range(count):
         user = get_user_model().objects.create(username=f"listener-{secrets.token_hex(4)}-{number}")
-        accounts.append(Account(user.pk, create_key(user, "benchmark").token))
+        accounts.append(BenchmarkAccount(user.pk, create_key(user, "benchmark").token))
     return accounts
 
 
 def switch_on(model: str) -> None:
-    """For models that are there for tests, and that nobody is offered."""
+    """Activate a model, such as the test model `tone`."""
     TTSModel.objects.filter(slug=model).update(is_active=True)
 
 
 def make_sentence(chance: random.Random, length: int) -> str:
-    """Of exactly that many characters; practically never the same one twice."""
+    """A random sentence of exactly `length` characters."""
     while True:
         words: list[str] = []
         while len(" ".join(words)) < length - 1:
@@ -48,12 +48,12 @@ def make_sentence(chance: random.Random, length: int) -> str:
             return text
 
 
-def make_document(account: Account, paragraphs: Sequence[str]) -> str:
-    """Its blocks are exactly these paragraphs."""
-    seen = documents.create_text(account.user_id, "\n\n".join(paragraphs), markdown=False)
+def make_document(account: BenchmarkAccount, paragraphs: Sequence[str]) -> str:
+    """The id of a new document whose blocks are exactly these paragraphs."""
+    created = documents.create_text(account.user_id, "\n\n".join(paragraphs), markdown=False)
     blocks = list(
-        Block.objects.filter(document=seen.document).order_by("index").values_list("text", flat=True)
+        Block.objects.filter(document=created.document).order_by("index").values_list("text", flat=True)
     )
     if blocks != list(paragraphs):
-        raise RuntimeError(f"{len(paragraphs)} paragraphs became {len(blocks)} blocks, or others")
-    return str(seen.document.pk)
+        raise RuntimeError(f"{len(paragraphs)} paragraphs became {len(blocks)} different blocks")
+    return str(created.document.pk)

@@ -1,4 +1,4 @@
-"""Runs a benchmark in a process of its own: it may set up Django, hang or die, and the others still run."""
+"""Isolation of benchmarks: each runs in its own process, so that a failure does not affect the others."""
 
 import multiprocessing
 import traceback
@@ -12,10 +12,11 @@ KILL_SECONDS = 10
 
 
 class BenchmarkFailed(Exception):
-    """Says why, in as many lines as that takes."""
+    """A benchmark without a result; the message is its traceback or the reason."""
 
 
-def run_apart(name: str, size: Size, seconds: float) -> Sequence[Figure]:
+def run_in_process(name: str, size: Size, seconds: float) -> Sequence[Figure]:
+    """The figures of one benchmark. Raises BenchmarkFailed, also after `seconds`."""
     receiver, sender = _context.Pipe(duplex=False)
     process = _context.Process(target=_run, args=(name, size, sender), name=name)
     process.start()
@@ -24,7 +25,7 @@ def run_apart(name: str, size: Size, seconds: float) -> Sequence[Figure]:
         return _outcome(receiver, seconds)
     finally:
         process.join(KILL_SECONDS)
-        process.kill()  # the watchdog of its servers ends those
+        process.kill()  # its servers are ended by their watchdog
         process.join()
 
 
@@ -43,7 +44,7 @@ def _outcome(receiver: Connection, seconds: float) -> Sequence[Figure]:
 def _run(name: str, size: Size, sender: Connection) -> None:
     try:
         figures = list(benchmarks()[name](size))
-    except Exception:  # whatever it is, it is this benchmark's result
+    except Exception:  # reported as the benchmark's result
         sender.send(traceback.format_exc())
     else:
         sender.send(figures)

@@ -1,4 +1,4 @@
-"""What a web process asks of PostgreSQL and Redis, counted where it arrives."""
+"""Counts of SQL statements and Redis commands, recorded by the servers."""
 
 import contextlib
 import re
@@ -13,17 +13,17 @@ from redis import exceptions as redis_errors
 from tests.stack import Stack
 
 STATEMENT = re.compile(r"LOG: +(?:statement|execute [^:]*): *(?:\n\t)?(\S[^\n]*)")
-SETTLED_SECONDS = 0.3  # until what was asked has been written down
+SETTLED_SECONDS = 0.3  # until the servers have logged all
 
 
 @dataclass(slots=True)
 class Queries:
     statements: list[str] = field(default_factory=list)
-    exchanges: list[str] = field(default_factory=list)  # commands; what scripts do is none
+    exchanges: list[str] = field(default_factory=list)  # commands, without those of scripts
 
 
-def write_down_statements() -> None:
-    """In the log of PostgreSQL, for connections that are made from here on. Needs Django set up."""
+def log_statements() -> None:
+    """Have PostgreSQL log all statements of new connections. Needs Django set up."""
     from django.db import connection
 
     name = connection.settings_dict["NAME"]
@@ -33,21 +33,21 @@ def write_down_statements() -> None:
 
 
 @contextlib.contextmanager
-def watched(stack: Stack) -> Iterator[Queries]:
-    """Filled in when the block ends. Nothing else may run meanwhile."""
-    asked = Queries()
+def recorded(stack: Stack) -> Iterator[Queries]:
+    """The queries of the `with` block, complete at its end. Nothing else may use the servers meanwhile."""
+    queries = Queries()
     log = stack.folder / "postgres.log"
     begun = log.stat().st_size
-    with _heard(stack, asked.exchanges):
-        yield asked
+    with _monitored(stack, queries.exchanges):
+        yield queries
         time.sleep(SETTLED_SECONDS)
     with log.open() as file:
         file.seek(begun)
-        asked.statements += STATEMENT.findall(file.read())
+        queries.statements += STATEMENT.findall(file.read())
 
 
 @contextlib.contextmanager
-def _heard(stack: Stack, exchanges: list[str]) -> Iterator[None]:
+def _monitored(stack: Stack, exchanges: list[str]) -> Iterator[None]:
     client = redis.Redis.from_url(stack.valkey.url)
     monitor = client.monitor()
     monitor.__enter__()
@@ -64,8 +64,8 @@ def _heard(stack: Stack, exchanges: list[str]) -> Iterator[None]:
 def _listen(monitor: redis.client.Monitor, exchanges: list[str]) -> None:
     with contextlib.suppress(redis_errors.RedisError, OSError, ValueError, AttributeError):
         while True:
-            heard = monitor.next_command()
-            if heard["client_type"] != "lua" and not heard["command"].startswith(
+            command = monitor.next_command()
+            if command["client_type"] != "lua" and not command["command"].startswith(
                 ("PING", "CLIENT", "MONITOR")
             ):
-                exchanges.append(heard["command"][:60])
+                exchanges.append(command["command"][:60])

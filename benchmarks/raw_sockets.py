@@ -1,4 +1,4 @@
-"""WebSockets written and read as bytes, for what `benchmarks.closed_loop` measures. Nothing is parsed."""
+"""Raw WebSocket frames for `benchmarks.closed_loop`, and a synchronous listener. Messages are not parsed."""
 
 import base64
 import contextlib
@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 
-from benchmarks.closed_loop import CHUNK, Driven, LengthOf, address_of, drive
+from benchmarks.closed_loop import CHUNK, LoadResult, ResponseLength, address_of, drive
 from yapit.load import Listener
 
 PING, PONG = 0x89, 0x8A
@@ -31,7 +31,7 @@ def handshake(token: str) -> bytes:
 
 
 def frame(message: dict[str, object]) -> bytes:
-    """As a client sends it: masked, though by nothing but zeros."""
+    """A client's text frame, masked with zeros."""
     payload = json.dumps(message).encode()
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
@@ -50,8 +50,8 @@ def synthesize(listener: Listener, indices: Sequence[int]) -> bytes:
     )
 
 
-def statuses(count: int, status: bytes = b"cached") -> LengthOf:
-    """Frames until so many blocks have it, one in each frame or many in one."""
+def statuses(count: int, status: bytes = b"cached") -> ResponseLength:
+    """The response ends with the frame in which `count` blocks have that status, batched or not."""
     expected = b'"status":"' + status + b'"'
 
     def length_of(head: bytes) -> int | None:
@@ -71,7 +71,7 @@ def statuses(count: int, status: bytes = b"cached") -> LengthOf:
 
 
 def frame_end(head: bytes, at: int) -> int | None:
-    """Where the server's frame that begins there ends; None: it is not all here."""
+    """The end of the server's frame that begins at `at`; None while it is incomplete."""
     if len(head) < at + 4:
         return None
     size, begin = head[at + 1], at + 2
@@ -82,35 +82,35 @@ def frame_end(head: bytes, at: int) -> int | None:
     return begin + size if len(head) >= begin + size else None
 
 
-def ask_again_and_again(
+def request_repeatedly(
     url: str,
     listeners: Sequence[Listener],
     indices: Sequence[int],
     *,
     seconds: float,
     is_batched: bool | None = False,
-) -> Driven:
-    """Each on a connection of its own asks for the same blocks as soon as it has them. All are there.
+) -> LoadResult:
+    """Each listener requests the same cached blocks again as soon as they are answered.
 
-    `is_batched` None: the server is a stub that knows no options.
+    `is_batched` None: the server is a stub without options.
     """
-    hello = [] if is_batched is None else [greeting(is_batched=is_batched)]
+    greetings = [] if is_batched is None else [greeting(is_batched=is_batched)]
     return drive(
         address_of(url),
         [synthesize(listener, indices) for listener in listeners],
         statuses(len(indices)),
         seconds=seconds,
-        greetings=[(handshake(listener.token), *hello) for listener in listeners],
+        greetings=[(handshake(listener.token), *greetings) for listener in listeners],
     )
 
 
 def greeting(*, is_batched: bool) -> bytes:
-    """Ends with a frame that gets an answer: then the connection is served for sure."""
+    """Options, and an invalid frame, whose answer shows that the connection is served."""
     return frame({"type": "options", "batched": is_batched}) + frame({"type": "hello?"})
 
 
-class Asker:
-    """One listener that waits for its answers."""
+class RawClient:
+    """One listener on a blocking socket."""
 
     def __init__(self, url: str, listener: Listener) -> None:
         self.listener = listener
@@ -119,8 +119,8 @@ class Asker:
             self._socket.sendall(first)
             self._socket.recv(CHUNK)
 
-    def ask(self, indices: Sequence[int], *, status: bytes = b"cached") -> float:
-        """Seconds until all of them have that status."""
+    def request(self, indices: Sequence[int], *, status: bytes = b"cached") -> float:
+        """Request blocks and return the seconds until all have that status."""
         begun = time.perf_counter()
         self.write(synthesize(self.listener, indices))
         self.wait_for(indices, status=status)
@@ -135,8 +135,7 @@ class Asker:
         while length_of(head) is None:
             head += self._receive()
 
-    def hear(self, expected: bytes) -> None:
-        """Read until that comes."""
+    def read_until(self, expected: bytes) -> None:
         head = b""
         while expected not in head:
             head = head[-len(expected) :] + self._receive()
@@ -145,7 +144,7 @@ class Asker:
         self._socket.close()
 
     def _receive(self) -> bytes:
-        """Pings are answered; who waits for long is given up otherwise."""
+        """Receive bytes and answer pings, without which the server closes the connection."""
         received = self._socket.recv(CHUNK)
         if not received:
             raise ConnectionError("the server closed the connection")
@@ -159,6 +158,6 @@ class Asker:
 
 
 @contextlib.contextmanager
-def asking(url: str, listener: Listener) -> Iterator[Asker]:
-    with contextlib.closing(Asker(url, listener)) as asker:
-        yield asker
+def connected_client(url: str, listener: Listener) -> Iterator[RawClient]:
+    with contextlib.closing(RawClient(url, listener)) as client:
+        yield client

@@ -1,4 +1,4 @@
-"""What a benchmark is: a function, registered under a name, that measures and returns figures."""
+"""Benchmark registry: functions that measure and return figures, by name."""
 
 import importlib
 import pkgutil
@@ -22,7 +22,7 @@ class Size(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`baseline`: the alternative, measured in the same run. `limit`: what this machine could do at best."""
+    """A measured value. `baseline` is that of an alternative, `limit` the best that the machine can do."""
 
     name: str
     value: float
@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """None: nothing was promised."""
+        """None without a target."""
         if self.target is None:
             return None
         return self.value <= self.target if self.better == "lower" else self.value >= self.target
@@ -46,7 +46,7 @@ _known: dict[str, Benchmark] = {}
 
 
 def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
-    """Register a benchmark; its figures' names begin with this name."""
+    """Register a benchmark. The names of its figures begin with `name`."""
 
     def register(measure: Benchmark) -> Benchmark:
         if name in _known:
@@ -58,7 +58,7 @@ def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
 
 
 def benchmarks() -> Mapping[str, Benchmark]:
-    """All of them, by name."""
+    """All benchmarks by name."""
     for module in pkgutil.iter_modules(cases.__path__, f"{cases.__name__}."):
         importlib.import_module(module.name)
     return dict(sorted(_known.items()))

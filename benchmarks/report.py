@@ -1,4 +1,4 @@
-"""Figures as a table to read and as a file to compare."""
+"""Reports of figures: a table for the terminal, a JSON file for comparisons."""
 
 import json
 import os
@@ -14,7 +14,7 @@ HEADINGS = ("figure", "value", "unit", "target", "", "baseline", "x", "limit", "
 
 
 def write_json(path: Path, figures: Iterable[Figure], size: Size) -> None:
-    """Whole or not at all: whoever compares must not read half a file."""
+    """Write the file atomically."""
     rows = [{name: ({**asdict(figure), "size": size})[name] for name in FIELDS} for figure in figures]
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")

@@ -1,4 +1,4 @@
-"""Private servers and a whole Yapit on them, set as in production: append-only file and fsync on."""
+"""Private servers and a Yapit stack on them, with the settings of production (append-only file, fsync)."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ from tests.stack import ROOT, Stack
 from tests.waiting import wait_until
 
 QUIET_SECONDS = 120
-LOG_SHOWN = 2000  # characters of each
+LOG_SHOWN = 2000  # characters of each log
 
 
 @contextlib.contextmanager
 def launched_stack(**env: str) -> Iterator[Stack]:
-    """Servers, tables and seed; log-in on. Nothing of ours runs yet.
+    """Servers, tables and seed in multi-user mode; no processes of Yapit yet.
 
-    Django is set up in this process, on the same servers: once in a process, so one stack in each benchmark.
+    Sets Django up in this process on the same servers, which is possible once, so a benchmark has one stack.
     """
     with contextlib.ExitStack() as ending:
         folder = Path(tempfile.mkdtemp(prefix="yapit-bench-"))
@@ -48,7 +48,7 @@ def launched_stack(**env: str) -> Iterator[Stack]:
 
 
 def _show_logs(stack: Stack) -> None:
-    """They are removed with the folder, and say why."""
+    """Print the logs, which are removed with the folder."""
     for name in stack.commands:
         print(f"--- {name}\n{stack.log(name)[-LOG_SHOWN:]}", file=sys.stderr)
 
@@ -70,7 +70,7 @@ def _start_postgres(ending: contextlib.ExitStack, folder: Path) -> str:
 
 
 def cpu_by_process(stack: Stack) -> Counter[str]:
-    """Seconds so far; workers together, PostgreSQL with all its backends. Empty where one cannot tell."""
+    """CPU seconds so far: all workers together, PostgreSQL with its backends. Empty without /proc."""
     used: Counter[str] = Counter()
     if not Path("/proc/self/stat").exists():
         return used
@@ -84,13 +84,13 @@ def cpu_by_process(stack: Stack) -> Counter[str]:
 
 
 def _children(parent: int) -> list[int]:
-    """The backends that run."""
+    """Ids of the child processes."""
     lists = Path(f"/proc/{parent}/task").glob("*/children")
     return [int(child) for path in lists for child in path.read_text().split()]
 
 
 def _cpu(process: int, *, with_reaped: bool = False) -> float:
-    """User and system time of a process; 0 when it has ended."""
+    """User and system time of a process in seconds; 0 after its end."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -100,8 +100,8 @@ def _cpu(process: int, *, with_reaped: bool = False) -> float:
 
 
 @contextlib.contextmanager
-def beside(module: str, kind: str, *arguments: str) -> Iterator[str]:
-    """A server of the benchmarks' own, `python -m module kind PORT *arguments`; its URL."""
+def running_server(module: str, kind: str, *arguments: str) -> Iterator[str]:
+    """Run `python -m module kind PORT *arguments` and yield its URL once it accepts connections."""
     port = free_port()
     command = [sys.executable, "-m", module, kind, str(port), *arguments]
     with contextlib.closing(Keeper()) as keeper:
@@ -122,21 +122,21 @@ def _accepts(port: int) -> bool:
     return False
 
 
-def wait_until_all_wait(stack: Stack) -> None:
-    """For something to do, each worker and consumer: what it takes them to start is nobody's request."""
+def wait_until_idle(stack: Stack) -> None:
+    """Wait until all workers and consumers are idle, so that their start is not measured."""
     workers = sum(name.startswith("worker") for name in stack.processes)
     consumers = sum(name in ("results", "billing", "persister") for name in stack.processes)
     with stack.redis as redis:
 
-        def all_wait() -> bool:
-            asked = Counter(client["cmd"] for client in redis.client_list())
-            return asked["blpop"] >= workers and asked["xreadgroup"] >= consumers
+        def are_all_idle() -> bool:
+            commands = Counter(client["cmd"] for client in redis.client_list())
+            return commands["blpop"] >= workers and commands["xreadgroup"] >= consumers
 
-        wait_until(all_wait, QUIET_SECONDS)
+        wait_until(are_all_idle, QUIET_SECONDS)
 
 
 def wait_for_quiet(stack: Stack) -> None:
-    """Until the cold consumers have put away everything: the next round begins as the first one did."""
+    """Wait until the cold consumers have emptied their streams."""
     with stack.redis as redis:
         wait_until(
             lambda: not any(redis.xlen(stream) for stream in ("results", "billing", "persist", "orders")),

@@ -1,7 +1,4 @@
-"""The design that this one replaced: blob, size and time of use in one row, a sum over all after each commit.
-
-Not for use: what the figures of the audio store are compared with.
-"""
+"""Former design of the audio store, as a baseline: one row per entry, a sum over all after each commit."""
 
 import time
 from pathlib import Path
@@ -16,7 +13,7 @@ CREATE INDEX cache_by_age ON cache (last_accessed);
 """
 
 
-class OldCache:
+class SingleRowCache:
     def __init__(self, path: Path, limit: int = 10**12, *, is_new: bool = True) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -31,7 +28,7 @@ class OldCache:
         self._db.execute("COMMIT")
 
     def store(self, puts: list[tuple[str, bytes]], touched: list[str]) -> None:
-        """One commit, then its look at the limit."""
+        """One commit, then eviction."""
         self._db.execute("BEGIN")
         self._insert(puts)
         marks = ",".join("?" * len(touched))
@@ -39,7 +36,7 @@ class OldCache:
             f"UPDATE cache SET last_accessed = ? WHERE key IN ({marks})", [time.time(), *touched]
         )
         self._db.execute("COMMIT")
-        self._keep_to_the_limit()
+        self._evict()
 
     def get(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT data FROM cache WHERE key = ?", (key,)).fetchone()
@@ -55,13 +52,13 @@ class OldCache:
             [(key, data, len(data), now, now) for key, data in puts],
         )
 
-    def _keep_to_the_limit(self) -> None:
+    def _evict(self) -> None:
         size, count = self._db.execute("SELECT total(size), count(*) FROM cache WHERE pinned = 0").fetchone()
         if size <= self._limit:
             return
-        leaving = int((size - self._limit) / (size / count) * 1.2) + 1
+        count_to_evict = int((size - self._limit) / (size / count) * 1.2) + 1
         self._db.execute(
             "DELETE FROM cache WHERE key IN"
             " (SELECT key FROM cache WHERE pinned = 0 ORDER BY last_accessed LIMIT ?)",
-            (leaving,),
+            (count_to_evict,),
         )

@@ -1,4 +1,4 @@
-"""Answers listeners and closed loops at once, with nothing behind it: what those can do at most.
+"""Stub server that answers at once, to measure the limit of the load generators.
 
 `python -m benchmarks.stub_server sockets|http PORT [BYTES]`
 """
@@ -20,7 +20,7 @@ STATUS = (
 
 
 class Socket(asyncio.Protocol):
-    """Two statuses for each block, as from Yapit: written as bytes, so that this is not what one measures."""
+    """Two statuses for each block, as from Yapit, formatted as bytes to take little time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -44,7 +44,7 @@ def _frames(indices: Sequence[int]) -> Iterator[bytes]:
             yield b"\x81\x7e" + len(text).to_bytes(2) + text
 
 
-class SameAnswer(asyncio.Protocol):
+class FixedResponse(asyncio.Protocol):
     def __init__(self, response: bytes) -> None:
         self.response = response
 
@@ -59,9 +59,9 @@ class SameAnswer(asyncio.Protocol):
 async def main(kind: str, port: int, size: int) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    made = Socket if kind == "sockets" else lambda: SameAnswer(head + bytes(size))
-    listening = await loop.create_server(made, "127.0.0.1", port)
-    await listening.serve_forever()
+    protocol = Socket if kind == "sockets" else lambda: FixedResponse(head + bytes(size))
+    server = await loop.create_server(protocol, "127.0.0.1", port)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

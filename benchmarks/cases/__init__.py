@@ -1,1 +1,1 @@
-"""One module for each benchmark; a module that is here is found."""
+"""Benchmark cases. All modules of this package are imported."""

@@ -1,8 +1,8 @@
-"""Four processes, 90 % get and 10 % set of 100 KB: ours through Redis and run_persister, beside diskcache.
+"""Audio store and diskcache: four processes, 90 % get and 10 % set of 100 KB.
 
-diskcache (Apache-2.0) keeps values of this size in files; `sqlite_synchronous=2` is what `FULL` is here. Its
-files are not synced all the same, nor verified; ours are on disk when they count as stored, and each get
-verifies its checksum. Gets of both read files in the process that asks.
+diskcache (Apache-2.0) keeps values of this size in files; `sqlite_synchronous=2` is `FULL`, but the files are
+neither synced nor verified. The audio store, written through Redis and run_persister, has values on disk when
+they count as stored, and each get verifies the checksum. Both read files in the calling process.
 """
 
 import multiprocessing
@@ -18,19 +18,19 @@ from typing import Any
 import diskcache
 from redis import Redis
 
-from benchmarks.audio_files import BYTES, Sounds
+from benchmarks.audio_files import BYTES, PutFactory
 from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack, wait_for_quiet
 from tests.stack import Stack
 
 PROCESSES = 4
-KEYS = 500  # there at the start
+KEYS = 500  # stored at the start
 SETS_OF_TEN = 1
-HELD_BYTES = 64 * 1024 * 1024  # waiting to be stored: who sets more waits, as ENQUEUE has them wait
+UNPERSISTED_BYTES = 64 * 1024 * 1024  # limit above which setters wait, as with ENQUEUE
 
 _context = multiprocessing.get_context("spawn")
-Outcome = tuple[list[float], int, float]  # seconds of each get, number of sets, when it began
+Outcome = tuple[list[float], int, float]  # seconds of each get, number of sets, start time
 
 
 @benchmark("audio_beside_diskcache")
@@ -42,7 +42,7 @@ def audio_beside_diskcache(size: Size) -> Iterator[Figure]:
             kind.__name__: run_diskcache(stack.folder / kind.__name__, kind, names, seconds)
             for kind in (diskcache.Cache, diskcache.FanoutCache)
         }
-        p99, rate = run_ours(stack, names, seconds)
+        p99, rate = run_store(stack, names, seconds)
     for name, (their_p99, their_rate) in others.items():
         name = f"audio_beside_diskcache.{name}"
         yield Figure(f"{name}.get_p99", p99, "ms", "lower", their_p99, baseline=their_p99)
@@ -54,25 +54,25 @@ def run_diskcache(folder: Path, kind: Any, names: list[str], seconds: float) -> 
         audio = secrets.token_bytes(BYTES)
         for name in names:
             cache.set(name, audio)
-    gets, sets, _ = at_once(use_diskcache, (str(folder), kind.__name__, names, seconds))
+    gets, sets, _ = run_concurrently(use_diskcache, (str(folder), kind.__name__, names, seconds))
     shutil.rmtree(folder)
     return percentile(gets, 99) * 1000, sets / seconds
 
 
-def run_ours(stack: Stack, names: list[str], seconds: float) -> tuple[float, float]:
-    """What was set counts when it is in SQLite, so the time lasts until all of it is."""
+def run_store(stack: Stack, names: list[str], seconds: float) -> tuple[float, float]:
+    """Values count as set when they are in SQLite, so the time includes that of the persister."""
     stack.start("persister", "run_persister")
     setter = Setter(stack.valkey.url)
     for name in names:
         setter.put(name)
     wait_for_quiet(stack)
-    gets, sets, begun = at_once(use_ours, (stack.valkey.url, names, seconds))
+    gets, sets, begun = run_concurrently(use_store, (stack.valkey.url, names, seconds))
     wait_for_quiet(stack)
     return percentile(gets, 99) * 1000, sets / (time.monotonic() - begun)
 
 
-def at_once(use: Callable[..., None], arguments: tuple[Any, ...]) -> Outcome:
-    """In four processes that begin together; what they did."""
+def run_concurrently(use: Callable[..., None], arguments: tuple[Any, ...]) -> Outcome:
+    """Run `use` in four processes that begin together, and combine their outcomes."""
     done: Queue[Outcome] = _context.Queue()
     start = _context.Barrier(PROCESSES)
     processes = [_context.Process(target=use, args=(*arguments, start, done)) for _ in range(PROCESSES)]
@@ -100,7 +100,7 @@ def mix(
             sets += 1
             continue
         if not get(random.choice(names)):
-            raise RuntimeError("a value is not there")
+            raise RuntimeError("a value is missing")
         gets.append(time.monotonic() - now)
     return gets, sets, begun
 
@@ -111,7 +111,7 @@ def use_diskcache(folder: str, kind: str, names: list[str], seconds: float, star
         done.put(mix(cache.get, lambda name: cache.set(name, audio), names, seconds, start))
 
 
-def use_ours(url: str, names: list[str], seconds: float, start: Any, done: Any) -> None:
+def use_store(url: str, names: list[str], seconds: float, start: Any, done: Any) -> None:
     import django
 
     django.setup()
@@ -121,20 +121,20 @@ def use_ours(url: str, names: list[str], seconds: float, start: Any, done: Any) 
 
 
 class Setter:
-    """Leaves audio as FINALIZE does."""
+    """Stores audio in Redis as FINALIZE does."""
 
     def __init__(self, url: str) -> None:
-        sounds = Sounds()
-        self.blob = sounds.header + sounds.audio
+        factory = PutFactory()
+        self.blob = factory.header + factory.audio
         self.redis = Redis.from_url(url, single_connection_client=True)
-        self.held = 0
+        self.unpersisted = 0
 
     def put(self, name: str) -> None:
-        while self.held > HELD_BYTES:
+        while self.unpersisted > UNPERSISTED_BYTES:
             time.sleep(0.005)
-            self.held = int(self.redis.get("unpersisted") or 0)
+            self.unpersisted = int(self.redis.get("unpersisted") or 0)
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.set(f"audio:{name}", self.blob)
             pipe.xadd("persist", {"hash": name, "size": len(self.blob), "job": b""})
             pipe.incrby("unpersisted", len(self.blob))
-            self.held = pipe.execute()[-1]
+            self.unpersisted = pipe.execute()[-1]

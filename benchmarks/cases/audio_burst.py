@@ -1,4 +1,4 @@
-"""A burst of 40 results: from handing them in to the last that is told; audio file empty, and full."""
+"""A burst of 40 results, from submission to the last notification, with an empty and a full audio file."""
 
 import secrets
 import time
@@ -7,7 +7,7 @@ from contextlib import closing
 from statistics import median
 from typing import Any
 
-from benchmarks.audio_files import BYTES, Sounds, fill
+from benchmarks.audio_files import BYTES, PutFactory, fill
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack, wait_for_quiet
 from tests.stack import Stack
@@ -34,11 +34,11 @@ def fill_file(entries: int) -> None:
     from audiocache.sqlite import SqliteStore
 
     path = settings.DATABASES["audio"]["NAME"]
-    # An hour ago: what is new may not leave.
+    # An hour ago, since recently used entries are not evicted.
     hour_ago = time.time() - 3600
     with closing(SqliteStore(path, settings.AUDIO_LIMITS["audio"], clock=lambda: hour_ago)) as store:
         store.open_writer()
-        fill(store, Sounds(), entries)
+        fill(store, PutFactory(), entries)
 
 
 def measure(stack: Stack, rounds: int) -> float:
@@ -52,30 +52,28 @@ def measure(stack: Stack, rounds: int) -> float:
 
 
 def burst(stack: Stack) -> float:
-    """Seconds; one client hands them in as fast as it can."""
+    """Seconds; one client submits them as fast as it can."""
     from config.redis.scripts import run
     from yapit import jobs
 
-    sounds = Sounds()
+    factory = PutFactory()
     with stack.redis as redis:
-        run(
-            redis,
-            jobs.enqueue_call(1, [jobs.EnqueueRequest(work(), billable=False) for _ in range(RESULTS)], {}),
-        )
+        requests = [jobs.EnqueueRequest(new_spec(), billable=False) for _ in range(RESULTS)]
+        run(redis, jobs.enqueue_call(1, requests, {}))
         claimed = [jobs.claim(redis, MODEL, "benchmark") for _ in range(RESULTS)]
         ids = [one.id for one in claimed if one]
         begun = time.perf_counter()
         for job_id in ids:
-            jobs.submit_audio(redis, job_id, "benchmark", sounds.header + sounds.audio, 20_000)
+            jobs.submit_audio(redis, job_id, "benchmark", factory.header + factory.audio, 20_000)
         wait_until(lambda: not redis.exists(*(f"job:{job_id}" for job_id in ids)), 60)
         taken = time.perf_counter() - begun
-        redis.delete("billing")  # nobody charges here
+        redis.delete("billing")  # run_billing is not running
     if len(ids) != RESULTS:
-        raise RuntimeError(f"{len(ids)} of {RESULTS} jobs were there to be claimed")
+        raise RuntimeError(f"{len(ids)} of {RESULTS} jobs could be claimed")
     return taken
 
 
-def work() -> Any:
+def new_spec() -> Any:
     from yapit import jobs
 
     return jobs.JobSpec(

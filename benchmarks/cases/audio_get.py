@@ -1,15 +1,13 @@
-"""GET of 100 KB on 32 connections: of audio that is in Redis, of audio that only SQLite has, and of audio
-that the listener has (304).
-"""
+"""Audio over HTTP: GET of 100 KB on 32 connections, from Redis, from SQLite, and as 304."""
 
 import secrets
 from collections.abc import Iterator, Sequence
 
 from audiocache import blob
 from benchmarks import closed_loop
-from benchmarks.closed_loop import Driven, address_of
+from benchmarks.closed_loop import LoadResult, address_of
 from benchmarks.registry import Figure, Size, benchmark
-from benchmarks.servers import beside, cpu_by_process, launched_stack
+from benchmarks.servers import cpu_by_process, launched_stack, running_server
 from tests.stack import Stack
 
 CONNECTIONS = 32
@@ -22,8 +20,8 @@ SLOWEST_MS = {"daphne": 40, "uvicorn": 20}
 @benchmark("audio_get")
 def audio_get(size: Size) -> Iterator[Figure]:
     seconds = size.pick(3.0, 20.0)
-    with beside("benchmarks.stub_server", "http", str(BYTES)) as url:
-        generator = ask(url, same("/"), 200, seconds)
+    with running_server("benchmarks.stub_server", "http", str(BYTES)) as url:
+        generator = get(url, same("/"), 200, seconds)
     yield Figure("audio_get.generator_alone", generator.rate, "req/s", "higher")
     bare = {server: measure_bare(server, seconds) for server in SERVERS}
     with launched_stack() as stack:
@@ -42,33 +40,33 @@ def audio_get(size: Size) -> Iterator[Figure]:
             stack.stop("web")
 
 
-def measure_bare(server: str, seconds: float) -> tuple[Driven, Driven]:
-    with beside("benchmarks.bare_asgi", server, str(BYTES)) as url:
-        return ask(url, same("/"), 200, seconds), ask(url, same("/304"), 304, seconds)
+def measure_bare(server: str, seconds: float) -> tuple[LoadResult, LoadResult]:
+    with running_server("benchmarks.bare_asgi", server, str(BYTES)) as url:
+        return get(url, same("/"), 200, seconds), get(url, same("/304"), 304, seconds)
 
 
 def figures(
-    stack: Stack, name: str, requests: Sequence[bytes], status: int, seconds: float, bare: Driven
+    stack: Stack, name: str, requests: Sequence[bytes], status: int, seconds: float, bare: LoadResult
 ) -> Iterator[Figure]:
     before = cpu_by_process(stack)
-    ours = ask(stack.url, requests, status, seconds)
+    result = get(stack.url, requests, status, seconds)
     used = cpu_by_process(stack) - before
     slowest = SLOWEST_MS[name.split(".")[0]] if name in RATES else None
     rate, p99 = f"audio_get.{name}.rate", f"audio_get.{name}.p99"
-    yield Figure(rate, ours.rate, "req/s", "higher", target=RATES.get(name), limit=bare.rate)
-    yield Figure(p99, ours.p99_ms, "ms", "lower", target=slowest, limit=bare.p99_ms)
+    yield Figure(rate, result.rate, "req/s", "higher", target=RATES.get(name), limit=bare.rate)
+    yield Figure(p99, result.p99_ms, "ms", "lower", target=slowest, limit=bare.p99_ms)
     for process in used.keys() & {"web", "valkey"}:
-        # The warm-up is in both: a sixth of the time, and of the requests.
-        per_request = used[process] * 1e6 / (len(ours.latencies) * 6 / 5)
+        # Both include the warm-up: a sixth of the time and of the requests.
+        per_request = used[process] * 1e6 / (len(result.latencies) * 6 / 5)
         yield Figure(f"audio_get.{name}.cpu.{process}", per_request, "us/req", "lower")
 
 
-def ask(url: str, requests: Sequence[bytes], status: int, seconds: float) -> Driven:
-    return closed_loop.drive(address_of(url), requests, closed_loop.http_answer(status), seconds=seconds)
+def get(url: str, requests: Sequence[bytes], status: int, seconds: float) -> LoadResult:
+    return closed_loop.drive(address_of(url), requests, closed_loop.http_response(status), seconds=seconds)
 
 
-def same(where: str) -> list[bytes]:
-    return [closed_loop.http_get(where)] * CONNECTIONS
+def same(path: str) -> list[bytes]:
+    return [closed_loop.http_get(path)] * CONNECTIONS
 
 
 def path(name: str) -> str:
@@ -76,7 +74,7 @@ def path(name: str) -> str:
 
 
 def put_audio(stack: Stack) -> list[str]:
-    """One value for each connection, as FINALIZE leaves them."""
+    """Store one value for each connection in Redis, as FINALIZE does. Returns their hashes."""
     hashes = [secrets.token_hex(32) for _ in range(CONNECTIONS)]
     with stack.redis as redis:
         for name in hashes:
@@ -87,7 +85,7 @@ def put_audio(stack: Stack) -> list[str]:
 
 
 def store_audio() -> list[str]:
-    """As many that only SQLite has."""
+    """Store one value for each connection in SQLite only. Returns their hashes."""
     from django.conf import settings
 
     from audiocache.records import Put

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.cases.billing_drain import publish
 from benchmarks.closed_loop import percentile
-from benchmarks.raw_sockets import asking
+from benchmarks.raw_sockets import connected_client
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from tests.stack import Stack
@@ -69,10 +69,10 @@ def queue_times(stack: Stack, listener: Listener, indices: range) -> Iterator[fl
     Connections are replaced regularly, because this client does not answer pings.
     """
     for first in range(0, len(indices), REQUESTS_PER_CONNECTION):
-        with asking(stack.url, listener) as asker:
+        with connected_client(stack.url, listener) as client:
             for number, index in enumerate(indices[first : first + REQUESTS_PER_CONNECTION]):
                 time.sleep(INTERVAL)
-                seconds = asker.ask([index], status=b"queued")
+                seconds = client.request([index], status=b"queued")
                 if number:
                     yield seconds * 1000
 
@@ -80,8 +80,8 @@ def queue_times(stack: Stack, listener: Listener, indices: range) -> Iterator[fl
 def answers(stack: Stack, listener: Listener) -> bool:
     """Whether the server answers within a second; while Valkey persists the entries, it may not."""
     try:
-        with asking(stack.url, listener) as asker:
-            return asker.ask([0], status=b"queued") < 1
+        with connected_client(stack.url, listener) as client:
+            return client.request([0], status=b"queued") < 1
     except ConnectionError:
         return False
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from benchmarks.closed_loop import percentile
-from benchmarks.query_counts import watched, write_down_statements
-from benchmarks.raw_sockets import Asker, asking
+from benchmarks.query_counts import log_statements, recorded
+from benchmarks.raw_sockets import RawClient, connected_client
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from config.local.program import free_port
@@ -25,12 +25,12 @@ REARMED_SECONDS = 0.3  # until all sockets have received the raised limit
 def credit_reads(size: Size) -> Iterator[Figure]:
     """Eight new blocks per message of an account with a limit. Baseline: the balance read for each block."""
     with launched_stack() as stack:
-        write_down_statements()
+        log_statements()
         account, listener = limited(MESSAGES * 8)
         stack.start_web("uvicorn")
-        with asking(stack.url, listener) as asker, watched(stack) as queries:
+        with connected_client(stack.url, listener) as client, recorded(stack) as queries:
             for first in range(0, MESSAGES * 8, 8):
-                asker.ask(range(first, first + 8), status=b"queued")
+                client.request(range(first, first + 8), status=b"queued")
         reads = sum("standard_limit" in text for text in queries.statements)
         each_time = uncached_reads(account, MESSAGES)
         yield Figure(
@@ -66,13 +66,13 @@ def credit_invalidation(size: Size) -> Iterator[Figure]:
             other = start_two(stack, server)
             with contextlib.ExitStack() as ending:
                 urls = (stack.url, stack.url, other, other)
-                askers = [ending.enter_context(asking(url, listener)) for url in urls]
-                for index, asker in enumerate(askers):
-                    asker.ask([index], status=b"queued")
-                waits = [use_up(account, askers) for _ in range(size.pick(20, 100))]
+                clients = [ending.enter_context(connected_client(url, listener)) for url in urls]
+                for index, client in enumerate(clients):
+                    client.request([index], status=b"queued")
+                waits = [use_up(account, clients) for _ in range(size.pick(20, 100))]
                 yield Figure(f"{name}.p50", median(waits) * 1000, "ms", "lower")
                 yield Figure(f"{name}.p99", percentile(waits, 99) * 1000, "ms", "lower", target=500.0)
-                waits = [use_up_after_restart(stack, account, askers) for _ in range(size.pick(2, 5))]
+                waits = [use_up_after_restart(stack, account, clients) for _ in range(size.pick(2, 5))]
                 yield Figure(f"{name}.after_restart", max(waits) * 1000, "ms", "lower", target=5000.0)
             stack.stop("web-1")
             stack.stop("web")
@@ -107,26 +107,26 @@ def start_two(stack: Stack, server: str) -> str:
     return other
 
 
-def use_up(account: int, askers: Sequence[Asker]) -> float:
+def use_up(account: int, clients: Sequence[RawClient]) -> float:
     """Seconds until each socket has received that almost nothing is left."""
     set_limit(account, HIGH_LIMIT)
     time.sleep(REARMED_SECONDS)
     begun = time.perf_counter()
     set_limit(account, 1)
-    return seconds_until_received(askers, begun)
+    return seconds_until_received(clients, begun)
 
 
-def use_up_after_restart(stack: Stack, account: int, askers: Sequence[Asker]) -> float:
+def use_up_after_restart(stack: Stack, account: int, clients: Sequence[RawClient]) -> float:
     """As use_up, but the change happens while Valkey is down; seconds since it is up again."""
     set_limit(account, HIGH_LIMIT)
     time.sleep(REARMED_SECONDS)
     stack.kill_valkey()
     set_limit(account, 1)
     stack.start_valkey()
-    return seconds_until_received(askers, time.perf_counter())
+    return seconds_until_received(clients, time.perf_counter())
 
 
-def seconds_until_received(askers: Sequence[Asker], begun: float) -> float:
-    for asker in askers:
-        asker.hear(b"usage_threshold")
+def seconds_until_received(clients: Sequence[RawClient], begun: float) -> float:
+    for client in clients:
+        client.read_until(b"usage_threshold")
     return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""From `synthesize` on an open WebSocket to the first byte of audio over HTTP: hibari, nothing cached."""
+"""First byte: from `synthesize` on a WebSocket to the first byte of audio over HTTP; hibari, not cached."""
 
 import asyncio
 import random
@@ -12,28 +12,28 @@ from yapit.engines.hibari import HibariEngine
 from yapit.load import Listener, Playback, run_playback
 
 CHARACTERS = 80
-WARM = 5  # requests that do not count
+WARM_UP = 5  # requests that are not counted
 TARGET_MS = 150
-ONE_BY_ONE = Playback(speed=10_000, ahead=0, fetch=True)  # the next as soon as one is there
+ONE_BY_ONE = Playback(speed=10_000, ahead=0, fetch=True)  # without pauses
 
 
 @benchmark("first_byte")
 def first_byte(size: Size) -> Iterator[Figure]:
     count = size.pick(50, 300)
-    with launched_stack(BLOCKS_PER_MINUTE="10000") as stack:  # one listener asks for all
+    with launched_stack(BLOCKS_PER_MINUTE="10000") as stack:  # all of one account
         from benchmarks.factories import make_accounts, make_document, make_sentence
 
-        chance = random.Random()  # others every time: the limit below speaks them, too
-        sentences = [make_sentence(chance, CHARACTERS) for _ in range(WARM + count)]
+        chance = random.Random()  # new ones every time, since the limit speaks them as well
+        sentences = [make_sentence(chance, CHARACTERS) for _ in range(WARM_UP + count)]
         account = make_accounts(1)[0]
         document_id = make_document(account, sentences)
         stack.start_all("hibari")
         listener = Listener(account.token, document_id, len(sentences))
-        played = asyncio.run(run_playback(stack.url, [listener], ONE_BY_ONE))
-    if played.errors:
-        raise RuntimeError(f"not spoken: {played.errors}")
-    waits = played.first_byte[WARM:]
-    alone = engine_alone(sentences)[WARM:]
+        measurements = asyncio.run(run_playback(stack.url, [listener], ONE_BY_ONE))
+    if measurements.errors:
+        raise RuntimeError(f"not spoken: {measurements.errors}")
+    waits = measurements.first_byte[WARM_UP:]
+    alone = engine_alone(sentences)[WARM_UP:]
     for percent in (50, 95):
         yield Figure(
             f"first_byte.p{percent}",

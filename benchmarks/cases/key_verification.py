@@ -1,6 +1,6 @@
-"""What it takes to know whose API key came with a request: remembered, looked up, and for 1,000 open sockets.
+"""API key verification: cached, from the database, and for 1,000 open sockets.
 
-Beside it what many do instead: keep keys as they keep passwords, and hash each one that comes in.
+Baseline: keys stored like passwords, with a password hash for each request.
 """
 
 import asyncio
@@ -32,31 +32,31 @@ async def measure(rounds: int, lookups: int) -> list[Figure]:
     accounts = await offload(make_accounts, SOCKETS)
     scope = request(accounts[0].token)
 
-    async def remembered() -> None:
+    async def cached_lookups() -> None:
         for _ in range(ROUND):
             await identity.identify_scope(scope)
 
-    async def looked_up() -> None:
+    async def database_lookup() -> None:
         identity.forget()
         await identity.identify_scope(scope)
 
-    async def digested() -> None:
+    async def digests() -> None:
         for _ in range(ROUND):
             keys.digest(accounts[0].token)
 
     encoded = make_password(accounts[0].token)
 
-    async def hashed() -> None:
+    async def password_hash() -> None:
         identity.forget()
         await identity.identify_scope(scope)
         check_password(accounts[0].token, encoded)
 
-    uncached = await typical(looked_up, lookups)
-    cached = await typical(remembered, rounds) / ROUND
-    limit = await typical(digested, rounds) / ROUND
-    as_a_password = await typical(hashed, 10)
-    everybody = [await identity.identify_scope(request(account.token)) for account in accounts]
-    checked = await typical(lambda: identity.find_invalid(everybody), 10)
+    uncached = await typical(database_lookup, lookups)
+    cached = await typical(cached_lookups, rounds) / ROUND
+    limit = await typical(digests, rounds) / ROUND
+    as_a_password = await typical(password_hash, 10)
+    identities = [await identity.identify_scope(request(account.token)) for account in accounts]
+    checked = await typical(lambda: identity.find_invalid(identities), 10)
     return [
         Figure("key_verification.cached", cached, "us", "lower", TARGET_US, baseline=uncached, limit=limit),
         Figure("key_verification.uncached", uncached, "us", "lower", baseline=as_a_password),
@@ -64,19 +64,19 @@ async def measure(rounds: int, lookups: int) -> list[Figure]:
     ]
 
 
-async def typical(work: Callable[[], Awaitable[object]], rounds: int) -> float:
-    """Microseconds that it takes, in the middle of so many rounds."""
-    await work()
+async def typical(function: Callable[[], Awaitable[object]], rounds: int) -> float:
+    """Median duration in microseconds."""
+    await function()
     taken = []
     for _ in range(rounds):
         begun = time.perf_counter()
-        await work()
+        await function()
         taken.append(time.perf_counter() - begun)
     return median(taken) * 1e6
 
 
 def request(token: str) -> dict[str, object]:
-    """As a browser's page would send it: the headers have to be gone through."""
+    """A request with the headers of a browser."""
     headers = {
         "host": "127.0.0.1:8000",
         "user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",

@@ -1,6 +1,6 @@
-"""Many sockets: their memory, how fast one among them is, and how soon all hear of one block.
+"""Many sockets: memory, latency of one of them, and notification of all of one block.
 
-And one document that is as long as documents get, while somebody else listens to another.
+Also: a document of the maximum length, and the latency of another listener meanwhile.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.closed_loop import percentile
-from benchmarks.raw_sockets import Asker, ask_again_and_again, asking, synthesize
+from benchmarks.raw_sockets import RawClient, connected_client, request_repeatedly, synthesize
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import cpu_by_process, launched_stack
 from tests.stack import Stack
@@ -26,7 +26,7 @@ MESSAGE = range(8)
 
 @benchmark("open_sockets")
 def open_sockets(size: Size) -> Iterator[Figure]:
-    """Few seconds, whatever the size: these sockets answer no pings."""
+    """A few seconds at any size, since these sockets answer no pings."""
     with launched_stack() as stack:
         from benchmarks import cached_audio
 
@@ -34,28 +34,28 @@ def open_sockets(size: Size) -> Iterator[Figure]:
         cached_audio.put_audio(stack, [listener.document_id])
         for server in SERVERS:
             stack.start_web(server)
-            ask_again_and_again(stack.url, [listener] * 20, MESSAGE, seconds=0.5)  # loads what is loaded late
+            request_repeatedly(stack.url, [listener] * 20, MESSAGE, seconds=0.5)  # warm-up
             before = resident(stack)
             with contextlib.ExitStack() as ending:
                 for _ in range(SOCKETS):
-                    ending.enter_context(asking(stack.url, listener))
+                    ending.enter_context(connected_client(stack.url, listener))
                 kilobytes = (resident(stack) - before) / SOCKETS
-                driven = ask_again_and_again(stack.url, [listener], MESSAGE, seconds=3)
+                result = request_repeatedly(stack.url, [listener], MESSAGE, seconds=3)
             name = f"open_sockets.{server}"
             yield Figure(f"{name}.memory", kilobytes, "KB/socket", "lower", target=45.0)
-            yield Figure(f"{name}.active_p99", driven.p99_ms, "ms", "lower", target=6.0)
+            yield Figure(f"{name}.active_p99", result.p99_ms, "ms", "lower", target=6.0)
             stack.stop("web")
 
 
 def resident(stack: Stack) -> int:
-    """Kilobytes of the web process."""
+    """Resident memory of the web process in kilobytes."""
     status = Path(f"/proc/{stack.processes['web'].pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
 @benchmark("large_document")
 def large_document(size: Size) -> Iterator[Figure]:
-    """Eight blocks anywhere in it, none of them asked for before."""
+    """Eight blocks anywhere in the document, not requested before."""
     with launched_stack() as stack:
         from benchmarks import cached_audio
 
@@ -68,15 +68,18 @@ def large_document(size: Size) -> Iterator[Figure]:
         for server in SERVERS:
             name = f"large_document.{server}"
             stack.start_web(server)
-            with asking(stack.url, listener) as asker, asking(stack.url, neighbour) as other:
-                alone = [other.ask(MESSAGE) for _ in range(300)]
-                with going_on(other) as beside:
-                    waits = [asker.ask(range(place, place + 8)) for place in places]
+            with (
+                connected_client(stack.url, listener) as client,
+                connected_client(stack.url, neighbour) as other,
+            ):
+                alone = [other.request(MESSAGE) for _ in range(300)]
+                with requesting(other) as meanwhile:
+                    waits = [client.request(range(place, place + 8)) for place in places]
             yield Figure(f"{name}.p50", median(waits) * 1000, "ms", "lower", target=20.0)
             yield Figure(f"{name}.slowest", max(waits) * 1000, "ms", "lower")
             yield Figure(
                 f"{name}.neighbour_p99",
-                percentile(beside, 99) * 1000,
+                percentile(meanwhile, 99) * 1000,
                 "ms",
                 "lower",
                 baseline=percentile(alone, 99) * 1000,
@@ -85,43 +88,46 @@ def large_document(size: Size) -> Iterator[Figure]:
 
 
 @contextlib.contextmanager
-def going_on(other: Asker) -> Iterator[list[float]]:
-    """Somebody asks for the same blocks all the while."""
+def requesting(other: RawClient) -> Iterator[list[float]]:
+    """Another listener requests the same blocks continuously."""
     waits: list[float] = []
-    over = threading.Event()
+    stopped = threading.Event()
 
     def listen() -> None:
-        while not over.is_set():
-            waits.append(other.ask(MESSAGE))
+        while not stopped.is_set():
+            waits.append(other.request(MESSAGE))
 
     thread = threading.Thread(target=listen)
     thread.start()
     try:
         yield waits
     finally:
-        over.set()
+        stopped.set()
         thread.join()
 
 
 @benchmark("identical_requests")
 def identical_requests(size: Size) -> Iterator[Figure]:
-    """500 accounts ask for the same new block of a public document, until the last of them has it."""
+    """500 accounts request the same new block of a public document; time until the last is answered."""
     with launched_stack() as stack:
         from benchmarks import cached_audio
+        from benchmarks.factories import make_accounts
 
         rounds = size.pick(20, 60)
-        accounts = cached_audio.make_accounts(LISTENERS)
+        accounts = make_accounts(LISTENERS)
         stack.start_cold()
         stack.start("worker", "run_worker", "--model", "tone")
         for server in SERVERS:
             stack.start_web(server)
             listeners = cached_audio.audience(accounts, rounds + WARM_UP)
             with contextlib.ExitStack() as ending:
-                askers = [ending.enter_context(asking(stack.url, listener)) for listener in listeners]
-                for block in range(rounds, rounds + WARM_UP):  # the first of which looks everybody up
-                    all_at_once(askers, block)
+                clients = [
+                    ending.enter_context(connected_client(stack.url, listener)) for listener in listeners
+                ]
+                for block in range(rounds, rounds + WARM_UP):  # fills the caches
+                    request_together(clients, block)
                 before, used = finished(stack), cpu_by_process(stack)
-                lasts = [all_at_once(askers, block) for block in range(rounds)]
+                lasts = [request_together(clients, block) for block in range(rounds)]
                 jobs, used = finished(stack) - before, cpu_by_process(stack) - used
             name = f"identical_requests.{server}"
             yield Figure(f"{name}.syntheses", jobs / rounds, "per request", "lower", target=1.0)
@@ -131,14 +137,14 @@ def identical_requests(size: Size) -> Iterator[Figure]:
             stack.stop("web")
 
 
-def all_at_once(askers: Sequence[Asker], block: int) -> float:
-    """Seconds until the last of them has it; each is told exactly once, or this waits for ever."""
-    frames = [synthesize(asker.listener, [block]) for asker in askers]
+def request_together(clients: Sequence[RawClient], block: int) -> float:
+    """Seconds until the last one is answered. Waits for ever if a status is missing."""
+    frames = [synthesize(client.listener, [block]) for client in clients]
     begun = time.perf_counter()
-    for asker, frame in zip(askers, frames, strict=True):
-        asker.write(frame)
-    for asker in askers:
-        asker.wait_for([block])
+    for client, frame in zip(clients, frames, strict=True):
+        client.write(frame)
+    for client in clients:
+        client.wait_for([block])
     return time.perf_counter() - begun
 
 

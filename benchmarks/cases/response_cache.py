@@ -1,4 +1,4 @@
-"""The response cache: a herd's builds; under both servers, polling while the database is blocked, and 304."""
+"""Response cache: builds for concurrent requests, polling while the database is blocked, 304 responses."""
 
 import asyncio
 import secrets
@@ -13,17 +13,17 @@ import psycopg
 import psycopg.sql
 
 from benchmarks import closed_loop
-from benchmarks.closed_loop import address_of, percentile
+from benchmarks.closed_loop import LoadResult, address_of, percentile
 from benchmarks.registry import Figure, Size, benchmark
-from benchmarks.servers import beside, cpu_by_process, launched_stack
+from benchmarks.servers import cpu_by_process, launched_stack, running_server
 from tests.stack import Stack
 
-HERD = 500
-PROCESSES = 3  # caches on one Redis, as that many web processes have them
+REQUESTS = 500
+PROCESSES = 3  # number of caches on one Redis
 BUILD_SECONDS = 0.2
 GATE_SECONDS = 0.5
 POLLS_PER_SECOND = 50
-PATIENCE = 2.0  # seconds; then who polls hangs up, which counts as an error
+TIMEOUT_SECONDS = 2.0  # of a poll, which then counts as an error
 CONNECTIONS = 16
 POLLED = "/v1/leaderboard/recent?limit=100"
 SERVERS = ("daphne", "uvicorn")
@@ -32,21 +32,21 @@ SERVERS = ("daphne", "uvicorn")
 @benchmark("response_cache")
 def response_cache(size: Size) -> Iterator[Figure]:
     with launched_stack(RESPONSE_SECONDS="1") as stack:
-        yield from asyncio.run(herds(size.pick(2.5, 10.0)))
+        yield from asyncio.run(concurrent_requests(size.pick(2.5, 10.0)))
         uncached, key = make_rows()
         for server in SERVERS:
             stack.start_web(server)
-            yield from known_against_full(stack, server, size.pick(1.0, 15.0))
+            yield from not_modified_against_full(stack, server, size.pick(1.0, 15.0))
             yield from polled_while_blocked(stack, server, uncached, key, size.pick(3.0, 10.0))
             stack.stop("web")
 
 
-# --- Herds: builds are counted, and nothing of it depends on the machine ----------------------------------
+# --- Concurrent requests: counts, which do not depend on the machine ---------------------------------------
 
 
 @dataclass(slots=True)
 class Builder:
-    """Slow enough for everybody to come meanwhile."""
+    """Builds a response, slowly enough for all requests to be concurrent."""
 
     builds: int = 0
     fails: bool = False
@@ -62,17 +62,17 @@ class Builder:
 def make_caches() -> list[Any]:
     from config.caching import TtlResponseCache
 
-    name = f"herd-{secrets.token_hex(4)}"
+    name = f"benchmark-{secrets.token_hex(4)}"
     return [TtlResponseCache(name, gate_seconds=GATE_SECONDS) for _ in range(PROCESSES)]
 
 
-async def herds(failing_seconds: float) -> list[Figure]:
+async def concurrent_requests(failing_seconds: float) -> list[Figure]:
     cold, cancelled, failing = Builder(), Builder(), Builder()
-    failed = await ask_at_once(make_caches(), cold)
-    others_failed = await ask_at_once(make_caches(), cancelled, cancel_first=True)
-    served, errors, attempts = await ask_while_failing(make_caches(), failing, failing_seconds)
+    failed = await request_together(make_caches(), cold)
+    others_failed = await request_together(make_caches(), cancelled, cancel_first=True)
+    served, errors, attempts = await request_failing(make_caches(), failing, failing_seconds)
     uncached = Builder()
-    await asyncio.gather(*(uncached.build() for _ in range(HERD)))
+    await asyncio.gather(*(uncached.build() for _ in range(REQUESTS)))
     return [
         Figure("response_cache.cold.builds", cold.builds, "", "lower", target=1, baseline=uncached.builds),
         Figure("response_cache.cold.failed", failed, "requests", "lower", target=0),
@@ -83,11 +83,11 @@ async def herds(failing_seconds: float) -> list[Figure]:
     ]
 
 
-async def ask_at_once(caches: list[Any], builder: Builder, *, cancel_first: bool = False) -> int:
-    """How many of the herd failed."""
+async def request_together(caches: list[Any], builder: Builder, *, cancel_first: bool = False) -> int:
+    """The number of failed requests."""
     tasks = [
         asyncio.create_task(caches[number % len(caches)].get(("key",), builder.build))
-        for number in range(HERD)
+        for number in range(REQUESTS)
     ]
     if cancel_first:
         await asyncio.sleep(BUILD_SECONDS / 2)
@@ -98,12 +98,12 @@ async def ask_at_once(caches: list[Any], builder: Builder, *, cancel_first: bool
     return sum(isinstance(end, BaseException) for end in ends)
 
 
-async def ask_while_failing(caches: list[Any], builder: Builder, seconds: float) -> tuple[int, int, float]:
-    """Requests, errors, and attempts in each interval of the gate."""
+async def request_failing(caches: list[Any], builder: Builder, seconds: float) -> tuple[int, int, float]:
+    """Number of requests, of errors, and of builds per interval of the gate."""
     for cache in caches:
         await cache.get(("key",), builder.build)
         await asyncio.sleep(0)
-    await asyncio.sleep(1.1)  # all of them are stale
+    await asyncio.sleep(1.1)  # all are stale
     before, builder.fails = builder.builds, True
     requests = errors = 0
     begun = time.monotonic()
@@ -123,7 +123,7 @@ async def ask_while_failing(caches: list[Any], builder: Builder, seconds: float)
 
 
 def make_rows() -> tuple[str, str]:
-    """A leaderboard that fills a page; and a path that is read from the database each time, with a key."""
+    """Fill a page of the leaderboard. Returns a path that is read from the database each time, and a key."""
     from django.utils import timezone
 
     from benchmarks.factories import make_accounts, make_document
@@ -185,21 +185,21 @@ def polled_while_blocked(
 
 
 def block(blocker: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """Every table, for everybody."""
+    """Lock all tables exclusively."""
     tables = blocker.execute("SELECT relname FROM pg_stat_user_tables").fetchall()
     names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(name) for (name,) in tables)
     blocker.execute(psycopg.sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
 
 
 async def poll(stack: Stack, path: str, seconds: float, *headers: str) -> Polled:
-    """So many requests a second, whether the ones before are answered or not."""
+    """Send POLLS_PER_SECOND requests a second, without waiting for responses (open loop)."""
     polled = Polled()
     request = closed_loop.http_get(path, "Connection: close", *headers)
     begun = time.perf_counter()
 
     async def one(due: float) -> None:
         await asyncio.sleep(due - time.perf_counter())
-        status = await ask(address_of(stack.url), request)
+        status = await request_once(address_of(stack.url), request)
         polled.latencies.append(time.perf_counter() - due)
         polled.errors += status != 200
 
@@ -208,27 +208,27 @@ async def poll(stack: Stack, path: str, seconds: float, *headers: str) -> Polled
     return polled
 
 
-async def ask(address: tuple[str, int], request: bytes) -> int:
-    """The status; 0 when the server hung up, or took too long."""
+async def request_once(address: tuple[str, int], request: bytes) -> int:
+    """The status; 0 for a closed connection or a timeout."""
     reader, writer = await asyncio.open_connection(*address)
     try:
         writer.write(request)
-        answer = await asyncio.wait_for(reader.read(), PATIENCE)
+        response = await asyncio.wait_for(reader.read(), TIMEOUT_SECONDS)
     except TimeoutError:
         return 0
     finally:
         writer.close()
-    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
+    return int(response.split(b" ", 2)[1]) if response.startswith(b"HTTP/") else 0
 
 
 # --- 304 --------------------------------------------------------------------------------------------------
 
 
-def known_against_full(stack: Stack, server: str, seconds: float) -> Iterator[Figure]:
+def not_modified_against_full(stack: Stack, server: str, seconds: float) -> Iterator[Figure]:
     headers = stack.get(POLLED)[2]
-    with beside("benchmarks.bare_asgi", server, headers["content-length"]) as url:
+    with running_server("benchmarks.bare_asgi", server, headers["content-length"]) as url:
         limits = [
-            keep_asking(url, path, status, seconds).rate for path, status in (("/", 200), ("/304", 304))
+            measure_rate(url, path, status, seconds).rate for path, status in (("/", 200), ("/304", 304))
         ]
     full, full_cpu = measured(stack, 200, seconds)
     known, known_cpu = measured(stack, 304, seconds, f"If-None-Match: {headers['etag']}")
@@ -240,7 +240,7 @@ def known_against_full(stack: Stack, server: str, seconds: float) -> Iterator[Fi
     yield Figure(f"{name}.304.cpu", known_cpu, "us/req", "lower", baseline=full_cpu)
     yield Figure(
         f"{name}.304.body",
-        body_of_known(stack, headers["etag"]),
+        body_of_not_modified(stack, headers["etag"]),
         "bytes",
         "lower",
         target=0,
@@ -248,24 +248,24 @@ def known_against_full(stack: Stack, server: str, seconds: float) -> Iterator[Fi
     )
 
 
-def measured(stack: Stack, status: int, seconds: float, *headers: str) -> tuple[closed_loop.Driven, float]:
-    """And what the web process takes for a request, in microseconds."""
+def measured(stack: Stack, status: int, seconds: float, *headers: str) -> tuple[LoadResult, float]:
+    """The result, and the CPU time of the web process per request in microseconds."""
     before = cpu_by_process(stack)
-    driven = keep_asking(stack.url, POLLED, status, seconds, *headers)
+    result = measure_rate(stack.url, POLLED, status, seconds, *headers)
     used = (cpu_by_process(stack) - before)["web"]
-    # The warm-up is in it: a sixth of the time, and of the requests.
-    return driven, used * 1e6 / (len(driven.latencies) * 6 / 5)
+    # Includes the warm-up: a sixth of the time and of the requests.
+    return result, used * 1e6 / (len(result.latencies) * 6 / 5)
 
 
-def keep_asking(url: str, path: str, status: int, seconds: float, *headers: str) -> closed_loop.Driven:
+def measure_rate(url: str, path: str, status: int, seconds: float, *headers: str) -> LoadResult:
     requests = [closed_loop.http_get(path, *headers)] * CONNECTIONS
-    return closed_loop.drive(address_of(url), requests, closed_loop.http_answer(status), seconds=seconds)
+    return closed_loop.drive(address_of(url), requests, closed_loop.http_response(status), seconds=seconds)
 
 
-def body_of_known(stack: Stack, tag: str) -> int:
-    """How many bytes follow the headers of a 304, until the server hangs up."""
+def body_of_not_modified(stack: Stack, tag: str) -> int:
+    """The number of bytes after the headers of a 304, until the connection is closed."""
     request = closed_loop.http_get(POLLED, "Connection: close", f"If-None-Match: {tag}")
     with socket.create_connection(address_of(stack.url), 10) as connection:
         connection.sendall(request)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    return len(answer.partition(b"\r\n\r\n")[2])
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    return len(response.partition(b"\r\n\r\n")[2])

@@ -1,9 +1,8 @@
-"""Forty workers hand in 100 KB each at the same moment, five listeners wait for each: until they have heard.
+"""A burst of forty results of 100 KB, each with five listeners, from the first byte until all are notified.
 
-The clock of every result begins with the first byte of the first. One connection carries what the workers
-hand in, so that this process, which plays the listeners too, has little to do with it. The baseline finishes
-the same jobs one command after another, and tells each listener by a message of its own, through the channel
-layer.
+One connection carries the results of all workers, so that this process, which also simulates the listeners,
+takes little time for it. The baseline finishes the same jobs command by command and notifies each listener
+by its own message through the channel layer.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from yapit.load import RawSocket
 if TYPE_CHECKING:
     from redis import Redis
 
-    from benchmarks.factories import Account
+    from benchmarks.factories import BenchmarkAccount
     from yapit.jobs import Claimed
 
 BYTES = 100_000
@@ -51,7 +50,7 @@ def results_burst(size: Size) -> Iterator[Figure]:
         stack.start("results", "run_results")
         for server in ("uvicorn", "daphne"):
             stack.start_web(server)
-            asyncio.run(bursts(stack, account, make_documents(account, 2)))  # warms up
+            asyncio.run(bursts(stack, account, make_documents(account, 2)))  # warm-up
             waits, pushes = asyncio.run(bursts(stack, account, make_documents(account, rounds)))
             name = f"results_burst.{server}"
             pushed = percentile(pushes, 50) * 1000
@@ -68,63 +67,63 @@ def results_burst(size: Size) -> Iterator[Figure]:
             stack.stop("web")
 
 
-def make_documents(account: "Account", count: int) -> list[str]:
+def make_documents(account: "BenchmarkAccount", count: int) -> list[str]:
     from benchmarks.factories import make_document
 
     return [
-        make_document(account, [f"A text of its own, {secrets.token_hex(16)}." for _ in range(RESULTS)])
+        make_document(account, [f"Benchmark text {secrets.token_hex(16)}." for _ in range(RESULTS)])
         for _ in range(count)
     ]
 
 
 async def bursts(
-    stack: Stack, account: "Account", documents: Sequence[str]
+    stack: Stack, account: "BenchmarkAccount", documents: Sequence[str]
 ) -> tuple[list[float], list[float]]:
-    """Seconds until each listener heard of each result; seconds until the bytes of each burst were there."""
+    """Seconds until each listener received each status; seconds until the server had received each burst."""
     waits: list[float] = []
     pushes: list[float] = []
     async with AsyncExitStack() as ending:
-        ears = [Ear() for _ in range(LISTENERS)]
-        sockets = [await RawSocket.open(stack.url, account.token, ear.hear, ear.lost) for ear in ears]
+        receivers = [StatusReceiver() for _ in range(LISTENERS)]
+        sockets = [await RawSocket.open(stack.url, account.token, one.receive, one.fail) for one in receivers]
         for socket_ in sockets:
             ending.push_async_callback(socket_.close)
         for document in documents:
-            claimed = await _everything_asked_for(stack, document, sockets)
-            message = _handed_in(stack, claimed)
-            hearing = [ear.begin() for ear in ears]
+            claimed = await _claim_all_requested(stack, document, sockets)
+            message = _submissions(stack, claimed)
+            received = [receiver.begin() for receiver in receivers]
             begun = time.perf_counter()
             pushes.append(await asyncio.to_thread(_push, stack, message))
-            for heard in await asyncio.gather(*hearing):
-                waits += [at - begun for at in heard]
+            for times in await asyncio.gather(*received):
+                waits += [at - begun for at in times]
             await asyncio.to_thread(wait_for_quiet, stack)
     return waits, pushes
 
 
-class Ear:
-    """When one listener heard of each result."""
+class StatusReceiver:
+    """The times at which one listener received its statuses."""
 
     def begin(self) -> "asyncio.Future[list[float]]":
-        self._heard: list[float] = []
+        self._times: list[float] = []
         self._all = asyncio.get_running_loop().create_future()
         return self._all
 
-    def hear(self, text: memoryview) -> None:
+    def receive(self, text: memoryview) -> None:
         status = json.loads(bytes(text))["status"]
         if status == "queued":
             return
-        self._heard.append(time.perf_counter())
+        self._times.append(time.perf_counter())
         if status != "cached":
-            self.lost(f"not spoken: {status}")
-        elif len(self._heard) == RESULTS:
-            self._all.set_result(self._heard)
+            self.fail(f"not spoken: {status}")
+        elif len(self._times) == RESULTS:
+            self._all.set_result(self._times)
 
-    def lost(self, why: object) -> None:
+    def fail(self, why: object) -> None:
         if not self._all.done():
             self._all.set_exception(RuntimeError(f"lost: {why}"))
 
 
-async def _everything_asked_for(stack: Stack, document: str, sockets: Sequence[RawSocket]) -> list["Claimed"]:
-    """The jobs of a new document, all claimed, once every listener waits for every one."""
+async def _claim_all_requested(stack: Stack, document: str, sockets: Sequence[RawSocket]) -> list["Claimed"]:
+    """The claimed jobs of a new document, once every listener waits for every block."""
     for socket_ in sockets:
         for first in range(0, RESULTS, AT_ONCE):
             indices = list(range(first, min(first + AT_ONCE, RESULTS)))
@@ -154,8 +153,8 @@ def _request(document: str, indices: Sequence[int]) -> dict[str, object]:
     }
 
 
-def _handed_in(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
-    """What forty workers send, as bytes."""
+def _submissions(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
+    """The commands of all workers as bytes."""
     from tests.yapit.jobs.job_steps import make_blob
     from yapit.jobs import SUBMIT
 
@@ -165,28 +164,28 @@ def _handed_in(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
     parts = [redis_command(b"AUTH", stack.valkey.password.encode())]
     for job in claimed:
         upload, job_id = f"up:{job.id}:bench".encode(), job.id.encode()
-        told = (job_id, b"bench", b"c", b"", b"20000", b"", b"10000")
+        arguments = (job_id, b"bench", b"c", b"", b"20000", b"", b"10000")
         parts += [
             redis_command(b"SET", upload, audio, b"EX", b"600"),
-            redis_command(b"EVALSHA", SUBMIT.sha.encode(), b"0", *told),
+            redis_command(b"EVALSHA", SUBMIT.sha.encode(), b"0", *arguments),
         ]
     return b"".join(parts)
 
 
 def _push(stack: Stack, message: bytes) -> float:
-    """Seconds until the server has taken all of it."""
+    """Seconds until the server has answered all commands."""
     begun = time.perf_counter()
     with socket.create_connection(("127.0.0.1", stack.valkey.port)) as connection:
         connection.sendall(message)
-        answered = b""
-        while answered.count(b"OK\r\n") < 1 + 2 * RESULTS:
-            answered += (received := connection.recv(65536))
-            if not received or b"-ERR" in answered:
-                raise ConnectionError(f"the server says {answered[-200:]!r}")
+        answers = b""
+        while answers.count(b"OK\r\n") < 1 + 2 * RESULTS:
+            answers += (received := connection.recv(65536))
+            if not received or b"-ERR" in answers:
+                raise ConnectionError(f"the server answered {answers[-200:]!r}")
     return time.perf_counter() - begun
 
 
-# --- As one would write it first ------------------------------------------------------------------------
+# --- Baseline -------------------------------------------------------------------------------------------
 
 
 async def naive_bursts(stack: Stack, rounds: int) -> list[float]:
@@ -200,9 +199,10 @@ async def naive_bursts(stack: Stack, rounds: int) -> list[float]:
 
 
 async def _naive_burst(stack: Stack) -> list[float]:
-    """Without sockets and web process: the channel layer alone."""
+    """Notification through the channel layer, without sockets and web process."""
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
+    from config.streams import StreamConsumer
     from tests.faults.naive import NaiveResults
     from tests.yapit.jobs.job_steps import enqueue, make_spec
     from yapit import jobs
@@ -211,34 +211,34 @@ async def _naive_burst(stack: Stack) -> list[float]:
     channels = [await layer.new_channel() for _ in range(LISTENERS)]
     for channel in channels:
         await layer.group_add(channel, channel)
-    told = async_to_sync(layer.group_send)
+    group_send = async_to_sync(layer.group_send)
 
     class GroupResults(NaiveResults):
         def _ring(self, hash_: str, members: set[bytes], status: str) -> None:
             for channel in channels:
-                told(channel, {"type": "status", "hash": hash_, "status": status})
+                group_send(channel, {"type": "status", "hash": hash_, "status": status})
 
-    def work(message: bytes) -> None:
+    def submit_and_finish(message: bytes) -> None:
         _push(stack, message)
         with stack.redis as redis:
-            consumer = GroupResults(redis, number=9)
+            consumer = StreamConsumer(GroupResults(redis), redis, number=9)
             while consumer.run_once(wait=False):
                 pass
 
     with stack.redis as redis:
         for _ in range(RESULTS):
-            enqueue(redis, make_spec(f"A text of its own, {secrets.token_hex(16)}."))
+            enqueue(redis, make_spec(f"Benchmark text {secrets.token_hex(16)}."))
         claimed = [jobs.claim(redis, "tone", "bench") for _ in range(RESULTS)]
-    message = _handed_in(stack, claimed)
+    message = _submissions(stack, claimed)
     begun = time.perf_counter()
-    working = asyncio.create_task(asyncio.to_thread(work, message))
-    waits = await asyncio.gather(*(_told(layer, channel, begun) for channel in channels))
-    await working
+    finishing = asyncio.create_task(asyncio.to_thread(submit_and_finish, message))
+    waits = await asyncio.gather(*(_receive_all(layer, channel, begun) for channel in channels))
+    await finishing
     await layer.flush()
     return [wait for each in waits for wait in each]
 
 
-async def _told(layer: Any, channel: str, begun: float) -> list[float]:
+async def _receive_all(layer: Any, channel: str, begun: float) -> list[float]:
     waits = []
     for _ in range(RESULTS):
         await layer.receive(channel)

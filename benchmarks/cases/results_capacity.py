@@ -1,7 +1,7 @@
-"""What one results consumer gets through: 100 KB of audio each, five listeners waiting for each.
+"""Capacity of one results consumer: 100 KB of audio each, five listeners waiting for each.
 
-Its work is done in this process, on a Valkey as the stack starts it; a subscriber hears the bells. The
-baseline does the same work as one command after another, as one would write it first.
+Runs in this process, on a Valkey with the settings of the stack and with a subscriber of the notifications.
+The baseline does the same command by command.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 BYTES = 100_000
 LISTENERS = 5
 TARGET = 8000.0
-NAIVE_SHARE = 5  # of the results: the slower way need not take five times as long
-WORDS = "as long as what people have spoken to them, two hundred characters or so, since it goes along " * 2
+NAIVE_SHARE = 5  # the baseline, which is slower, gets a fifth of the results
+WORDS = "of the usual length of a block, about two hundred characters, since the text is part of the job " * 2
 
 
 @benchmark("results_capacity")
@@ -41,12 +41,12 @@ def results_capacity(size: Size) -> Iterator[Figure]:
         from tests.faults.naive import NaiveResults
         from yapit.jobs.results import ResultHandler
 
-        with redis.pubsub() as bells:
-            bells.subscribe("notify:web")
-            drain(redis, ResultHandler(redis), count // 4)  # warms up
+        with redis.pubsub() as subscriber:
+            subscriber.subscribe("notify:web")
+            drain(redis, ResultHandler(redis), count // 4)  # warm-up
             taken = [drain(redis, ResultHandler(redis), count) for _ in range(rounds)]
             naive = [drain(redis, NaiveResults(redis), count // NAIVE_SHARE) for _ in range(rounds)]
-            limit = at_best(redis, count)
+            limit = raw_writes(redis, count)
         rates = [1 / seconds for seconds, _ in taken]
         yield Figure(
             "results_capacity.rate",
@@ -64,7 +64,7 @@ def results_capacity(size: Size) -> Iterator[Figure]:
 
 @contextlib.contextmanager
 def only_redis() -> Iterator["Redis"]:
-    """A Valkey as `make run` starts it, and Django set up on it; no database."""
+    """A Valkey with the settings of `make run`, and Django set up on it, without a database."""
     with contextlib.ExitStack() as ending:
         folder = Path(tempfile.mkdtemp(prefix="yapit-bench-"))
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -78,10 +78,10 @@ def only_redis() -> Iterator["Redis"]:
 
 
 def drain(redis: "Redis", handler: "ResultHandler", count: int) -> tuple[float, float]:
-    """Seconds, and seconds of this process, for one of `count` results."""
+    """Seconds and CPU seconds of this process per result, for `count` results."""
     from config.streams import StreamConsumer
 
-    hand_in(redis, count)
+    submit_results(redis, count)
     consumer = StreamConsumer(handler, redis)
     cpu, begun = time.process_time(), time.perf_counter()
     while consumer.run_once(wait=False):
@@ -92,8 +92,8 @@ def drain(redis: "Redis", handler: "ResultHandler", count: int) -> tuple[float, 
     return seconds / count, cpu / count
 
 
-def hand_in(redis: "Redis", count: int) -> None:
-    """Jobs that their workers have just finished."""
+def submit_results(redis: "Redis", count: int) -> None:
+    """Jobs whose results have just been submitted."""
     from audiocache import blob
     from config.redis.scripts import run_all
     from tests.yapit.jobs.job_steps import claim, make_blob, make_spec
@@ -117,9 +117,9 @@ def _enqueue_call(spec, number: int, listener: int):
     return jobs.enqueue_call(number % 50, [jobs.EnqueueRequest(spec, member=member, document=document)], {})
 
 
-def at_best(redis: "Redis", count: int) -> float:
-    """The writes alone, decided beforehand: 64 results in a message, plain commands, answers unread."""
-    hand_in(redis, count)
+def raw_writes(redis: "Redis", count: int) -> float:
+    """The writes alone, precomputed: plain commands of 64 results in a message."""
+    submit_results(redis, count)
     batch: list[bytes] = []
     wire = redis.connection
     assert wire is not None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from benchmarks.servers import beside
+from benchmarks.servers import running_server
 from yapit.load import Listener, Measurements, Playback, figures_of, run_closed_loop, run_playback, table_of
 
 DOCUMENT = "00000000-0000-0000-0000-000000000000"
@@ -12,7 +12,7 @@ DOCUMENT = "00000000-0000-0000-0000-000000000000"
 
 @pytest.fixture(scope="module")
 def stub():
-    with beside("benchmarks.stub_server", "sockets") as url:
+    with running_server("benchmarks.stub_server", "sockets") as url:
         yield url
 
 
@@ -49,7 +49,7 @@ async def test_a_missing_server_is_a_connection_error():
 
 async def test_a_server_without_websocket_is_a_connection_error():
     with (
-        beside("benchmarks.stub_server", "http", "10") as url,
+        running_server("benchmarks.stub_server", "http", "10") as url,
         pytest.raises(ConnectionError, match="no WebSocket"),
     ):
         await run_closed_loop(url, [Listener("", DOCUMENT, 1)])
