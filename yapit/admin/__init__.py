@@ -1,4 +1,4 @@
-"""The product for its operators: look at everything, change what is theirs to decide."""
+"""Admin pages of accounts, the catalog, documents, variants, caches and dead letters."""
 
 from yapit.admin import accounts, caches, catalog, dead_letters, documents, variants
 

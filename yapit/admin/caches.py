@@ -1,4 +1,4 @@
-"""Caches: what each of them did, and a button that empties it in every process."""
+"""Admin page of caches: statistics, and a button that clears a cache in all processes."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from yapit.models import Cache
 
 @admin.register(Cache)
 class CacheAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """One page. Its figures are of the web process that answers; what is cleared is cleared in all."""
+    """A single page. Its statistics are those of the web process that responds; clearing applies to all."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -37,13 +37,13 @@ class CacheAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the 
         if name not in caching.all_caches():
             return HttpResponseBadRequest("There is no such cache.")
         if caching.clear(name):
-            self.message_user(request, f"Every process is told to forget {name}.", messages.SUCCESS)
+            self.message_user(request, f"{name} is being cleared in every process.", messages.SUCCESS)
         else:
             self.message_user(request, "Redis cannot be reached right now.", messages.ERROR)
         return HttpResponseRedirect(request.path)
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """There is nothing behind the page, and no table."""
+        """There are no rows: redirect to the page."""
         return HttpResponseRedirect(reverse("admin:yapit_cache_changelist"))
 
     delete_view = history_view = change_view

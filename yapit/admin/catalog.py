@@ -1,4 +1,4 @@
-"""Models and voices: what is offered, under which name and at what price."""
+"""Admin of models and voices: availability, names, prices, and access of testers."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,43 +11,43 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from yapit import invalidation
-from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
+from yapit.admin.saving import InvalidatingAdmin, SaveChangedFields
 from yapit.catalog import voice_access
 from yapit.models import TTSModel, Voice
 
 Change = Callable[[Iterable[int], Iterable[int]], None]
 
 
-class Accounts(forms.Form):
-    accounts = forms.CharField(help_text="Usernames, with commas between them.")
+class AccountsForm(forms.Form):
+    accounts = forms.CharField(help_text="User names, separated by commas.")
 
     def clean_accounts(self) -> list[User]:
         names = {name.strip() for name in self.cleaned_data["accounts"].split(",")} - {""}
-        found = list(User.objects.filter(username__in=names))
-        if missing := names - {user.get_username() for user in found}:
-            raise forms.ValidationError(f"There is no account {', '.join(sorted(missing))}.")
-        if not found:
-            raise forms.ValidationError("Name at least one account.")
-        return found
+        users = list(User.objects.filter(username__in=names))
+        if missing := names - {user.get_username() for user in users}:
+            raise forms.ValidationError(f"Unknown accounts: {', '.join(sorted(missing))}.")
+        if not users:
+            raise forms.ValidationError("Enter at least one user name.")
+        return users
 
 
 @admin.register(TTSModel)
-class TTSModelAdmin(TellsOfChanges, SavesWhatWasEdited):
+class TTSModelAdmin(InvalidatingAdmin, SaveChangedFields):
     list_display = ["slug", "name", "usage_type", "usage_multiplier_bp", "is_active", "revision"]
     list_filter = ["is_active", "usage_type"]
     search_fields = ["slug", "name"]
-    # The slug names queues and is part of hashes, as are the two that seeding keeps up to date.
+    # The slug names queues and is part of hashes; revision and codec are too, and are set by seeding.
     readonly_fields = ["slug", "revision", "codec", "created"]
 
-    def tell(self, *ids: Any) -> None:
+    def invalidate(self, *ids: Any) -> None:
         invalidation.catalog_changed()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # models come with their engine, by `manage.py seed`
+        return False  # models are created with their engine, by `manage.py seed`
 
 
 @admin.register(Voice)
-class VoiceAdmin(TellsOfChanges, SavesWhatWasEdited):
+class VoiceAdmin(InvalidatingAdmin, SaveChangedFields):
     list_display = ["slug", "name", "model", "language", "gender", "owner", "approved", "is_active"]
     list_filter = ["approved", "is_active", "model", ("owner", admin.EmptyFieldListFilter)]
     list_select_related = ["model", "owner"]
@@ -55,33 +55,33 @@ class VoiceAdmin(TellsOfChanges, SavesWhatWasEdited):
     raw_id_fields = ["owner", "testers"]
     actions = ("approve", "grant", "withdraw")
 
-    def tell(self, *ids: Any) -> None:
+    def invalidate(self, *ids: Any) -> None:
         invalidation.catalog_changed()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("slug", "model") if obj else ()
 
-    @admin.action(description="Approve the selected voices", permissions=["change"])
+    @admin.action(description="Approve selected voices", permissions=["change"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Voice]) -> None:
         voice_access.approve(queryset.values_list("pk", flat=True))
-        self.message_user(request, "Approved.", messages.SUCCESS)
+        self.message_user(request, "The voices have been approved.", messages.SUCCESS)
 
-    @admin.action(description="Share the selected voices with testers", permissions=["change"])
+    @admin.action(description="Share selected voices with accounts", permissions=["change"])
     def grant(self, request: HttpRequest, queryset: QuerySet[Voice]) -> HttpResponse | None:
         return self._with_accounts(request, queryset, voice_access.grant, "Share with")
 
-    @admin.action(description="Share the selected voices no longer", permissions=["change"])
+    @admin.action(description="Stop sharing selected voices", permissions=["change"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Voice]) -> HttpResponse | None:
-        return self._with_accounts(request, queryset, voice_access.withdraw, "Share no longer with")
+        return self._with_accounts(request, queryset, voice_access.withdraw, "Stop sharing with")
 
     def _with_accounts(
         self, request: HttpRequest, queryset: QuerySet[Voice], change: Change, title: str
     ) -> HttpResponse | None:
-        """Asks which accounts are meant, on a page of its own, and then does it."""
-        form = Accounts(request.POST if "accounts" in request.POST else None)
+        """Ask for the accounts on an intermediate page, then apply the change."""
+        form = AccountsForm(request.POST if "accounts" in request.POST else None)
         if form.is_valid():
             change(queryset.values_list("pk", flat=True), [user.pk for user in form.cleaned_data["accounts"]])
-            self.message_user(request, "Done.", messages.SUCCESS)
+            self.message_user(request, "The voices have been changed.", messages.SUCCESS)
             return None
         context = {
             **self.admin_site.each_context(request),

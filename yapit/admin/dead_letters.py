@@ -1,4 +1,4 @@
-"""What could not be handled: why, when and by which ids; sent in again or dropped after one more question."""
+"""Admin page of dead letters: list, replay and drop, with a confirmation."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,26 +22,26 @@ PAGE = 100
 @dataclass(frozen=True, slots=True)
 class Action:
     question: str
-    done: str
+    past_participle: str
     permission: str  # the verb of the model's permission
     act: Callable[[Redis, str, Iterable[str]], int]
 
 
 ACTIONS = {
-    "replay": Action("Send these in again?", "sent in again", "change", dead_letters.replay),
-    "drop": Action("Drop these for good?", "dropped", "delete", dead_letters.drop),
+    "replay": Action("Replay these letters?", "replayed", "change", dead_letters.replay),
+    "drop": Action("Permanently drop these letters?", "dropped", "delete", dead_letters.drop),
 }
 
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """One page: a list of one stream's letters, the question, and the answer to it."""
+    """A single page: the letters of one stream, a confirmation, and the action."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        given = request.POST if request.method == "POST" else request.GET
-        stream = given.get("stream") or dead_letters.streams()[0]
+        parameters = request.POST if request.method == "POST" else request.GET
+        stream = parameters.get("stream") or dead_letters.streams()[0]
         if stream not in dead_letters.streams():
             return HttpResponseBadRequest("There is no such stream.")
         try:
@@ -56,7 +56,7 @@ class DeadLetterAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in
     def _list(self, request: HttpRequest, redis: Redis, stream: str) -> HttpResponse:
         before = request.GET.get("before", "")
         if before and not dead_letters.is_id(before):
-            return HttpResponseBadRequest("That is not an id.")
+            return HttpResponseBadRequest("Invalid id.")
         letters = dead_letters.letters(redis, stream, before=before, count=PAGE)
         context = {
             "stream": stream,
@@ -70,17 +70,17 @@ class DeadLetterAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in
     def _act(self, request: HttpRequest, redis: Redis, stream: str) -> HttpResponse:
         name, ids = request.POST.get("action", ""), request.POST.getlist("id")
         if name not in ACTIONS or not all(map(dead_letters.is_id, ids)):
-            return HttpResponseBadRequest("That is not an action on letters.")
+            return HttpResponseBadRequest("Invalid action.")
         if not self._may(request, name):
             raise PermissionDenied
         action = ACTIONS[name]
         if ids and "confirmed" not in request.POST:
             context = {"stream": stream, "ids": ids, "action": name, "question": action.question}
             return self._page(request, "confirm", context)
-        done = action.act(redis, stream, ids)
-        text = f"{done} of {stream} {action.done}."
+        count = action.act(redis, stream, ids)
+        text = f"{count} of {stream} {action.past_participle}."
         self.log_change(request, DeadLetter(id=stream), text)
-        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+        self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
         return HttpResponseRedirect(f"{reverse('admin:yapit_deadletter_changelist')}?stream={stream}")
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
@@ -91,7 +91,7 @@ class DeadLetterAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in
         return bool(request.user.has_perm(f"yapit.{ACTIONS[action].permission}_deadletter"))
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """There is nothing behind the list; the admin's own history links here."""
+        """There are no pages of single letters: redirect links in the admin's history to the list."""
         return HttpResponseRedirect(reverse("admin:yapit_deadletter_changelist"))
 
     delete_view = history_view = change_view

@@ -1,4 +1,4 @@
-"""Documents and what was made of them. Only their title and who may read them can be changed."""
+"""Admin of documents, their blocks, sections and positions. Only title and visibility can be changed."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from config.admin import LargeTableAdmin, ReadOnlyAdmin
 from yapit import invalidation
-from yapit.admin.common import SavesWhatWasEdited, TellsOfChanges
+from yapit.admin.saving import InvalidatingAdmin, SaveChangedFields
 from yapit.models import Block, Document, Playback, Section
 
 
@@ -23,12 +23,12 @@ def _as_id(term: str) -> UUID | None:
 
 
 @admin.register(Document)
-class DocumentAdmin(TellsOfChanges, LargeTableAdmin, SavesWhatWasEdited):
-    tell = staticmethod(invalidation.documents_changed)
+class DocumentAdmin(InvalidatingAdmin, LargeTableAdmin, SaveChangedFields):
+    invalidate = staticmethod(invalidation.documents_changed)
     list_display = ["title", "owner", "is_public", "block_count", "characters", "created"]
     list_select_related = ["owner"]
     search_fields = ["id"]
-    search_help_text = "An id, or the name of its owner"
+    search_help_text = "Document id, or user name of the owner"
     fields = (
         *("title", "is_public", "id", "owner", "markdown", "block_count", "characters"),
         *("est_duration_ms", "created", "updated", "source"),
@@ -43,9 +43,9 @@ class DocumentAdmin(TellsOfChanges, LargeTableAdmin, SavesWhatWasEdited):
     ) -> tuple[QuerySet[Document], bool]:
         if not search_term:
             return queryset, False
-        wanted = _as_id(search_term)
-        if wanted:
-            return queryset.filter(pk=wanted), False
+        document_id = _as_id(search_term)
+        if document_id:
+            return queryset.filter(pk=document_id), False
         return queryset.filter(owner__username=search_term.strip()), False
 
     def save_model(
@@ -55,22 +55,22 @@ class DocumentAdmin(TellsOfChanges, LargeTableAdmin, SavesWhatWasEdited):
         obj.save(update_fields=[*form.changed_data, "updated"])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # its blocks are made with it, by `yapit.documents`
+        return False  # created with their blocks by `yapit.documents`
 
 
 class PartOfDocument(LargeTableAdmin, ReadOnlyAdmin):
-    """A table with a row for each piece of each document."""
+    """Base of tables with many rows for each document, searched by document id."""
 
     search_fields = ["document"]
-    search_help_text = "The id of a document"
+    search_help_text = "Document id"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         if not search_term:
             return queryset, False
-        wanted = _as_id(search_term)
-        return queryset.filter(document_id=wanted) if wanted else queryset.none(), False
+        document_id = _as_id(search_term)
+        return queryset.filter(document_id=document_id) if document_id else queryset.none(), False
 
 
 @admin.register(Block)

@@ -1,4 +1,4 @@
-"""What was spoken: found by hash, model or voice, with where its audio is now, and a player."""
+"""Admin of block variants: search by hash, model or voice; location of the audio; player."""
 
 import re
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from config.redis import clients as redis_clients
 from config.redis import keys
 from yapit.models import BlockVariant, TTSModel, Voice
 
-HASH_BEGINS = re.compile(r"[0-9a-f]{4,64}")
+HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
-def whereabouts(hashes: Sequence[str]) -> dict[str, str]:
-    """hot (Redis), cold (SQLite), nowhere, or unknown: for all of a page in two round trips."""
+def audio_locations(hashes: Sequence[str]) -> dict[str, str]:
+    """Location of each hash: hot (Redis), cold (SQLite), nowhere or unknown. Two round trips for all."""
     try:
         with redis_clients.sync() as client, client.pipeline(transaction=False) as pipeline:
             for hash_hex in hashes:
@@ -35,27 +35,27 @@ def whereabouts(hashes: Sequence[str]) -> dict[str, str]:
     return {each: "hot" if hot[each] else "cold" if each in cold else "nowhere" for each in hashes}
 
 
-def _meant_by(term: str) -> Q:
-    """One column where that can be told: each has an index in the order of the list, and "or" has none."""
+def _search_condition(term: str) -> Q:
+    """A condition on one column if possible: each has an index in the order of the list, an OR has none."""
     if TTSModel.objects.filter(slug=term).exists():
         return Q(model=term)
     if Voice.objects.filter(slug=term).exists():
         return Q(voice=term)
-    if HASH_BEGINS.fullmatch(term):
+    if HASH_PREFIX.fullmatch(term):
         return Q(hash__startswith=term)
-    return Q(model=term) | Q(voice=term)  # of which the catalog knows nothing any longer
+    return Q(model=term) | Q(voice=term)  # a model or voice that is no longer in the catalog
 
 
 class VariantList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        places = whereabouts([variant.pk for variant in self.result_list])
+        locations = audio_locations([variant.pk for variant in self.result_list])
         for variant in self.result_list:
-            variant.place = places[variant.pk]
+            variant.location = locations[variant.pk]
 
 
-class SlugFilter(admin.SimpleListFilter):
-    """Choices from the catalog: looking for those that occur would read every row."""
+class CatalogFilter(admin.SimpleListFilter):
+    """A filter with choices from the catalog: finding those in use would read the whole table."""
 
     source: type[TTSModel] | type[Voice]
 
@@ -67,12 +67,12 @@ class SlugFilter(admin.SimpleListFilter):
         return queryset.filter(**{self.parameter_name or "": self.value()}) if self.value() else queryset
 
 
-class ModelFilter(SlugFilter):
+class CatalogModelFilter(CatalogFilter):
     title = parameter_name = "model"
     source = TTSModel
 
 
-class VoiceFilter(SlugFilter):
+class CatalogVoiceFilter(CatalogFilter):
     title = parameter_name = "voice"
     source = Voice
 
@@ -80,9 +80,9 @@ class VoiceFilter(SlugFilter):
 @admin.register(BlockVariant)
 class BlockVariantAdmin(LargeTableAdmin, ReadOnlyAdmin):
     list_display = ["hash", "model", "voice", "characters", "duration", "audio", "created"]
-    list_filter = [ModelFilter, VoiceFilter]
+    list_filter = [CatalogModelFilter, CatalogVoiceFilter]
     search_fields = ["hash"]
-    search_help_text = "A hash or how it begins (four digits or more), a model, or a voice"
+    search_help_text = "Hash or its first digits (at least four), model, or voice"
     fields = ("hash", "model", "voice", "characters", "duration", "created", "audio", "player")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -94,7 +94,7 @@ class BlockVariantAdmin(LargeTableAdmin, ReadOnlyAdmin):
         term = search_term.strip().lower()
         if not term:
             return queryset, False
-        return queryset.filter(_meant_by(term)), False
+        return queryset.filter(_search_condition(term)), False
 
     @admin.display
     def duration(self, variant: BlockVariant) -> str:
@@ -102,8 +102,8 @@ class BlockVariantAdmin(LargeTableAdmin, ReadOnlyAdmin):
 
     @admin.display
     def audio(self, variant: BlockVariant) -> str:
-        place = getattr(variant, "place", None)
-        return place or whereabouts([variant.hash])[variant.hash]
+        location = getattr(variant, "location", None)
+        return location or audio_locations([variant.hash])[variant.hash]
 
     @admin.display
     def player(self, variant: BlockVariant) -> SafeString:

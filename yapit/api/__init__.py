@@ -1,3 +1,3 @@
 """HTTP API under /v1: views that translate requests and delegate to services."""
 
-__all__ = ["app", "audio", "description", "examples", "http", "openai", "v1"]
+__all__ = ["app", "audio", "http"]

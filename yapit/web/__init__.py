@@ -1,3 +1,3 @@
 """Pages for listeners: the reader, log-in, settings and usage, with their templates and static files."""
 
-__all__ = ["pages", "usage_page"]
+__all__ = ["pages"]

@@ -1,38 +1,33 @@
-"""The page `/usage/`: what one used this month or another, to look at and to download."""
+"""Usage page `/usage/`: balances and usage of one month."""
 
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 
 from billing.periods import Period, month_named, month_of
 from billing.reports.account_usage import Balance, UsageLine
 from yapit.accounts.identity import LOCAL_USERNAME
 from yapit.usage.account_usage import MonthlyUsage, usage_in
+from yapit.web.decorators import account_page
+from yapit.web.navigation import navigation
 
 
-@require_safe
-@never_cache
+@account_page
 def usage(request: HttpRequest) -> HttpResponse:
-    if settings.MULTI_USER and not request.user.is_authenticated:
-        return redirect_to_login(request.get_full_path())
     period = _period(request.GET.get("period"))
     monthly = usage_in(_user_id(request), period)
     context = {
-        "multi_user": settings.MULTI_USER,
-        "here": "usage",
+        **navigation("usage"),
         "usage": monthly.usage,
         "name": f"{period.start:%Y-%m}",
         "before": f"{_month_before(period).start:%Y-%m}",
         "after": None if monthly.usage.is_current else f"{month_of(period.end).start:%Y-%m}",
-        "balances": [_shown(balance) for balance in monthly.usage.balances],
-        "tables": _tables(monthly),
+        "balances": [_balance_context(balance) for balance in monthly.usage.balances],
+        "tables": _table_contexts(monthly),
     }
     return render(request, "yapit/usage.html", context)
 
@@ -41,10 +36,10 @@ def _period(name: str | None) -> Period:
     current = month_of(timezone.now())
     if name is None:
         return current
-    asked = month_named(name)
-    if asked is None or asked.start > current.start:
+    period = month_named(name)
+    if period is None or period.start > current.start:
         raise Http404
-    return asked
+    return period
 
 
 def _month_before(period: Period) -> Period:
@@ -57,31 +52,28 @@ def _user_id(request: HttpRequest) -> int:
     return get_user_model().objects.values_list("pk", flat=True).get(username=LOCAL_USERNAME)
 
 
-def _shown(balance: Balance) -> dict[str, object]:
+def _balance_context(balance: Balance) -> dict[str, object]:
     return {
         "name": str(balance.usage_type).capitalize(),
         "numbers": balance,
         "is_unlimited": balance.limit is None,
-        "has_more": balance.rollover or balance.purchased,
         "debt": -balance.rollover if balance.rollover < 0 else 0,
         "spent": min(balance.used, balance.limit or 0),
     }
 
 
-def _tables(monthly: MonthlyUsage) -> list[dict[str, object]]:
+def _table_contexts(monthly: MonthlyUsage) -> list[dict[str, object]]:
     usage = monthly.usage
-    documents = [
-        (monthly.titles.get(line.name) or "A document that is gone", line) for line in usage.documents
-    ]
+    documents = [(monthly.titles.get(line.name) or "Deleted document", line) for line in usage.documents]
     return [
-        _table("Days", [(line.name, line) for line in usage.days]),
-        _table("Voices", [(line.name, line) for line in usage.voices]),
-        _table("Models", [(line.name, line) for line in usage.models]),
-        _table("Documents", documents),
+        _table_context("Days", [(line.name, line) for line in usage.days]),
+        _table_context("Voices", [(line.name, line) for line in usage.voices]),
+        _table_context("Models", [(line.name, line) for line in usage.models]),
+        _table_context("Documents", documents),
     ]
 
 
-def _table(title: str, rows: list[tuple[str, UsageLine]]) -> dict[str, object]:
+def _table_context(title: str, rows: list[tuple[str, UsageLine]]) -> dict[str, object]:
     return {
         "title": title,
         "rows": [{"name": name, "line": line, "minutes": line.duration_ms / 60_000} for name, line in rows],

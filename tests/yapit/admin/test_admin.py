@@ -1,4 +1,4 @@
-"""The admin: everything can be looked at, little can be changed, and a million rows are nothing special."""
+"""Admin pages: lists, search, permissions, saving, and query plans on large tables."""
 
 import re
 
@@ -51,7 +51,7 @@ def client(operator):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """The audio file of this test, for the admin as well."""
+    """Audio store of this test, also used by the admin."""
     store = SqliteStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
     store.open_writer()
     monkeypatch.setattr(variants, "store_for", lambda alias: store)
@@ -66,7 +66,7 @@ def text_of(client, path, **query):
 
 
 def fill():
-    """One row of everything."""
+    """Create one row of each model."""
     document = make_document(None, "One.", is_public=True)
     document.sections.create(position=0, kind="p", html="<p>One.</p>", first_block=0, block_count=1)
     Playback.objects.create(user=document.owner, document=document, block_idx=0, played_at=timezone.now())
@@ -76,7 +76,7 @@ def fill():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_table_can_be_listed_searched_and_looked_at(client, model):
+def test_every_table_can_be_listed_searched_and_viewed(client, model):
     fill()
 
     page = text_of(client, f"yapit/{model}/")
@@ -89,7 +89,7 @@ def test_every_table_can_be_listed_searched_and_looked_at(client, model):
 # --- Variants ---------------------------------------------------------------------------------------------
 
 
-def test_a_page_says_where_the_audio_is(client, redis, store):
+def test_variants_show_the_location_of_their_audio(client, redis, store):
     hot, cold = sound("hot"), sound("cold")
     redis.set(f"audio:{hot.hash}", hot.blob)
     store.write_batch([cold.put], [])
@@ -102,10 +102,10 @@ def test_a_page_says_where_the_audio_is(client, redis, store):
     assert places == {hot.hash: "hot", cold.hash: "cold", "f" * 64: "nowhere"}
 
 
-def test_where_the_audio_is_is_asked_once_for_a_page(client, store, monkeypatch):
+def test_locations_are_looked_up_once_for_each_page(client, store, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        variants, "whereabouts", lambda hashes: asked.append(hashes) or dict.fromkeys(hashes, "x")
+        variants, "audio_locations", lambda hashes: asked.append(hashes) or dict.fromkeys(hashes, "x")
     )
     for number in range(5):
         make_variant(f"{number:064x}")
@@ -115,14 +115,14 @@ def test_where_the_audio_is_is_asked_once_for_a_page(client, store, monkeypatch)
     assert [len(hashes) for hashes in asked] == [5]
 
 
-def test_without_redis_the_page_is_shown_all_the_same(client, store, settings):
+def test_without_redis_locations_are_unknown(client, store, settings):
     make_variant()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
-    assert variants.whereabouts(["a" * 64]) == {"a" * 64: "unknown"}
+    assert variants.audio_locations(["a" * 64]) == {"a" * 64: "unknown"}
 
 
-def test_a_variant_can_be_played(client, store):
+def test_a_variant_has_a_player(client, store):
     variant = make_variant()
 
     page = text_of(client, f"yapit/blockvariant/{variant.pk}/change/")
@@ -151,7 +151,7 @@ def test_variants_are_found_by_hash_model_and_voice(client, term, found):
     assert set(re.findall(r"blockvariant/([0-9a-f]{64})/", page)) == found
 
 
-def test_nothing_about_a_variant_can_be_changed(client, store):
+def test_variants_are_read_only(client, store):
     variant = make_variant()
 
     assert client.post(f"/admin/yapit/blockvariant/{variant.pk}/change/", {"model": "x"}).status_code == 403
@@ -181,7 +181,7 @@ def test_the_digest_is_never_shown(client):
         assert key.digest not in text_of(client, path)
 
 
-def test_keys_are_revoked_by_an_action(client):
+def test_an_action_revokes_keys(client):
     made = keys.create_key(make_user(), "laptop")
 
     client.post("/admin/yapit/apikey/", {"action": "revoke", "_selected_action": [made.key.pk]})
@@ -189,7 +189,7 @@ def test_keys_are_revoked_by_an_action(client):
     assert identify_key(made.token) is None
 
 
-def test_saving_a_key_does_not_take_back_its_last_use(client):
+def test_saving_a_key_does_not_overwrite_its_last_use(client):
     key = keys.create_key(make_user(), "laptop").key
     form = {"name": "tablet", "expires_at_0": "", "expires_at_1": ""}
     used = timezone.now()
@@ -204,10 +204,10 @@ def test_saving_a_key_does_not_take_back_its_last_use(client):
     assert "last_used" not in update
 
 
-# --- The rest ---------------------------------------------------------------------------------------------
+# --- Other pages ------------------------------------------------------------------------------------------
 
 
-def test_what_machines_write_cannot_be_edited(client):
+def test_tables_written_by_processes_are_read_only(client):
     document = make_document()
     form = {"title": "New", "is_public": "on", "block_count": 99, "source": "x"}
 
@@ -219,7 +219,7 @@ def test_what_machines_write_cannot_be_edited(client):
     assert changed.updated > document.updated
 
 
-def test_an_operator_sets_the_price_and_not_the_revision(client):
+def test_the_price_of_a_model_is_editable_and_its_revision_is_not(client):
     model = make_model()
     form = {"name": "Ours", "usage_multiplier_bp": 20_000, "usage_type": "premium", "revision": "mine"}
 
@@ -229,7 +229,7 @@ def test_an_operator_sets_the_price_and_not_the_revision(client):
     assert (changed.usage_multiplier_bp, changed.is_active, changed.revision) == (20_000, False, "1")
 
 
-def test_a_voice_is_made_approved_and_shared(client):
+def test_a_voice_is_created_approved_and_shared(client):
     model, tester = make_model(), make_user(tester=True)
     form = {
         "slug": "aria",
@@ -249,7 +249,7 @@ def test_a_voice_is_made_approved_and_shared(client):
     assert (voice.parameters, voice.approved, list(voice.testers.all())) == ({"pitch": 2}, True, [tester])
 
 
-def test_a_voice_with_parameters_that_are_no_object_is_explained(client):
+def test_voice_parameters_that_are_not_an_object_show_an_error(client):
     form = {"slug": "aria", "model": make_model().pk, "name": "A", "language": "en", "parameters": "[1]"}
 
     answer = client.post("/admin/yapit/voice/add/", form)
@@ -258,7 +258,7 @@ def test_a_voice_with_parameters_that_are_no_object_is_explained(client):
     assert not Voice.objects.exists()
 
 
-def test_an_account_is_given_its_role_in_its_own_page(client):
+def test_roles_are_edited_on_the_page_of_the_account(client):
     user = make_user()
     page = client.get(f"/admin/auth/user/{user.pk}/change/").context["adminform"].form.initial
     form = {
@@ -280,7 +280,7 @@ def test_an_account_is_given_its_role_in_its_own_page(client):
     assert not Preferences.objects.exists()
 
 
-def test_a_new_account_can_be_made(client):
+def test_an_account_can_be_created(client):
     form = {
         "username": "new",
         "password1": "battery staple 9",
@@ -292,7 +292,7 @@ def test_a_new_account_can_be_made(client):
     assert User.objects.get(username="new").has_usable_password()
 
 
-def test_a_list_of_documents_never_loads_a_source(client):
+def test_the_document_list_does_not_load_sources(client):
     make_document(source="x" * 100_000)
 
     with CaptureQueriesContext(connection) as queries:
@@ -301,7 +301,7 @@ def test_a_list_of_documents_never_loads_a_source(client):
     assert not any('"source"' in query["sql"] for query in queries)
 
 
-def test_who_is_not_staff_sees_nothing():
+def test_the_admin_requires_staff():
     client = Client()
     client.force_login(make_user())
 
@@ -312,7 +312,7 @@ def test_who_is_not_staff_sees_nothing():
 
 
 def plans_of(run):
-    """The plans of all statements on variants that it makes."""
+    """Query plans of all statements on variants that `run` executes."""
     with CaptureQueriesContext(connection) as queries:
         run()
     plans = []
@@ -325,7 +325,7 @@ def plans_of(run):
 
 
 @pytest.mark.slow
-def test_no_page_scans_or_sorts_a_million_variants(client, store):
+def test_no_page_scans_or_sorts_the_table_of_a_million_variants(client, store):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '300s'")
         cursor.execute(
@@ -360,7 +360,7 @@ def test_no_page_scans_or_sorts_a_million_variants(client, store):
         assert "Seq Scan" not in plan
 
 
-def test_a_large_table_is_estimated_and_a_filter_counted_so_far(monkeypatch):
+def test_large_tables_are_estimated_and_filtered_rows_counted_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(EstimatedPaginator, "counted_rows", 4)
     document = make_document(None, *"abcdefgh")
     with connection.cursor() as cursor:
@@ -374,10 +374,10 @@ def test_a_large_table_is_estimated_and_a_filter_counted_so_far(monkeypatch):
     assert not any("COUNT" in query["sql"] for query in queries)
 
 
-def test_every_table_that_grows_is_listed_as_one():
-    grows = {Block, BlockVariant, Document, Playback}
+def test_growing_tables_use_the_estimated_paginator():
+    growing = {Block, BlockVariant, Document, Playback}
 
-    for model in grows:
+    for model in growing:
         page = admin.site.get_model_admin(model)
         assert page.paginator is EstimatedPaginator
         assert page.show_full_result_count is False

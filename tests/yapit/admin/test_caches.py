@@ -1,4 +1,4 @@
-"""The page of caches: what each did, and the button that empties one everywhere."""
+"""Admin page of caches: statistics and clearing."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -46,7 +46,7 @@ def test_every_cache_is_shown(operator):
         assert f'value="{name}"' in page
 
 
-def test_what_it_did_is_counted():
+def test_hits_misses_and_rebuilds_are_counted():
     caching.flush_all()
     user = make_user()
     make_voice("aria")
@@ -63,7 +63,7 @@ def test_what_it_did_is_counted():
     assert 0 < after.bytes < after.max_bytes
 
 
-async def test_what_is_cleared_is_forgotten(redis, operator):
+async def test_clearing_empties_the_cache(redis, operator):
     await caching.listen().subscribed()
     await offload(make_voice, "aria")
     for name, fill in {"voices": lambda: voices.alist_voices(None), "discovery": list_models}.items():
@@ -80,7 +80,7 @@ async def list_models():
     await http_clients.Client().get("/v1/models")
 
 
-def test_who_may_only_look_clears_nothing(redis):
+def test_clearing_requires_the_change_permission(redis):
     viewer = make_user(is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_cache"))
 
@@ -89,11 +89,11 @@ def test_who_may_only_look_clears_nothing(redis):
     assert client_of(make_user(is_staff=True)).get(PATH).status_code == 403
 
 
-def test_there_is_no_other_cache(operator):
+def test_an_unknown_cache_is_refused(operator):
     assert operator.post(PATH, {"name": "nope"}).status_code == 400
 
 
-def test_a_redis_that_is_away_is_said_to_be(operator, settings):
+def test_an_unreachable_redis_shows_an_error(operator, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     assert b"cannot be reached" in operator.post(PATH, {"name": "voices"}, follow=True).content

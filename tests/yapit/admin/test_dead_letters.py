@@ -1,4 +1,4 @@
-"""What could not be handled: seen without what was to be spoken, sent in again once, dropped."""
+"""Dead letters: replay, drop, listing without spoken text; by functions, command and admin page."""
 
 import threading
 from io import StringIO
@@ -25,13 +25,13 @@ from tests.yapit.jobs.job_steps import (
 from yapit import jobs
 from yapit.jobs import State
 
-TEXT = "Nobody but its listener may read this."
+TEXT = "Only its listener may read this."
 WORK = make_spec(TEXT)
 PAGE = "/admin/yapit/deadletter/"
 
 
 def give_up(redis, settings, work=WORK, **options):
-    """Each of its workers falls silent. The id of its letter."""
+    """Give up a job whose workers all stop renewing; return the id of its letter."""
     before, settings.LEASE_SECONDS = settings.LEASE_SECONDS, 0
     assert enqueue(redis, work, **options).state is State.QUEUED
     for _ in range(settings.MAX_ATTEMPTS):
@@ -42,7 +42,7 @@ def give_up(redis, settings, work=WORK, **options):
 
 
 def dead_letter_charge(redis, user_id, chars=10):
-    """As if the database had refused it."""
+    """Dead-letter a charge, as after an error of the database; return the id of its letter."""
     publish(redis, user_id, chars)
     consumer = StreamConsumer(BillingHandler(), redis)
     [entry] = consumer.read(wait=False).entries
@@ -56,18 +56,18 @@ def drain(consumer):
 
 
 def at_once(count, act):
-    """What each of `count` threads got from it; each has a client of its own."""
-    barrier, answers = threading.Barrier(count), []
+    """Results of `act(client)` in `count` threads, each with its own client."""
+    barrier, results = threading.Barrier(count), []
 
     def run():
         with config.redis.clients.sync() as client:
             barrier.wait()
-            answers.append(act(client))
+            results.append(act(client))
 
     threads = [threading.Thread(target=run) for _ in range(count)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    return answers
+    return results
 
 
 def command(*args):
@@ -76,10 +76,10 @@ def command(*args):
     return out.getvalue()
 
 
-# --- Sent in again ------------------------------------------------------------------------------------------
+# --- Replay -----------------------------------------------------------------------------------------------
 
 
-def test_a_job_that_was_given_up_is_spoken_after_all_and_nobody_pays(redis, settings):
+def test_a_replayed_job_is_synthesized_without_charge(redis, settings):
     letter = give_up(redis, settings)
 
     assert dead_letters.replay(redis, "jobs", [letter]) == 1
@@ -94,7 +94,7 @@ def test_a_job_that_was_given_up_is_spoken_after_all_and_nobody_pays(redis, sett
     assert dead_letters.waiting(redis)["jobs"] == 0
 
 
-def test_who_asks_while_a_job_is_sent_in_again_joins_it(redis, settings):
+def test_a_request_joins_a_replayed_job(redis, settings):
     letter = give_up(redis, settings)
 
     dead_letters.replay(redis, "jobs", [letter])
@@ -103,7 +103,7 @@ def test_who_asks_while_a_job_is_sent_in_again_joins_it(redis, settings):
     assert speak_all(redis) == [TEXT]
 
 
-def test_a_job_whose_audio_somebody_else_had_made_is_not_made_again(redis, settings):
+def test_a_job_whose_audio_exists_is_not_replayed(redis, settings):
     letter = give_up(redis, settings)
     enqueue(redis, WORK, user=2)
     speak_all(redis)
@@ -115,7 +115,7 @@ def test_a_job_whose_audio_somebody_else_had_made_is_not_made_again(redis, setti
 
 
 @pytest.mark.django_db
-def test_a_charge_that_is_sent_in_again_is_due_until_it_is_charged(redis, settings):
+def test_a_replayed_charge_is_reserved_until_it_is_charged(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
     letter = dead_letter_charge(redis, user_id := make_account())
     assert reserved(redis, user_id) == {}
@@ -129,7 +129,7 @@ def test_a_charge_that_is_sent_in_again_is_due_until_it_is_charged(redis, settin
 
 
 @pytest.mark.django_db
-def test_a_charge_that_nobody_could_read_is_still_due_and_is_not_counted_twice(redis, settings):
+def test_an_unreadable_charge_stays_reserved_and_is_not_counted_twice(redis, settings):
     settings.BILLING_BATCH_HOOKS = []
     publish(redis, user_id := make_account(), 10, hash="unreadable")
     drain(StreamConsumer(BillingHandler(), redis))
@@ -140,7 +140,7 @@ def test_a_charge_that_nobody_could_read_is_still_due_and_is_not_counted_twice(r
     assert reserved(redis, user_id) == {b"standard": b"10"}
 
 
-def test_audio_that_is_to_be_stored_after_all_counts_as_unpersisted_and_does_not_expire(redis):
+def test_audio_of_a_replayed_persist_entry_counts_as_unpersisted_and_does_not_expire(redis):
     enqueue(redis, WORK)
     speak_all(redis)
     size = len(make_blob())
@@ -156,7 +156,7 @@ def test_audio_that_is_to_be_stored_after_all_counts_as_unpersisted_and_does_not
     assert again == entry.fields
 
 
-def test_a_result_that_is_sent_in_again_finishes_its_job(redis):
+def test_a_replayed_result_finishes_its_job(redis):
     enqueue(redis, WORK)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
@@ -171,7 +171,7 @@ def test_a_result_that_is_sent_in_again_finishes_its_job(redis):
 
 
 @pytest.mark.parametrize("act", [dead_letters.replay, dead_letters.drop])
-def test_of_several_at_once_one_acts_on_each_letter(redis, settings, act):
+def test_of_concurrent_calls_one_acts_on_each_letter(redis, settings, act):
     ids = [give_up(redis, settings, make_spec(f"block {i}")) for i in range(30)]
 
     answers = at_once(4, lambda client: act(client, "jobs", ids))
@@ -192,7 +192,7 @@ def test_a_full_redis_keeps_the_letter(redis, settings):
     assert dead_letters.replay(redis, "jobs", [letter]) == 1
 
 
-def test_letters_with_text_are_dropped_after_eight_days_and_those_about_money_never(redis):
+def test_letters_with_text_are_dropped_after_eight_days_and_charges_never(redis):
     for stream in dead_letters.streams():
         redis.xadd(f"dead:{stream}", {"reason": "long ago", "acknowledge_args": "[]"}, id="1-1")
 
@@ -201,10 +201,10 @@ def test_letters_with_text_are_dropped_after_eight_days_and_those_about_money_ne
     assert dead_letters.waiting(redis) == {"jobs": 0, "results": 1, "billing": 1, "persist": 0, "orders": 1}
 
 
-# --- Seen ---------------------------------------------------------------------------------------------------
+# --- Listing ----------------------------------------------------------------------------------------------
 
 
-def test_a_letter_says_why_when_and_what_and_never_the_text(redis, settings):
+def test_a_letter_shows_reason_time_and_ids_but_not_the_text(redis, settings):
     letter_id = give_up(redis, settings)
 
     letter = dead_letters.letter(redis, "jobs", letter_id)
@@ -214,7 +214,7 @@ def test_a_letter_says_why_when_and_what_and_never_the_text(redis, settings):
     assert TEXT not in repr(letter)
 
 
-def test_what_a_stranger_wrote_is_not_shown(redis):
+def test_unsafe_values_are_not_shown(redis):
     redis.xadd("dead:billing", {"reason": "id: missing", "id": TEXT, "text": TEXT, "acknowledge_args": "[]"})
 
     [letter] = dead_letters.letters(redis, "billing")
@@ -222,7 +222,7 @@ def test_what_a_stranger_wrote_is_not_shown(redis):
     assert (letter.shown, letter.hidden) == ({}, 2)
 
 
-def test_letters_come_newest_first_a_page_at_a_time(redis):
+def test_letters_are_paginated_newest_first(redis):
     for number in range(1, 6):
         redis.xadd("dead:orders", {"reason": "r", "acknowledge_args": "[]"}, id=f"{number}-0")
 
@@ -232,10 +232,10 @@ def test_letters_come_newest_first_a_page_at_a_time(redis):
     assert [each.id for each in first + rest] == ["5-0", "4-0", "3-0", "2-0", "1-0"]
 
 
-# --- manage.py replay_dead ----------------------------------------------------------------------------------
+# --- manage.py replay_dead --------------------------------------------------------------------------------
 
 
-def test_the_command_counts_lists_shows_and_never_tells_the_text(redis, settings):
+def test_the_command_lists_letters_without_the_text(redis, settings):
     letter = give_up(redis, settings)
 
     told = command(), command("--stream", "jobs"), command("--stream", "jobs", "--show", letter)
@@ -245,7 +245,7 @@ def test_the_command_counts_lists_shows_and_never_tells_the_text(redis, settings
     assert not any(TEXT in part for part in told)
 
 
-def test_the_command_sends_in_again_and_repeated_does_nothing(redis, settings):
+def test_the_command_replays_letters_once(redis, settings):
     give_up(redis, settings)
 
     assert command("--stream", "jobs", "--replay", "all") == "1 of jobs sent in again.\n"
@@ -253,7 +253,7 @@ def test_the_command_sends_in_again_and_repeated_does_nothing(redis, settings):
     assert speak_all(redis) == [TEXT]
 
 
-def test_the_command_drops_what_it_is_told_to(redis, settings):
+def test_the_command_drops_the_given_letters(redis, settings):
     first, second = (give_up(redis, settings, make_spec(text)) for text in ("one", "two"))
 
     assert command("--stream", "jobs", "--drop", first) == "1 of jobs dropped.\n"
@@ -274,17 +274,17 @@ def test_the_command_drops_what_it_is_told_to(redis, settings):
         ["--stream", "jobs", "--count", "0"],
     ],
 )
-def test_the_command_refuses_nonsense(redis, args):
+def test_the_command_refuses_invalid_arguments(redis, args):
     with pytest.raises(CommandError):
         command(*args)
 
 
-# --- The admin ----------------------------------------------------------------------------------------------
+# --- Admin page -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def staff(db):
-    """A client of somebody who may look, and do as much as `allow` says."""
+    """Factory of clients of staff with the given permissions."""
     user = User.objects.create_user("staff", password="correct horse", is_staff=True)
 
     def allow(*verbs):
@@ -309,13 +309,13 @@ def test_the_page_lists_every_stream_and_never_the_text(redis, settings, staff):
     assert others == [200] * 5
 
 
-def test_the_page_asks_before_it_acts_and_writes_down_who_did(redis, settings, staff):
+def test_the_page_asks_for_confirmation_and_logs_the_action(redis, settings, staff):
     letter = give_up(redis, settings)
     client = staff("view", "change")
     form = {"stream": "jobs", "action": "replay", "id": letter}
 
     question = client.post(PAGE, form).content.decode()
-    assert "Send these in again?" in question
+    assert "Replay these letters?" in question
     assert claim(redis) is None
     client.post(PAGE, {**form, "confirmed": "yes"})
 
@@ -324,7 +324,7 @@ def test_the_page_asks_before_it_acts_and_writes_down_who_did(redis, settings, s
 
 
 @pytest.mark.parametrize(("verbs", "action"), [((), ""), (["view"], "replay"), (["view", "change"], "drop")])
-def test_the_page_is_for_those_who_may(redis, settings, staff, verbs, action):
+def test_the_page_checks_permissions(redis, settings, staff, verbs, action):
     letter = give_up(redis, settings)
     client = staff(*verbs)
 
@@ -346,11 +346,11 @@ def test_the_page_is_for_those_who_may(redis, settings, staff, verbs, action):
         {"stream": "jobs", "action": "drop", "id": "everything"},
     ],
 )
-def test_the_page_refuses_nonsense(redis, staff, form):
+def test_the_page_refuses_invalid_input(redis, staff, form):
     assert staff("view", "change", "delete").post(PAGE, form).status_code == 400
 
 
-def test_the_page_says_when_redis_is_away(staff, settings):
+def test_the_page_shows_an_error_without_redis(staff, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     assert "cannot be reached" in staff("view").get(PAGE).content.decode()

@@ -1,10 +1,10 @@
-"""HTTP clients for tests: Django's own forgets the headers that it was made with."""
+"""HTTP clients that send default headers, which Django's AsyncClient does not."""
 
 from django.test import AsyncClient
 
 
 class Client(AsyncClient):
-    """Sends these headers with each request."""
+    """Client that sends these headers with each request."""
 
     def __init__(self, **headers):
         super().__init__()
@@ -20,7 +20,7 @@ class Client(AsyncClient):
 
 
 def own_page(**headers):
-    """A page of ours, in a browser: enough in single-user mode."""
+    """Client that sends the Origin of this site: sufficient in single-user mode."""
     return Client(origin="http://testserver", **headers)
 
 

@@ -1,4 +1,4 @@
-"""What other sites can do with somebody's browser: nothing; and what browsers are told to keep it so."""
+"""Protection against other sites: origin checks, host names, security headers, sessions, proxies."""
 
 import os
 import pickle
@@ -16,7 +16,7 @@ from tests.yapit.factories import make_document, make_user
 from tests.yapit.web.http_clients import Client
 from yapit.accounts import identity
 from yapit.models import Document
-from yapit.web.pages import CONTENT_SECURITY_POLICY
+from yapit.web.decorators import CONTENT_SECURITY_POLICY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +37,7 @@ EVIL = "https://evil.example"
 
 
 @pytest.fixture(autouse=True)
-def _nobody_remembered(redis):
+def _empty_caches(redis):
     identity.forget()
 
 
@@ -59,7 +59,7 @@ def log_in(browser, username="ann", path="/login/", **more):
 
 
 @pytest.mark.parametrize(("method", "path"), UNSAFE)
-async def test_with_a_session_another_site_changes_nothing(multi_user, method, path):
+async def test_a_foreign_origin_is_refused_despite_a_session(multi_user, method, path):
     user = await offload(make_user)
 
     for page in ({"origin": EVIL}, {"origin": "null"}, {}, {"referer": f"{EVIL}/"}):
@@ -69,7 +69,7 @@ async def test_with_a_session_another_site_changes_nothing(multi_user, method, p
 
 
 @pytest.mark.parametrize("path", ["/login/", "/logout/", "/account/", "/admin/auth/user/add/"])
-def test_another_site_submits_no_form(multi_user, path):
+def test_forms_require_a_csrf_token(multi_user, path):
     browser = Browser(enforce_csrf_checks=True)
     browser.force_login(User.objects.create_superuser("operator"))
 
@@ -77,27 +77,27 @@ def test_another_site_submits_no_form(multi_user, path):
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/d/00000000-0000-0000-0000-000000000000", "/v1/audio/voices"])
-async def test_a_name_that_is_not_ours_leads_to_nothing(path):
-    """Such as one of theirs that leads to this machine, which would make their page one of our origin."""
+async def test_an_unknown_host_name_is_refused(path):
+    """DNS rebinding: a foreign name that resolves to this machine would make its pages same-origin."""
     await offload(make_user, "local")
 
     status, _ = await through_asgi(path, host="evil.example")
 
-    assert status in ((200,) if path == "/v1/docs" else (400, 403))  # that description is everybody's
+    assert status in ((200,) if path == "/v1/docs" else (400, 403))  # the description of the API is public
 
 
-async def test_a_name_that_is_not_ours_leads_to_no_audio():
+async def test_an_unknown_host_name_gets_no_audio():
     await offload(make_user, "local")
 
     assert (await through_asgi(f"/v1/audio/{'0' * 64}", host="evil.example"))[0] == 403
     assert (await through_asgi(f"/v1/audio/{'0' * 64}"))[0] == 404
 
 
-# --- What they are told -----------------------------------------------------------------------------------
+# --- Security headers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/nope", "/v1/nope", "/health"])
-def test_every_answer_says_what_browsers_may_do_with_it(multi_user, path):
+def test_every_response_has_security_headers(multi_user, path):
     headers = Browser().get(path).headers
 
     assert headers["Content-Security-Policy"] in (POLICY, CONTENT_SECURITY_POLICY)
@@ -107,14 +107,14 @@ def test_every_answer_says_what_browsers_may_do_with_it(multi_user, path):
 
 
 @pytest.mark.parametrize("policy", [POLICY, CONTENT_SECURITY_POLICY])
-def test_no_policy_lets_a_script_stand_in_a_page(policy):
+def test_no_policy_allows_inline_scripts(policy):
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
 
     assert rules.get("script-src", rules["default-src"]) == "'self'"
     assert (rules["object-src"], rules["base-uri"], rules["frame-ancestors"]) == ("'none'",) * 3
 
 
-def test_no_page_of_ours_needs_a_script_in_it(ann):
+def test_no_page_contains_inline_scripts(ann):
     make_user("local")
     browser = Browser()
     browser.force_login(User.objects.create_superuser("operator"))
@@ -131,7 +131,7 @@ def test_no_page_of_ours_needs_a_script_in_it(ann):
         assert re.findall(r"<script(?![^>]* src=)(?![^>]*application/json)[^>]*>|\son\w+=", page) == []
 
 
-def test_titles_are_shown_as_text():
+def test_titles_are_escaped():
     title = "<script>alert(1)</script>"
     document = make_document(make_user("local"), title=title)
     operator = Browser()
@@ -147,24 +147,24 @@ def test_titles_are_shown_as_text():
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "target",
     [EVIL, "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)"],
 )
 @pytest.mark.parametrize("path", ["/login/", "/admin/login/"])
-def test_after_logging_in_one_stays_here(multi_user, ann, path, wanted):
+def test_log_in_redirects_only_within_this_site(multi_user, ann, path, target):
     User.objects.update(is_staff=True)
     browser = Browser()
 
-    for answer in (log_in(browser, path=path, next=wanted), browser.get(path, {"next": wanted})):
+    for answer in (log_in(browser, path=path, next=target), browser.get(path, {"next": target})):
         assert answer.status_code == 302
         assert re.match(r"/(?![/\\])", answer["Location"])
-    assert re.match(r"/(?![/\\])", browser.post("/logout/", {"next": wanted})["Location"])
+    assert re.match(r"/(?![/\\])", browser.post("/logout/", {"next": target})["Location"])
 
 
-def test_a_session_that_somebody_planted_is_not_the_one_that_is_logged_in(multi_user, ann):
-    planted = Browser()
-    planted.session.save()
-    cookie = planted.cookies["sessionid"].value
+def test_log_in_changes_the_session_key(multi_user, ann):
+    fixated = Browser()
+    fixated.session.save()
+    cookie = fixated.cookies["sessionid"].value
     victim = Browser()
     victim.cookies["sessionid"] = cookie
 
@@ -172,10 +172,10 @@ def test_a_session_that_somebody_planted_is_not_the_one_that_is_logged_in(multi_
 
     assert victim.cookies["sessionid"].value != cookie
     assert victim.get("/account/").status_code == 200
-    assert planted.get("/account/").status_code == 302
+    assert fixated.get("/account/").status_code == 302
 
 
-def test_the_session_is_not_for_scripts_nor_for_other_sites(multi_user, ann):
+def test_the_session_cookie_is_httponly_and_samesite(multi_user, ann):
     browser = Browser()
     log_in(browser)
 
@@ -184,7 +184,7 @@ def test_the_session_is_not_for_scripts_nor_for_other_sites(multi_user, ann):
 
 
 class Exploit:
-    """Makes a folder where it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -193,12 +193,12 @@ class Exploit:
         return os.mkdir, (str(self.folder),)
 
 
-def test_what_somebody_leaves_in_redis_is_never_run(multi_user, ann, tmp_path):
+def test_cached_sessions_are_not_unpickled(multi_user, ann, tmp_path):
     browser = Browser()
     log_in(browser)
     redis = get_redis_connection()
-    [kept] = redis.keys("*cached_db*")
-    redis.set(kept, pickle.dumps(Exploit(tmp_path / "it-ran")))
+    [key] = redis.keys("*cached_db*")
+    redis.set(key, pickle.dumps(Exploit(tmp_path / "executed")))
 
     assert browser.get("/account/").status_code == 200
     assert not list(tmp_path.iterdir())
@@ -207,7 +207,7 @@ def test_what_somebody_leaves_in_redis_is_never_run(multi_user, ann, tmp_path):
 # --- Behind a proxy ---------------------------------------------------------------------------------------
 
 
-async def test_over_tls_our_own_pages_are_those_with_https(settings):
+async def test_behind_tls_the_origin_must_be_https(settings):
     await offload(make_user, "local")
 
     async def change(origin):
@@ -218,7 +218,7 @@ async def test_over_tls_our_own_pages_are_those_with_https(settings):
     assert (await change("http://localhost"), await change("https://localhost")) == (403, 200)
 
 
-async def test_a_prefix_that_somebody_claims_changes_no_address(multi_user):
+async def test_a_root_path_from_the_request_changes_no_url(multi_user):
     _, page = await through_asgi("/login/", root_path="//evil.example")
 
     assert b"evil.example" not in page

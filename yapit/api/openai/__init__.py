@@ -1,0 +1,3 @@
+"""Endpoints in the format of the OpenAI API."""
+
+__all__ = ["discovery"]

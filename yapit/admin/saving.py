@@ -1,4 +1,4 @@
-"""Base classes of admin pages whose changes caches must follow."""
+"""Base classes of editable admin pages: saving of changed fields only, and cache invalidation."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 
-class SavesWhatWasEdited(admin.ModelAdmin):  # type: ignore[type-arg]
+class SaveChangedFields(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: Any, form: "ModelForm[Any]", change: bool) -> None:
-        """Others write to the row while a form is open; its other columns would go back in time."""
+        """Save changed fields only: the form holds outdated values of columns that processes write."""
         if change:
             columns = {field.name for field in obj._meta.concrete_fields}
             obj.save(update_fields=[name for name in form.changed_data if name in columns])
@@ -19,24 +19,24 @@ class SavesWhatWasEdited(admin.ModelAdmin):  # type: ignore[type-arg]
             obj.save()
 
 
-class TellsOfChanges(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Caches forget what is changed here."""
+class InvalidatingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Invalidates caches after each change."""
 
-    def tell(self, *ids: Any) -> None:
-        """Called in the transaction of the change if there is one, and after it if not."""
+    def invalidate(self, *ids: Any) -> None:
+        """Publish the invalidation of these rows. Called in the transaction of the change, if any."""
         raise NotImplementedError
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
-        # Every form ends here, once its relations are saved; that of a password comes through nothing else.
-        self.tell(obj.pk)
+        # Called by every form after saving its relations, and the only hook that the password form calls.
+        self.invalidate(obj.pk)
         return super().log_change(request, obj, message)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         deleted = obj.pk
         super().delete_model(request, obj)
-        self.tell(deleted)
+        self.invalidate(deleted)
 
     def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
         deleted = list(queryset.values_list("pk", flat=True))
         super().delete_queryset(request, queryset)
-        self.tell(*deleted)
+        self.invalidate(*deleted)
