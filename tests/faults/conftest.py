@@ -1,4 +1,4 @@
-"""Gives each drill its stack, and prints what it came to."""
+"""Fixture of drills, and their reports in the summary of pytest."""
 
 import os
 import time
@@ -28,7 +28,7 @@ def seed():
 
 @pytest.fixture
 def drill(tmp_path, seed, request):
-    """Call it with changes to the plan, and `roles`; enter what it gives."""
+    """A factory of drills; keyword arguments change the plan."""
     made = []
 
     def make(roles=ROLES, **changes):

@@ -1,4 +1,4 @@
-"""A drill: real processes at work, killed again and again by a plan, then quiet, then looked over."""
+"""The drill: real processes under load are killed by a plan; then the invariants are checked."""
 
 import random
 import time
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests.faults.forked_processes import Nursery
-from tests.faults.invariants import Invariant, Scene, nothing_is_left_over, violations
-from tests.faults.listeners import KINDS, USERS, Audience
+from tests.faults.clients import KINDS, USERS, SimulatedClients
+from tests.faults.forkserver import ForkServer
+from tests.faults.invariants import FinalState, Invariant, nothing_is_left_over, violations
 from tests.stack import Stack, make_database
 
 COMMAND = "django.core.management:call_command"
@@ -32,8 +32,8 @@ NAIVE_ROLES = {
     "persister": ("tests.faults.naive:persister",),
     "billing": ("tests.faults.naive:billing",),
 }
-PATIENCE = 60.0  # seconds until nothing is on its way any more; leases of lost workers run out meanwhile
-QUIET_SECONDS = 0.6  # without anything on its way: one look may fall between two steps
+PATIENCE = 60.0  # seconds for all work to finish, leases of killed workers included
+QUIET_SECONDS = 0.6  # without unfinished work: a single check may fall between two steps
 SETTINGS = {
     "LOG_LEVEL": "WARNING",
     "LEASE_SECONDS": "2",
@@ -46,11 +46,11 @@ VALKEY = "valkey"
 
 @dataclass(frozen=True)
 class Plan:
-    """Whom to kill when. The seed decides this and the texts, but not how far anybody had come by then."""
+    """Kills by time. The seed determines them and the texts, not the progress of the processes."""
 
     seed: int
     seconds: float
-    pause: float = 0.7  # at most, between two kills of a process
+    pause: float = 0.7  # maximum between two kills of processes
     valkey_pause: tuple[float, float] = (4.0, 8.0)
     rate: float = 30.0  # blocks a second
     kinds: Mapping[str, float] = field(default_factory=lambda: KINDS)
@@ -72,9 +72,9 @@ class Report:
     kills: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     finished: int = 0
-    ended: Counter[str] = field(default_factory=Counter)  # by themselves
+    exits: Counter[str] = field(default_factory=Counter)  # processes that ended without a kill
     quiet_after: float = 0.0
-    last: str = "nothing"  # of what was under way
+    last: str = "nothing"  # unfinished work that was seen last
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class Report:
 
 
 class Drill:
-    """A stack in `folder` with these roles. Enter it, run a plan or do harm by hand, `end` it, leave it."""
+    """Context manager: a stack in `folder` with these roles. Run the plan or inject faults, then `end` it."""
 
     def __init__(
         self, folder: Path, plan: Plan, roles: Mapping[str, tuple[str, ...]], server_url: str
@@ -103,88 +103,90 @@ class Drill:
 
     def __enter__(self) -> "Drill":
         self.stack.start_valkey()
-        self.nursery = Nursery(self.stack.env, self.stack.folder)
+        self.forkserver = ForkServer(self.stack.env, self.stack.folder)
         for preparation in (("migrate", "-v0"), ("init_audiocache",)):
-            self.nursery.start("preparation", COMMAND, *preparation)
-            assert self.nursery.wait("preparation") == 0, self.stack.log("preparation")
+            self.forkserver.start("preparation", COMMAND, *preparation)
+            assert self.forkserver.wait("preparation") == 0, self.stack.log("preparation")
         self._add_accounts()
         for name in self.roles:
             self.start(name)
-        self.audience = Audience(self.stack.valkey.url, self.plan.seed, self.plan.rate, self.plan.kinds)
-        self.audience.start()
+        self.clients = SimulatedClients(
+            self.stack.valkey.url, self.plan.seed, self.plan.rate, self.plan.kinds
+        )
+        self.clients.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.audience.leave()
-        self.nursery.close()
+        self.clients.close()
+        self.forkserver.close()
         self.stack.close()
 
     def start(self, name: str) -> None:
-        self.nursery.start(name, *self.roles[name])
+        self.forkserver.start(name, *self.roles[name])
 
     def run(self) -> None:
-        """The whole plan."""
+        """Run the whole plan."""
         begun = time.monotonic()
         for at, role in self.plan.kills(self.roles):
             self.watch(begun + at - time.monotonic())
             self.kill(role)
 
     def watch(self, seconds: float) -> None:
-        """As a supervisor: whoever ends by itself is started again."""
+        """Wait, and restart processes that end, as the supervisor does."""
         until = time.monotonic() + seconds
         while True:
-            for name in self.nursery.ended():
-                self.report.ended[name] += 1
+            for name in self.forkserver.ended():
+                self.report.exits[name] += 1
                 self.start(name)
             if time.monotonic() >= until:
                 return
             time.sleep(min(0.05, max(0.0, until - time.monotonic())))
 
     def kill(self, role: str) -> None:
-        """SIGKILL, and another one at once."""
+        """SIGKILL a process and start it again."""
         self.report.kills[role] += 1
         if role == VALKEY:
             self.stack.kill_valkey()
             self.stack.start_valkey()
         else:
-            self.nursery.kill(role)
+            self.forkserver.kill(role)
             self.start(role)
 
     @contextmanager
-    def forgetting(self) -> Iterator[None]:
-        """Within it the server may lose what was announced a moment ago; nobody can hold that against it."""
-        self.audience.forgetful.set()
+    def losing_state(self) -> Iterator[None]:
+        """Within it Redis may lose announced audio, which then is no violation."""
+        self.clients.may_lose_state.set()
         yield
         self.watch(1.0)
-        self.audience.forgetful.clear()
+        self.clients.may_lose_state.clear()
 
     def end(self, *, without: Iterable[Invariant] = (), patience: float = PATIENCE) -> Report:
-        """No more kills and no more wishes: wait until all is quiet, and look."""
+        """Stop requesting, wait until no work is unfinished, and check the invariants."""
         begun = time.monotonic()
-        self.audience.hush()
+        self.clients.stop_requesting()
         with self.stack.redis as redis, psycopg.connect(self.database_url, autocommit=True) as database:
-            notes = self.audience.notes
-            scene = Scene(notes, redis, database, self.stack.folder / "audio" / "audio.sqlite3")
-            stirred = begun
-            while time.monotonic() < min(begun + patience, stirred + QUIET_SECONDS):
-                if under_way := self._under_way(scene):
-                    stirred, self.report.last = time.monotonic(), under_way[0]  # looking may take long
+            log = self.clients.log
+            state = FinalState(log, redis, database, self.stack.folder / "audio" / "audio.sqlite3")
+            busy_at = begun
+            while time.monotonic() < min(begun + patience, busy_at + QUIET_SECONDS):
+                if unfinished := self._unfinished(state):
+                    busy_at, self.report.last = time.monotonic(), unfinished[0]  # the check may take long
                 self.watch(0.1)
-            self.report.quiet_after = stirred - begun
-            self.report.states = notes.states()
-            self.report.finished = len(scene.finished())
-            self.report.violations = violations(scene, without=without)
+            self.report.quiet_after = busy_at - begun
+            self.report.states = log.states()
+            self.report.finished = len(state.finished())
+            self.report.violations = violations(state, without=without)
         return self.report
 
-    def _under_way(self, scene: Scene) -> list[str]:
-        return list(nothing_is_left_over(scene)) or ["listeners wait"] * (not self.audience.is_content())
+    def _unfinished(self, state: FinalState) -> list[str]:
+        return list(nothing_is_left_over(state)) or ["clients wait"] * (not self.clients.is_idle())
 
     def _add_accounts(self) -> None:
         with psycopg.connect(self.database_url) as database:
             database.execute(
                 "INSERT INTO auth_user (id, username, password, first_name, last_name, email, is_superuser,"
                 " is_staff, is_active, date_joined)"
-                " SELECT n, 'listener-' || n, '', '', '', '', false, false, true, now()"
+                " SELECT n, 'user-' || n, '', '', '', '', false, false, true, now()"
                 " FROM generate_series(1, %s) n",
                 [USERS],
             )

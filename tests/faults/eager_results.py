@@ -1,4 +1,4 @@
-"""A results consumer that takes over from a silent one after a second: a test cannot wait for thirty."""
+"""A results consumer that claims entries of a silent one after one second instead of thirty."""
 
 from config.redis import clients as redis_clients
 from config.streams import StopFlag, StreamConsumer, consumer

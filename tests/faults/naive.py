@@ -1,7 +1,7 @@
-"""The order that loses things: the drill's control. The product's work, one command after another.
+"""Naive consumers, the control of the drill: the work of the product as one command after another.
 
-Results: pop, delete what is in flight, notify, bill, persist. Billing and persister: acknowledge, then
-handle. Without kills it is as right as the real one.
+Results: acknowledge, delete the job, notify, bill, persist. Billing and persister: acknowledge, then handle.
+Without kills they satisfy all invariants.
 """
 
 from typing import Any
@@ -52,14 +52,14 @@ class NaiveResults(ResultHandler):
         status = result.outcome + result.detail
         if result.outcome != "c":
             redis.set(f"outcome:{hash_}", status, ex=60)
-            self._ring(hash_, members, status)
-            self._owe(job)
+            self._publish_completion(hash_, members, status)
+            self._release_reservation(job)
             return
         redis.rename(f"res:{result.job_id}", f"audio:{hash_}")
         seconds, micros = redis.time()
         at_ms = seconds * 1000 + micros // 1000
         redis.zadd("finished", {result.job_id: at_ms})
-        self._ring(hash_, members, "c")
+        self._publish_completion(hash_, members, "c")
         event = {name: job[name] for name in COPIED}
         event |= {"id": result.job_id, "user": job["user"], "chars": job["chars"]}
         redis.xadd("billing", {**event, "created_ms": at_ms})
@@ -67,18 +67,18 @@ class NaiveResults(ResultHandler):
         redis.incrby("unpersisted", size)
         redis.xadd("persist", {"hash": hash_, "size": size, "job": b""})
 
-    def _ring(self, hash_: str, members: set[bytes], status: str) -> None:
+    def _publish_completion(self, hash_: str, members: set[bytes], status: str) -> None:
         for process in {member.rsplit(b":", 1)[1].split(b".")[0] for member in members}:
             self.redis.publish(b"notify:" + process, hash_ + status)
 
-    def _owe(self, job: dict[str, bytes]) -> None:
-        due = f"reserved:{job['user'].decode()}"
-        if self.redis.hincrby(due, job["usage_type"].decode(), -int(job["cost"])) <= 0:
-            self.redis.hdel(due, job["usage_type"].decode())
+    def _release_reservation(self, job: dict[str, bytes]) -> None:
+        reserved = f"reserved:{job['user'].decode()}"
+        if self.redis.hincrby(reserved, job["usage_type"].decode(), -int(job["cost"])) <= 0:
+            self.redis.hdel(reserved, job["usage_type"].decode())
 
 
 class AcknowledgedFirst(Handler[Any]):
-    """Acknowledges a batch before its handler has handled it: that is the mistake."""
+    """Acknowledges a batch before handling it, which is the error that the drill must find."""
 
     def handle(self, batch: Batch[Any]) -> BatchResult[Any]:
         StreamConsumer(self, redis_clients.sync()).acknowledge(batch.entries)

@@ -1,4 +1,4 @@
-"""Killing any process, or all of them, loses nothing and charges nothing twice."""
+"""The drill: killing processes loses nothing and charges nothing twice."""
 
 import pytest
 
@@ -7,23 +7,23 @@ from tests.faults.drill import NAIVE_ROLES
 pytestmark = pytest.mark.faults
 
 
-def test_killed_again_and_again_nothing_is_lost_or_charged_twice(drill):
-    with drill() as ours:
-        ours.run()
+def test_repeated_kills_lose_nothing_and_charge_nothing_twice(drill):
+    with drill() as running:
+        running.run()
 
-        assert ours.end().violations == [], str(ours.report)
+        assert running.end().violations == [], str(running.report)
 
 
-def test_the_naive_order_without_kills_does_the_same_work(drill):
-    """So that it is the kills that it fails by."""
+def test_the_naive_order_satisfies_the_invariants_without_kills(drill):
+    """So only the kills can make it fail."""
     with drill(NAIVE_ROLES, seconds=4, pause=1000, valkey_pause=(1000, 1000)) as control:
         control.watch(4)
 
         assert control.end().violations == [], str(control.report)
 
 
-def test_the_naive_order_loses_things(drill):
-    """Shows that the drill can fail: without it, its passing would prove nothing."""
+def test_the_naive_order_violates_the_invariants_under_kills(drill):
+    """The control: shows that the drill can fail."""
     with drill(NAIVE_ROLES, seconds=15, pause=0.3, rate=60) as control:
         control.run()
 

@@ -1,4 +1,4 @@
-"""One kind of trouble at a time, under the same load and the same invariants as the drill."""
+"""One kind of fault at a time, under the load and the invariants of the drill."""
 
 import os
 import random
@@ -9,15 +9,15 @@ import psycopg
 import pytest
 import redis
 
+from tests.faults.clients import HARMLESS
 from tests.faults.drill import ROLES
-from tests.faults.invariants import FORGIVEN
-from tests.faults.listeners import HARMLESS
+from tests.faults.invariants import EXCUSED_AFTER_DATA_LOSS
 from tests.stack import Stack
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 
-IMPATIENT_ROLES = {
+EAGER_ROLES = {
     **ROLES,
     "results-0": ("tests.faults.eager_results:results", "0"),
     "results-1": ("tests.faults.eager_results:results", "1"),
@@ -32,11 +32,11 @@ def stack(tmp_path):
     stack.close()
 
 
-def test_a_killed_valkey_has_lost_no_write_that_it_acknowledged(stack):
+def test_a_killed_valkey_keeps_acknowledged_writes(stack):
     for _ in range(4):
         with stack.redis as client:
             before = client.xlen("log")
-        acknowledged = write_until_it_dies(stack)
+        acknowledged = write_until_killed(stack)
 
         stack.start_valkey()
 
@@ -44,8 +44,8 @@ def test_a_killed_valkey_has_lost_no_write_that_it_acknowledged(stack):
             assert client.xlen("log") >= before + acknowledged
 
 
-def write_until_it_dies(stack) -> int:
-    """How many entries it had confirmed when it was killed."""
+def write_until_killed(stack) -> int:
+    """Returns the number of acknowledged entries."""
     count = 0
     client = stack.redis
     killer = threading.Timer(0.5, stack.kill_valkey)
@@ -61,62 +61,62 @@ def write_until_it_dies(stack) -> int:
         client.close()
 
 
-def test_after_redis_was_emptied_everybody_hears_or_is_told_why(drill):
-    with drill(seconds=6) as ours, ours.stack.redis as client:
+def test_after_a_loss_of_all_data_in_redis_every_request_ends(drill):
+    with drill(seconds=6) as running, running.stack.redis as client:
         for _ in range(3):
-            ours.watch(1.5)
-            with ours.forgetting():
+            running.watch(1.5)
+            with running.losing_state():
                 client.flushall()
 
-        assert ours.end(without=FORGIVEN).violations == [], str(ours.report)
+        assert running.end(without=EXCUSED_AFTER_DATA_LOSS).violations == [], str(running.report)
 
 
-def test_with_the_tail_of_its_log_cut_off_redis_holds_no_half_finished_job(drill, seed):
-    cuts = random.Random(seed)
-    with drill(seconds=10) as ours:
+def test_a_truncated_append_only_file_leaves_no_half_finished_job(drill, seed):
+    sizes = random.Random(seed)
+    with drill(seconds=10) as running:
         for _ in range(6):
-            ours.watch(1.0)
-            with ours.forgetting():
-                ours.stack.kill_valkey()
-                cut(ours.stack, cuts.randint(1, 50_000))
-                ours.stack.start_valkey()
+            running.watch(1.0)
+            with running.losing_state():
+                running.stack.kill_valkey()
+                truncate(running.stack, sizes.randint(1, 50_000))
+                running.stack.start_valkey()
 
-        assert ours.end(without=FORGIVEN).violations == [], str(ours.report)
+        assert running.end(without=EXCUSED_AFTER_DATA_LOSS).violations == [], str(running.report)
 
 
-def cut(stack, count: int) -> None:
-    """As a power failure would: the last bytes never reached the disk."""
+def truncate(stack, count: int) -> None:
+    """As a power failure would: the last bytes did not reach the disk."""
     log = max(stack.valkey.folder.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
     with log.open("r+b") as file:
         file.truncate(max(0, log.stat().st_size - count))
 
 
-def test_of_a_stopped_results_consumer_another_takes_over(drill):
-    """What it holds when it goes on was finished meanwhile: nothing happens twice."""
-    with drill(IMPATIENT_ROLES, seconds=8, rate=60) as ours, ours.stack.redis as client:
+def test_entries_of_a_stopped_results_consumer_are_claimed_by_another(drill):
+    """The stopped one continues with entries that were finished meanwhile, and nothing happens twice."""
+    with drill(EAGER_ROLES, seconds=8, rate=60) as running, running.stack.redis as client:
         for name in ("results-0", "results-1"):
-            ours.watch(1.0)
-            stop_until_another_has_its_entries(ours, client, name)
+            running.watch(1.0)
+            stop_until_another_has_its_entries(running, client, name)
 
-        assert ours.end().violations == [], str(ours.report)
-
-
-def stop_until_another_has_its_entries(ours, client, name) -> None:
-    stop_with_entries(ours, client, name)
-    wait_until(lambda: ours.watch(0.1) or held_by(client, name) == 0)
-    ours.nursery.send(name, signal.SIGCONT)
+        assert running.end().violations == [], str(running.report)
 
 
-def stop_with_entries(ours, client, name) -> None:
-    """Stopped while it waits for entries it is given some yet; at another moment none, so again."""
+def stop_until_another_has_its_entries(running, client, name) -> None:
+    stop_with_entries(running, client, name)
+    wait_until(lambda: running.watch(0.1) or held_by(client, name) == 0)
+    running.forkserver.send(name, signal.SIGCONT)
+
+
+def stop_with_entries(running, client, name) -> None:
+    """Stopped while it blocks in a read, it is still given entries; at other moments it is not: retry."""
     for _ in range(20):
-        ours.nursery.send(name, signal.SIGSTOP)
-        ours.watch(0.5)
+        running.forkserver.send(name, signal.SIGSTOP)
+        running.watch(0.5)
         if held_by(client, name):
             return
-        ours.nursery.send(name, signal.SIGCONT)
-        ours.watch(0.1)
-    raise AssertionError(f"{name} was never given anything")
+        running.forkserver.send(name, signal.SIGCONT)
+        running.watch(0.1)
+    raise AssertionError(f"{name} was given no entries")
 
 
 def held_by(client, name) -> int:
@@ -124,14 +124,14 @@ def held_by(client, name) -> int:
     return sum(consumer["pending"] for consumer in consumers if consumer["name"] == name.encode())
 
 
-def test_with_its_connections_cut_again_and_again_billing_loses_nothing(drill):
+def test_billing_survives_terminated_database_connections(drill):
     ended = 0
-    with drill(seconds=6) as ours, psycopg.connect(ours.database_url, autocommit=True) as database:
+    with drill(seconds=6) as running, psycopg.connect(running.database_url, autocommit=True) as database:
         for _ in range(20):
-            ours.watch(0.2)
+            running.watch(0.2)
             ended += end_other_connections(database)
 
-        assert ours.end().violations == [], str(ours.report)
+        assert running.end().violations == [], str(running.report)
     assert ended > 0
 
 
@@ -144,63 +144,63 @@ def end_other_connections(database: psycopg.Connection) -> int:
     )
 
 
-def test_everything_killed_at_once_goes_on_where_it_was(drill):
-    with drill(seconds=6) as ours:
+def test_all_processes_killed_at_once_resume(drill):
+    with drill(seconds=6) as running:
         for _ in range(3):
-            ours.watch(1.5)
-            ours.stack.kill_valkey()
+            running.watch(1.5)
+            running.stack.kill_valkey()
             for name in ROLES:
-                ours.nursery.kill(name)
-            ours.stack.start_valkey()
+                running.forkserver.kill(name)
+            running.stack.start_valkey()
             for name in ROLES:
-                ours.start(name)
+                running.start(name)
 
-        assert ours.end().violations == [], str(ours.report)
+        assert running.end().violations == [], str(running.report)
 
 
 HOT = ("worker-0", "worker-1", "results-0", "results-1", "scheduler")
-STOPPED_SECONDS = float(os.environ.get("DRILL_STOPPED_SECONDS", "5"))  # leases are over by then
+STOPPED_SECONDS = float(os.environ.get("DRILL_STOPPED_SECONDS", "5"))  # longer than a lease
 
 
-def test_processes_that_were_stopped_for_a_while_go_on(drill):
-    with drill(seconds=6, kinds=HARMLESS) as ours:
-        ours.watch(1.5)
+def test_stopped_processes_continue(drill):
+    with drill(seconds=6, kinds=HARMLESS) as running:
+        running.watch(1.5)
         for name in HOT:
-            ours.nursery.send(name, signal.SIGSTOP)
-        ours.watch(STOPPED_SECONDS)
+            running.forkserver.send(name, signal.SIGSTOP)
+        running.watch(STOPPED_SECONDS)
         for name in HOT:
-            ours.nursery.send(name, signal.SIGCONT)
-        ours.watch(1.5)
+            running.forkserver.send(name, signal.SIGCONT)
+        running.watch(1.5)
 
-        assert ours.end().violations == [], str(ours.report)
-        assert not set(HOT) & set(ours.report.ended)
-
-
-def test_nobody_ends_because_valkey_is_away_or_frozen(drill):
-    with drill(seconds=6, kinds=HARMLESS) as ours:
-        ours.watch(1.0)
-        ours.stack.kill_valkey()
-        ours.watch(2.0)
-        ours.stack.start_valkey()
-        ours.watch(1.0)
-        os.kill(ours.stack.valkey_process.pid, signal.SIGSTOP)
-        ours.watch(3.0)
-        os.kill(ours.stack.valkey_process.pid, signal.SIGCONT)
-        ours.watch(1.0)
-
-        assert ours.end().violations == [], str(ours.report)
-        assert not ours.report.ended
+        assert running.end().violations == [], str(running.report)
+        assert not set(HOT) & set(running.report.exits)
 
 
-def test_nobody_ends_because_redis_is_full(drill):
-    with drill(seconds=6, kinds=HARMLESS) as ours, ours.stack.redis as client:
-        ours.watch(1.5)
+def test_no_process_ends_while_valkey_is_down_or_frozen(drill):
+    with drill(seconds=6, kinds=HARMLESS) as running:
+        running.watch(1.0)
+        running.stack.kill_valkey()
+        running.watch(2.0)
+        running.stack.start_valkey()
+        running.watch(1.0)
+        os.kill(running.stack.valkey_process.pid, signal.SIGSTOP)
+        running.watch(3.0)
+        os.kill(running.stack.valkey_process.pid, signal.SIGCONT)
+        running.watch(1.0)
+
+        assert running.end().violations == [], str(running.report)
+        assert not running.report.exits
+
+
+def test_no_process_ends_while_redis_is_full(drill):
+    with drill(seconds=6, kinds=HARMLESS) as running, running.stack.redis as client:
+        running.watch(1.5)
         before = client.config_get("maxmemory*")
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
-        ours.watch(3.0)
-        for name in ("maxmemory", "maxmemory-policy"):  # or all that may leave would
+        running.watch(3.0)
+        for name in ("maxmemory", "maxmemory-policy"):  # in this order, or all that may be evicted would be
             client.config_set(name, before[name])
 
-        assert ours.end().violations == [], str(ours.report)
-        assert not ours.report.ended
+        assert running.end().violations == [], str(running.report)
+        assert not running.report.exits

@@ -1,7 +1,7 @@
-"""Starts our processes in milliseconds: imports everything once and forks. A kill drill has no time for more.
+"""Fork server: starts processes of the product within milliseconds, since it has imported everything before.
 
-A child is a process like any other and dies of SIGKILL like any other. `Nursery` is the drill's end; the
-other end is this file run as a program, which ends its children when its input ends.
+The drill uses `ForkServer`, which runs this file as a program; that program kills its children when its input
+ends.
 """
 
 import importlib
@@ -18,12 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-class Nursery:
-    """One order at a time, from one thread."""
+class ForkServer:
+    """Client of the fork server; for one thread."""
 
     def __init__(self, env: Mapping[str, str], folder: Path) -> None:
         self._folder = folder
-        with (folder / "nursery.log").open("ab") as log:
+        with (folder / "forkserver.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__],
                 cwd=ROOT,
@@ -33,26 +33,26 @@ class Nursery:
                 stderr=log,
                 start_new_session=True,
             )
-        self._answer()
+        self._reply()
 
     def start(self, name: str, target: str, *args: str) -> None:
-        """Run `module:function` in a child of that name, with these arguments."""
-        self._order("start", name, target, list(args), str(self._folder / f"{name}.log"))
+        """Run `module:function` with these arguments in a child of this name."""
+        self._command("start", name, target, list(args), str(self._folder / f"{name}.log"))
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Returns once it is gone."""
-        self._order("kill", name, int(number))
+        """Send a signal and wait for the end of the child."""
+        self._command("kill", name, int(number))
 
     def send(self, name: str, number: int) -> None:
-        self._order("send", name, int(number))
+        self._command("send", name, int(number))
 
     def wait(self, name: str) -> int:
-        """Until it ends by itself; its exit code."""
-        return int(self._order("wait", name))
+        """Wait for the end of a child. Returns its exit code."""
+        return int(self._command("wait", name))
 
     def ended(self) -> list[str]:
-        """Who ended since the last question."""
-        return list(self._order("ended"))
+        """Children that have ended since the last call."""
+        return list(self._command("ended"))
 
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -60,28 +60,28 @@ class Nursery:
                 pipe.close()
         self._process.wait()
 
-    def _order(self, *words: object):
+    def _command(self, *arguments: object):
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(words).encode() + b"\n")
+        self._process.stdin.write(json.dumps(arguments).encode() + b"\n")
         self._process.stdin.flush()
-        return self._answer()
+        return self._reply()
 
-    def _answer(self):
+    def _reply(self):
         assert self._process.stdout
         line = self._process.stdout.readline()
-        assert line, f"the nursery ended: {(self._folder / 'nursery.log').read_text()[-2000:]}"
+        assert line, f"the fork server ended: {(self._folder / 'forkserver.log').read_text()[-2000:]}"
         return json.loads(line)
 
 
 class Children:
-    """The orders, by name."""
+    """Commands of the fork server, by name."""
 
     def __init__(self) -> None:
         self.pids: dict[str, int] = {}
 
     def start(self, name: str, target: str, args: list[str], log: str) -> None:
         assert name not in self.pids, name
-        self.pids[name] = os.fork() or live(target, args, log)
+        self.pids[name] = os.fork() or run_child(target, args, log)
 
     def kill(self, name: str, number: int) -> None:
         self.send(name, number)
@@ -107,8 +107,8 @@ class Children:
             self.kill(name, signal.SIGKILL)
 
 
-def live(target: str, args: list[str], log: str) -> int:
-    """The child, to its end. Its parent's input and output are not its own."""
+def run_child(target: str, args: list[str], log: str) -> int:
+    """Runs in the child and ends it. Its output goes to `log`."""
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -118,7 +118,7 @@ def live(target: str, args: list[str], log: str) -> int:
         module, _, function = target.partition(":")
         getattr(importlib.import_module(module), function)(*args)
         code = 0
-    except BaseException:  # whatever it is, the child must not go on as a second nursery
+    except BaseException:  # any: the child must not continue as a second fork server
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -147,12 +147,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare()
     children = Children()
-    orders = sys.stdin
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    answers.write("null\n")
-    for line in orders:
-        word, *rest = json.loads(line)
-        answers.write(json.dumps(getattr(children, word)(*rest)) + "\n")
+    commands = sys.stdin
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    replies.write("null\n")
+    for line in commands:
+        command, *arguments = json.loads(line)
+        replies.write(json.dumps(getattr(children, command)(*arguments)) + "\n")
     children.end_all()
 
 
