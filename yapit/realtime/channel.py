@@ -21,7 +21,7 @@ RECEIVED = metrics.counter("notifications", "Completion notifications received")
 
 
 class NotificationChannel:
-    """Keeps the subscription, with back-off when Redis fails. What is published in between is lost.
+    """Keeps the subscription, with back-off when Redis fails. Messages published in between are lost.
 
     `on_notification` is called with the hash, the status and the detail of a job that ended;
     `on_subscribed` after each new subscription.

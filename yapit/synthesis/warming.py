@@ -31,14 +31,14 @@ PIN_SECONDS = 30.0  # for run_persister to apply an order
 
 @dataclass(frozen=True, slots=True)
 class WarmRequest:
-    """`user_id` is the user of the job, who is not charged."""
+    """`user_id` is the user of the job and is not charged."""
 
     spec: JobSpec
     user_id: int
     document: str = ""
 
 
-# --- Requests -----------------------------------------------------------------------------------------
+# --- Requests --------------------------------------------------------------------------------------------
 
 
 def of_voices() -> Iterator[WarmRequest]:
@@ -104,7 +104,7 @@ def _spoken_or_none(voice: str, user_id: int) -> SpokenAs | None:
         return None
 
 
-# --- Warming ----------------------------------------------------------------------------------------------
+# --- Warming ---------------------------------------------------------------------------------------------
 
 
 class Warming:

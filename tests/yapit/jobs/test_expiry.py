@@ -1,4 +1,4 @@
-"""What a listener leaves behind in Redis ends by itself, but for work, money and audio on their way."""
+"""Keys of a session in Redis expire, except those of unfinished jobs, uncharged usage and unstored audio."""
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -15,27 +15,27 @@ from yapit.realtime import notifications
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Each goes when its work is done, is one for the whole server, or is cut to a length.
+# Each is deleted when its work is done, exists once for the whole server, or has a limited length.
 LASTING = {
     "audio": "until it is in SQLite, and then five minutes",
-    "billing": "a stream, until it is charged",
-    "reserved-counted": "one mark",
+    "billing": "a stream, each entry until it is charged",
+    "reserved-counted": "one flag",
     "reserved": "characters that are not charged yet",
     "finished": "ids of eight days, trimmed by the scheduler",
     "inflight": "until its job ends",
     "job": "until it ends",
     "job-number": "one counter",
-    "leases": "of jobs under way",
-    "orders": "a stream, until it is applied",
-    "persist": "a stream, until it is stored",
-    "queue": "of jobs that wait",
-    "results": "a stream, until it is taken",
+    "leases": "of claimed jobs",
+    "orders": "a stream, each entry until it is applied",
+    "persist": "a stream, each entry until it is stored",
+    "queue": "of waiting jobs",
+    "results": "a stream, each entry until it is finalized",
     "subs": "until the job ends",
     "unpersisted": "one counter",
     "vtime": "one number for each model",
     "wake": "at most 64 tokens for each model",
 }
-OF_SOMEBODY = {"reserved", "inflight", "job", "queue", "subs"}
+OF_ACCOUNTS = {"reserved", "inflight", "job", "queue", "subs"}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def document(async_redis, settings):
 
 
 def families(redis):
-    """The first part of each key's name, and whether all that have it expire."""
+    """{first part of a key name: whether all such keys expire}."""
     found = {}
     for name in redis.scan_iter(count=1000):
         family = name.decode().split(":")[0]
@@ -63,7 +63,7 @@ def families(redis):
 
 @pytest.fixture
 async def listener(document, redis):
-    """In the middle of a session as people have them, with most that can happen in one behind it."""
+    """A client in the middle of a session that has used most features."""
     made = await offload(keys.create_key, document.owner, "laptop")
     api = with_key(made.token)
     for path in (
@@ -76,23 +76,23 @@ async def listener(document, redis):
     await api.send("PATCH", "/v1/me/preferences", {"usage_threshold": 50})
     await log_in_and_out()
     ticket = (await api.send("POST", "/v1/ws/ticket")).json()["ticket"]
-    one = Listener(headers=[], query=f"ticket={ticket}")
-    await one.connect()
-    await told(one, document, 0, 1)
+    client = Listener(headers=[], query=f"ticket={ticket}")
+    await client.connect()
+    await request(client, document, 0, 1)
     await work_off(redis)
-    await told(one, document, 2)
+    await request(client, document, 2)
     await fail_all(redis)
-    await told(one, document, 3, 4)
-    await one.send(type="cursor_moved", document_id=str(document.pk), cursor=6)
-    await told(one, document, 6)
-    yield one
-    await one.close()
+    await request(client, document, 3, 4)
+    await client.send(type="cursor_moved", document_id=str(document.pk), cursor=6)
+    await request(client, document, 6)
+    yield client
+    await client.close()
 
 
-async def told(one, document, *indices):
-    """That all of them are queued."""
-    await one.ask(document, *indices, model="tone", voice="sine")
-    while brief(await one.frame())[1:3] != (indices[-1], "queued"):
+async def request(client, document, *indices):
+    """Request blocks, and wait until the last of them is queued."""
+    await client.ask(document, *indices, model="tone", voice="sine")
+    while brief(await client.frame())[1:3] != (indices[-1], "queued"):
         pass
 
 
@@ -109,18 +109,18 @@ def log_in_and_out():
     browser.post("/account/", {"old_password": "guess"})
 
 
-async def test_while_work_is_under_way_nothing_else_lasts(listener, redis):
+async def test_during_a_session_only_listed_keys_do_not_expire(listener, redis):
     found = await offload(families, redis)
 
-    assert {"limit", "cache", "requested", "day", "outcome", *OF_SOMEBODY} <= found.keys()
+    assert {"limit", "cache", "requested", "day", "outcome", *OF_ACCOUNTS} <= found.keys()
     assert {family for family, expires in found.items() if not expires} <= LASTING.keys()
 
 
-async def test_when_all_is_done_nothing_of_anybody_lasts(listener, redis):
+async def test_after_a_session_no_key_of_an_account_lasts(listener, redis):
     await work_off(redis)
     await listener.close()
     await offload(charge, redis)
 
     found = await offload(families, redis)
 
-    assert {family for family, expires in found.items() if not expires} <= LASTING.keys() - OF_SOMEBODY
+    assert {family for family, expires in found.items() if not expires} <= LASTING.keys() - OF_ACCOUNTS

@@ -1,4 +1,4 @@
-"""A Redis without room refuses new work, and nothing that was begun: what is in hand ends, or goes back."""
+"""A full Redis refuses new jobs only: claimed ones are finished or released."""
 
 import threading
 
@@ -30,7 +30,7 @@ SPEC = make_spec(revision=ToneEngine.revision, params='{"ms_per_character": 1}')
 
 @pytest.fixture
 def fill(redis):
-    """Call it: from then on there is no room, and nothing may leave."""
+    """A function that fills Redis: no room, and no eviction."""
     before = redis.config_get("maxmemory*")
 
     def full():
@@ -44,14 +44,14 @@ def fill(redis):
         redis.config_set(name, before[name])
 
 
-def in_progress(redis):
-    finalize(redis)  # makes the group, which a full Redis refuses
+def claimed(redis):
+    finalize(redis)  # creates the consumer group, which a full Redis refuses
     enqueue(redis, SPEC)
     return claim(redis)
 
 
-def test_a_job_in_hand_is_kept_and_given_back_uncounted(redis, fill):
-    job = in_progress(redis)
+def test_a_claimed_job_is_renewed_and_released_uncounted(redis, fill):
+    job = claimed(redis)
     fill()
 
     assert jobs.renew(redis, job.id, "w")
@@ -60,18 +60,18 @@ def test_a_job_in_hand_is_kept_and_given_back_uncounted(redis, fill):
     assert claim(redis).attempt == 1
 
 
-def test_renewing_by_adding_alone_would_be_refused(redis, fill):
-    """Shows that the test above can fail."""
-    job = in_progress(redis)
+def test_renewing_without_removing_first_would_be_refused(redis, fill):
+    """The control of the test above."""
+    job = claimed(redis)
     fill()
-    adding = Script(text("renew").replace("redis.call('ZREM', 'leases', ARGV[1]) == 0", "false"))
+    add_only = Script(text("renew").replace("redis.call('ZREM', 'leases', ARGV[1]) == 0", "false"))
 
     with pytest.raises(OutOfMemoryError):
-        run(redis, adding.call(job.id, "w", 10_000))
+        run(redis, add_only.call(job.id, "w", 10_000))
 
 
-def test_a_silent_workers_job_comes_back(redis, fill):
-    job = in_progress(redis)
+def test_the_job_of_a_silent_worker_is_queued_again(redis, fill):
+    job = claimed(redis)
     redis.zadd("leases", {job.id: 0})
     fill()
 
@@ -86,8 +86,8 @@ def test_a_silent_workers_job_comes_back(redis, fill):
         (lambda redis, job: submit_error(redis, job.id, "w", "engine_failed"), State.ERROR),
     ],
 )
-def test_what_has_no_audio_is_handed_in_and_told(redis, fill, submit, state):
-    job = in_progress(redis)
+def test_results_without_audio_are_submitted_and_finalized(redis, fill, submit, state):
+    job = claimed(redis)
     fill()
 
     submit(redis, job)
@@ -96,8 +96,8 @@ def test_what_has_no_audio_is_handed_in_and_told(redis, fill, submit, state):
     assert look(redis, SPEC).state is state
 
 
-def test_audio_that_was_accepted_is_finished(redis, fill):
-    job = in_progress(redis)
+def test_accepted_audio_is_finalized(redis, fill):
+    job = claimed(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     fill()
 
@@ -107,13 +107,13 @@ def test_audio_that_was_accepted_is_finished(redis, fill):
     assert redis.xlen("billing") == redis.xlen("persist") == 1
 
 
-def test_a_worker_keeps_what_it_made_until_there_is_room(redis, fill):
+def test_a_worker_keeps_its_result_until_redis_has_room(redis, fill):
     enqueue(redis, SPEC)
     fill()
     refused = redis.info("errorstats")["errorstat_OOM"]["count"]
     stop = StopFlag()
-    with redis_clients.sync() as ours, redis_clients.blocking(1) as blocking:
-        worker = Worker("tone", ToneEngine("tone"), "w", ours, blocking, stop)
+    with redis_clients.sync() as client, redis_clients.blocking(1) as blocking:
+        worker = Worker("tone", ToneEngine("tone"), "w", client, blocking, stop)
         working = threading.Thread(target=worker.run, daemon=True)
         working.start()
         wait_until(lambda: redis.info("errorstats").get("errorstat_OOM", {"count": 0})["count"] > refused + 2)

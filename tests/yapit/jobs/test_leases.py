@@ -1,4 +1,4 @@
-"""Jobs whose worker went silent come back once, whoever looks for them; nonsense among them stops nobody."""
+"""Leases: a job with an expired lease is queued again once; malformed jobs delay no others."""
 
 import threading
 
@@ -12,8 +12,8 @@ from yapit.jobs import State
 SPEC = make_spec()
 
 
-def lost(redis, count):
-    """Claimed by a worker that is gone; their leases are over."""
+def expired(redis, count):
+    """Claimed jobs whose leases have expired."""
     for number in range(count):
         enqueue(redis, make_spec(f"block {number}"), user=number % 3)
     claimed = [claim(redis, "gone") for _ in range(count)]
@@ -21,7 +21,7 @@ def lost(redis, count):
     return claimed
 
 
-def test_a_lease_is_over_within_its_time_by_the_clock_of_redis(redis, settings):
+def test_a_lease_ends_by_the_clock_of_redis(redis, settings):
     enqueue(redis, SPEC)
     job = claim(redis, "gone")
     seconds, micros = redis.time()
@@ -31,8 +31,8 @@ def test_a_lease_is_over_within_its_time_by_the_clock_of_redis(redis, settings):
     assert 0 < left <= settings.LEASE_SECONDS
 
 
-def test_of_many_schedulers_one_takes_each_job_back(redis):
-    lost(redis, 50)
+def test_concurrent_schedulers_reap_each_job_once(redis):
+    expired(redis, 50)
     start, taken = threading.Barrier(4), []
 
     def schedule():
@@ -53,8 +53,8 @@ def test_of_many_schedulers_one_takes_each_job_back(redis):
     assert {job.attempt for job in again} == {2}
 
 
-def test_a_second_scheduler_takes_no_job_from_the_worker_that_has_it_meanwhile(redis):
-    lost(redis, 1)
+def test_a_second_scheduler_does_not_reap_a_job_that_was_claimed_again(redis):
+    expired(redis, 1)
     jobs.reap(redis)
     claim(redis, "other")
 
@@ -63,33 +63,33 @@ def test_a_second_scheduler_takes_no_job_from_the_worker_that_has_it_meanwhile(r
     assert claim(redis, "a third") is None
 
 
-def test_looking_first_and_taking_back_then_gives_one_job_to_two_workers(redis):
-    """Shows that the test above can fail: two schedulers that look before either acts."""
-    [job] = lost(redis, 1)
-    seen_by_both = [redis.zrangebyscore("leases", "-inf", 1) for _ in range(2)]
+def test_without_an_atomic_script_two_workers_would_get_one_job(redis):
+    """The control of the test above: two schedulers that both read before either writes."""
+    [job] = expired(redis, 1)
+    read_by_both = [redis.zrangebyscore("leases", "-inf", 1) for _ in range(2)]
 
-    def take_back(seen):
+    def requeue(seen):
         for job_id in seen:
             redis.zrem("leases", job_id)
             redis.zadd("queue:tone:0", {job_id: 0})
             redis.zadd("queue:tone", {"0": 0})
 
-    take_back(seen_by_both[0])
+    requeue(read_by_both[0])
     first = claim(redis, "other")
-    take_back(seen_by_both[1])
+    requeue(read_by_both[1])
 
     assert first.id == claim(redis, "a third").id == job.id
 
 
-@pytest.mark.parametrize("nonsense", ["gone", "string", "empty", "no number"])
-def test_a_lease_on_nonsense_does_not_keep_others_from_coming_back(redis, nonsense):
-    [job] = lost(redis, 1)
+@pytest.mark.parametrize("kind", ["gone", "string", "empty", "no number"])
+def test_a_lease_of_a_malformed_job_does_not_delay_the_others(redis, kind):
+    [job] = expired(redis, 1)
     redis.zadd("leases", {"x": 0})
-    if nonsense == "string":
+    if kind == "string":
         redis.set("job:x", "what?")
-    elif nonsense == "empty":
+    elif kind == "empty":
         redis.hset("job:x", "hash", "of nothing")
-    elif nonsense == "no number":
+    elif kind == "no number":
         redis.hset("job:x", mapping={**redis.hgetall(f"job:{job.id}"), "attempts": "many"})
 
     assert jobs.reap(redis) == 2
@@ -98,7 +98,7 @@ def test_a_lease_on_nonsense_does_not_keep_others_from_coming_back(redis, nonsen
     assert redis.zrange("leases", 0, -1) == [job.id.encode()]
 
 
-def test_nonsense_in_the_queue_does_not_keep_others_from_their_turn(redis):
+def test_malformed_jobs_in_the_queue_do_not_delay_the_others(redis):
     enqueue(redis, SPEC)
     redis.zadd("queue:tone:1", {"no job": -3, "a string": -2, "half a job": -1})
     redis.set("job:a string", "what?")
@@ -109,7 +109,7 @@ def test_nonsense_in_the_queue_does_not_keep_others_from_their_turn(redis):
     assert not redis.exists("job:half a job", "inflight:of something")
 
 
-def test_who_waits_for_a_job_that_became_nonsense_asks_again_and_gets_another(redis):
+def test_a_request_after_a_malformed_job_creates_another(redis):
     enqueue(redis, SPEC)
     [key] = redis.keys("job:*")
     redis.hdel(key, "text")

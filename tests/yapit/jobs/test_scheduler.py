@@ -1,4 +1,4 @@
-"""What the scheduler calls besides taking jobs back."""
+"""Tasks of the scheduler besides reaping."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def stop():
     stop.is_set = True
 
 
-def test_what_may_wait_for_a_database_is_called_in_a_thread_of_its_own(redis, stop):
+def test_cold_tasks_run_in_a_thread_of_their_own(redis, stop):
     called.clear()
     cold = ColdThread([(f"{__name__}.note", 0.0)], stop)
 
@@ -37,7 +37,7 @@ def test_what_may_wait_for_a_database_is_called_in_a_thread_of_its_own(redis, st
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_in_it_is_kept_for_the_main_thread(redis, stop):
+def test_an_exception_of_a_cold_task_is_kept_for_the_main_thread(redis, stop):
     cold = ColdThread([(f"{__name__}.fail", 0.0)], stop)
 
     cold.start()

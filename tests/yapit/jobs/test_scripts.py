@@ -1,4 +1,4 @@
-"""The life of a job, script by script, on a real Valkey."""
+"""The scripts of the job protocol, on a real Valkey."""
 
 import threading
 
@@ -63,11 +63,11 @@ def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
     assert (charge[b"id"].decode(), charge[b"user"], charge[b"cost"]) == (job.id, b"1", b"12")
     assert redis.xlen("persist") == 1
     assert redis.zscore("finished", job.id)
-    redis.delete("reserved:1")  # billing's to give back
+    redis.delete("reserved:1")  # which billing releases
     assert at_rest(redis)
 
 
-def test_what_is_there_is_answered_without_work(redis):
+def test_existing_audio_is_answered_without_a_job(redis):
     enqueue(redis, SPEC)
     speak_all(redis)
 
@@ -78,7 +78,7 @@ def test_what_is_there_is_answered_without_work(redis):
     assert claim(redis) is None
 
 
-def test_announcing_audio_that_may_leave_keeps_it_for_another_five_minutes(redis):
+def test_announcing_audio_extends_its_expiry(redis):
     enqueue(redis, SPEC)
     speak_all(redis)
     redis.expire(f"audio:{SPEC.hash}", 5)
@@ -88,7 +88,7 @@ def test_announcing_audio_that_may_leave_keeps_it_for_another_five_minutes(redis
     assert redis.ttl(f"audio:{SPEC.hash}") > 200
 
 
-def test_the_same_text_for_many_is_one_job_that_the_first_pays(redis):
+def test_requests_for_the_same_text_share_one_job_that_the_first_user_pays(redis):
     with subscribe(redis) as pubsub, subscribe(redis, "other") as elsewhere:
         first = [enqueue(redis, SPEC, user=user).state for user in (1, 2, 3)]
         enqueue(redis, SPEC, user=4, connection="other.9")
@@ -96,23 +96,23 @@ def test_the_same_text_for_many_is_one_job_that_the_first_pays(redis):
         assert speak_all(redis) == [SPEC.text]
 
         assert received(pubsub)
-        assert received(pubsub) is None  # one bell for a process, however many wait there
+        assert received(pubsub) is None  # one message for each process
         assert received(elsewhere)
     assert first == [State.QUEUED, State.JOINED, State.JOINED]
     assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"1"]
 
 
-def test_asking_again_for_a_pending_block_joins(redis):
+def test_a_repeated_request_for_a_pending_block_joins(redis):
     enqueue(redis, SPEC)
 
     assert enqueue(redis, SPEC).state is State.JOINED
     assert redis.scard(f"subs:{SPEC.hash}") == 1
 
 
-# --- Fairness -----------------------------------------------------------------------------------------------
+# --- Fairness --------------------------------------------------------------------------------------------
 
 
-def test_users_take_turns_whatever_one_of_them_piled_up(redis):
+def test_users_take_turns_however_many_jobs_one_of_them_has(redis):
     for i in range(6):
         enqueue(redis, make_spec(f"a{i} of the many"), user=1)
     for i in range(2):
@@ -123,7 +123,7 @@ def test_users_take_turns_whatever_one_of_them_piled_up(redis):
     assert max(order.index(text) for text in order if text.startswith("b")) <= 4
 
 
-def test_who_asks_again_and_again_does_not_starve_who_waits(redis):
+def test_frequent_requests_of_one_user_do_not_starve_another(redis):
     for i in range(3):
         enqueue(redis, make_spec(f"patient {i}"), user=1)
     turns = []
@@ -136,14 +136,14 @@ def test_who_asks_again_and_again_does_not_starve_who_waits(redis):
     assert turns.count("patient") >= 2
 
 
-def test_what_plays_now_is_spoken_before_what_is_only_fetched_ahead(redis):
+def test_playing_blocks_are_claimed_before_prefetched_ones(redis):
     enqueue(redis, make_spec("ahead"), priority=Priority.PREFETCH)
     enqueue(redis, make_spec("now"), priority=Priority.PLAYING)
 
     assert speak_all(redis) == ["now", "ahead"]
 
 
-def test_a_block_fetched_ahead_moves_up_when_it_is_to_play(redis):
+def test_a_prefetched_block_moves_up_when_it_is_requested_for_playing(redis):
     first, second = make_spec("first"), make_spec("second")
     enqueue(redis, first)
     enqueue(redis, second)
@@ -170,10 +170,10 @@ def test_a_listener_moves_warming_to_the_front(redis):
     assert speak_all(redis) == ["warm", "also warm"]
 
 
-# --- Limits -------------------------------------------------------------------------------------------------
+# --- Limits ----------------------------------------------------------------------------------------------
 
 
-def test_what_was_asked_for_counts_against_the_balance(redis):
+def test_requested_characters_count_against_the_credit(redis):
     assert enqueue(redis, make_spec("x" * 60), limit=100).state is State.QUEUED
 
     refused = enqueue(redis, make_spec("y" * 60), limit=100)
@@ -182,7 +182,7 @@ def test_what_was_asked_for_counts_against_the_balance(redis):
     assert not redis.exists(f"subs:{make_spec('y' * 60).hash}")
 
 
-def test_joining_needs_the_same_allowance_as_starting(redis):
+def test_joining_a_job_needs_the_same_credit_as_starting_it(redis):
     enqueue(redis, SPEC, user=1)
 
     assert enqueue(redis, SPEC, user=2, limit=5).detail == b"usage_limit"
@@ -190,7 +190,7 @@ def test_joining_needs_the_same_allowance_as_starting(redis):
 
 
 @pytest.mark.parametrize("connection", ["web.1", "web.2"])
-def test_asking_again_for_what_one_pays_for_needs_no_more_allowance_and_no_block(redis, settings, connection):
+def test_repeated_requests_of_the_payer_need_no_further_credit_and_no_token(redis, settings, connection):
     settings.BLOCKS_PER_MINUTE = 1
     enqueue(redis, SPEC, limit=SPEC.cost, is_limited=True)
 
@@ -200,7 +200,7 @@ def test_asking_again_for_what_one_pays_for_needs_no_more_allowance_and_no_block
     assert enqueue(redis, make_spec("Another"), limit=SPEC.cost).detail == b"usage_limit"
 
 
-def test_asking_again_for_what_somebody_else_pays_for_needs_no_more_allowance(redis):
+def test_repeated_requests_of_a_subscriber_need_no_further_credit(redis):
     enqueue(redis, SPEC, user=1)
     enqueue(redis, SPEC, user=2, limit=SPEC.cost)
 
@@ -208,7 +208,7 @@ def test_asking_again_for_what_somebody_else_pays_for_needs_no_more_allowance(re
     assert enqueue(redis, SPEC, user=3, limit=0).detail == b"usage_limit"
 
 
-def test_too_much_unpersisted_audio_refuses_new_work_and_recovers(redis, settings):
+def test_too_much_unpersisted_audio_refuses_new_jobs_until_it_is_stored(redis, settings):
     redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
     assert enqueue(redis, SPEC).detail == b"busy"
     assert at_rest(redis)
@@ -236,7 +236,7 @@ async def test_refusals_are_counted_by_their_reason(async_redis, settings):
     await link.close()
 
 
-def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
+def test_new_blocks_per_minute_are_limited_and_the_refusal_names_the_wait(redis, settings):
     settings.BLOCKS_PER_MINUTE = 2
     answers = [enqueue(redis, make_spec(f"block {i}"), is_limited=True) for i in range(3)]
     other = enqueue(redis, make_spec("block 2"), user=2, is_limited=True)
@@ -248,25 +248,25 @@ def test_new_blocks_of_a_minute_are_counted_over_all_and_the_refusal_names_the_w
     assert redis.ttl("limit:blocks:1") > 0
 
 
-def ask_for(redis, document, text, **options):
+def enqueue_limited(redis, document, text, **options):
     return enqueue(redis, make_spec(text), document=document, is_limited=True, **options)
 
 
-def test_documents_of_an_account_are_counted_over_all_and_the_refusal_names_the_wait(redis, settings):
+def test_documents_of_an_account_are_limited_and_the_refusal_names_the_wait(redis, settings):
     settings.DOCUMENTS_PER_USER = 1
-    answers = [ask_for(redis, "a", "one"), ask_for(redis, "b", "two", connection="web.2")]
+    answers = [enqueue_limited(redis, "a", "one"), enqueue_limited(redis, "b", "two", connection="web.2")]
 
     assert [answer.state for answer in answers] == [State.QUEUED, State.REFUSED]
     assert answers[1].detail == b"too_many_documents"
     assert 50_000 < answers[1].figure <= 60_000
-    assert ask_for(redis, "a", "three").state is State.QUEUED
-    assert ask_for(redis, "b", "two", user=2).state is State.QUEUED
+    assert enqueue_limited(redis, "a", "three").state is State.QUEUED
+    assert enqueue_limited(redis, "b", "two", user=2).state is State.QUEUED
     assert 0 < redis.ttl("limit:documents:1") <= 60
 
 
-def test_a_document_that_is_done_makes_room_for_another(redis, settings):
+def test_a_finished_document_frees_its_slot(redis, settings):
     settings.DOCUMENTS_PER_USER = 1
-    ask_for(redis, "a", "one")
+    enqueue_limited(redis, "a", "one")
     request = EnqueueRequest(make_spec("two"), member="m", document="b", is_limited=True)
 
     [answer] = Enqueued.read(scripts.run(redis, jobs.enqueue_call(1, [request], {}, ["a"]))).answers
@@ -274,7 +274,7 @@ def test_a_document_that_is_done_makes_room_for_another(redis, settings):
     assert answer.state is State.QUEUED
 
 
-def test_asking_again_for_what_is_pending_or_there_costs_no_block(redis, settings):
+def test_pending_and_cached_blocks_take_no_token(redis, settings):
     settings.BLOCKS_PER_MINUTE = 1
     for _ in range(3):
         assert enqueue(redis, SPEC, is_limited=True).state in (State.QUEUED, State.JOINED)
@@ -284,14 +284,14 @@ def test_asking_again_for_what_is_pending_or_there_costs_no_block(redis, setting
     assert not redis.exists("limit:blocks:2")
 
 
-def test_one_user_may_not_pile_up_without_end(redis, settings):
+def test_the_waiting_jobs_of_one_user_are_limited(redis, settings):
     settings.WAITING_JOBS_LIMIT = 2
     states = [enqueue(redis, make_spec(f"block {i}")).state for i in range(3)]
 
     assert states == [State.QUEUED, State.QUEUED, State.REFUSED]
 
 
-def test_a_full_redis_refuses_and_leaves_nothing(redis):
+def test_a_full_redis_refuses_requests_and_keeps_nothing_of_them(redis):
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
@@ -302,10 +302,10 @@ def test_a_full_redis_refuses_and_leaves_nothing(redis):
     assert at_rest(redis)
 
 
-# --- Trouble ------------------------------------------------------------------------------------------------
+# --- Failures --------------------------------------------------------------------------------------------
 
 
-def test_a_result_that_comes_twice_counts_once(redis):
+def test_a_result_that_is_submitted_twice_counts_once(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
 
@@ -318,17 +318,17 @@ def test_a_result_that_comes_twice_counts_once(redis):
     assert not redis.keys("up:*")
 
 
-def test_audio_whose_worker_died_before_it_was_accepted_expires(redis):
+def test_an_upload_without_a_submission_expires(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
 
-    with pipeline_of(redis) as pipeline:  # only the bytes arrive
+    with pipeline_of(redis) as pipeline:  # without the submission
         pipeline.exchange([jobs.upload_command(job.id, "w", make_blob())])
 
     assert 0 < redis.ttl(f"up:{job.id}:w") <= protocol.UPLOAD_SECONDS
 
 
-def test_a_full_redis_may_drop_audio_before_it_is_accepted_and_it_is_sent_again(redis):
+def test_an_evicted_upload_is_reported_as_lost_and_sent_again(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
     evicted = jobs.SUBMIT.call(job.id, "w", "c", "", 1, "tone", 10_000)
@@ -339,7 +339,7 @@ def test_a_full_redis_may_drop_audio_before_it_is_accepted_and_it_is_sent_again(
     assert redis.exists(f"audio:{SPEC.hash}")
 
 
-def test_bytes_of_a_late_worker_do_not_replace_what_was_accepted(redis, settings):
+def test_audio_of_a_late_worker_does_not_replace_accepted_audio(redis, settings):
     settings.LEASE_SECONDS = 0
     enqueue(redis, SPEC)
     job = claim(redis, "slow")
@@ -356,7 +356,7 @@ def test_bytes_of_a_late_worker_do_not_replace_what_was_accepted(redis, settings
     assert not redis.keys("up:*")
 
 
-def test_with_what_it_hands_in_a_worker_takes_its_next_job(redis):
+def test_a_submission_claims_the_next_job(redis):
     for text in ("first", "second"):
         enqueue(redis, make_spec(text))
     result = jobs.JobResult("c", duration_ms=1, blob=make_blob())
@@ -368,7 +368,7 @@ def test_with_what_it_hands_in_a_worker_takes_its_next_job(redis):
     assert (last.status, last.next) == ("OK", None)
 
 
-def test_tokens_that_stand_for_no_job_wake_nobody(redis):
+def test_wake_up_tokens_without_a_job_are_deleted(redis):
     for i in range(5):
         enqueue(redis, make_spec(f"block {i}"))
     speak_all(redis)
@@ -389,7 +389,7 @@ def test_a_redelivered_result_is_a_no_op(redis):
     assert (redis.xlen("billing"), redis.xlen("persist")) == (1, 1)
 
 
-def test_a_silent_worker_loses_its_job_to_another(redis, settings):
+def test_the_job_of_a_silent_worker_goes_to_another(redis, settings):
     settings.LEASE_SECONDS = 0
     enqueue(redis, SPEC)
     claim(redis, "silent")
@@ -403,7 +403,7 @@ def test_a_silent_worker_loses_its_job_to_another(redis, settings):
     assert jobs.renew(redis, second.id, "other")
 
 
-def test_late_audio_is_kept_and_its_second_attempt_called_off(redis, settings):
+def test_late_audio_is_accepted_and_ends_the_second_attempt(redis, settings):
     settings.LEASE_SECONDS = 0
     enqueue(redis, SPEC)
     job = claim(redis, "slow")
@@ -415,7 +415,7 @@ def test_late_audio_is_kept_and_its_second_attempt_called_off(redis, settings):
     assert redis.xlen("billing") == 1
 
 
-def test_a_late_cannot_does_not_end_what_another_worker_does(redis, settings):
+def test_a_late_error_does_not_end_the_attempt_of_another_worker(redis, settings):
     settings.LEASE_SECONDS = 0
     enqueue(redis, SPEC)
     job = claim(redis, "slow")
@@ -425,7 +425,7 @@ def test_a_late_cannot_does_not_end_what_another_worker_does(redis, settings):
     assert submit_error(redis, job.id, "slow", "engine_failed") == "STALE"
 
 
-def test_a_job_that_kills_every_worker_ends_in_an_error_and_owes_nothing(redis, settings):
+def test_a_job_that_kills_every_worker_ends_as_an_error_without_reservation(redis, settings):
     settings.LEASE_SECONDS = 0
     with subscribe(redis) as pubsub:
         enqueue(redis, SPEC)
@@ -449,7 +449,7 @@ def test_an_error_does_not_block_the_next_request(redis):
     assert enqueue(redis, SPEC).state is State.QUEUED
 
 
-def test_nothing_to_say_is_remembered_and_costs_nothing(redis):
+def test_a_text_with_nothing_to_say_is_skipped_and_not_charged(redis):
     enqueue(redis, SPEC)
     submit_nothing(redis, claim(redis).id, "w")
     finalize(redis)
@@ -459,7 +459,7 @@ def test_nothing_to_say_is_remembered_and_costs_nothing(redis):
     assert at_rest(redis)
 
 
-def test_a_worker_that_is_told_to_stop_gives_its_job_back_uncounted_and_first_in_line(redis):
+def test_a_released_job_is_not_counted_and_first_in_the_queue(redis):
     enqueue(redis, make_spec("first"))
     enqueue(redis, make_spec("second"))
     job = claim(redis)
@@ -470,7 +470,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back_uncounted_and_first_in
     assert (again.text, again.attempt) == ("first", 1)
 
 
-def test_bytes_that_did_not_survive_are_made_again(redis):
+def test_a_result_whose_bytes_are_lost_is_made_again(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
@@ -495,13 +495,13 @@ def test_audio_lost_before_it_was_stored_is_made_again_and_not_billed(redis):
     assert [charge.billable for charge in charges] == [True, False]
 
 
-# --- Malformed ----------------------------------------------------------------------------------------------
+# --- Malformed -------------------------------------------------------------------------------------------
 
 
-def test_a_malformed_result_stops_nobody(redis):
+def test_a_malformed_result_does_not_stop_the_consumer(redis):
     redis.xadd("results", {"id": "x"})
     redis.xadd("results", {"id": b"\xff", "outcome": "c", "detail": ""})
-    redis.xadd("results", {"id": "nobody's", "outcome": "nonsense", "detail": ""})
+    redis.xadd("results", {"id": "unknown", "outcome": "nonsense", "detail": ""})
     enqueue(redis, SPEC)
     finish(redis, claim(redis))
 
@@ -510,7 +510,7 @@ def test_a_malformed_result_stops_nobody(redis):
     assert redis.xlen("dead:results") == 2
 
 
-def test_the_result_of_a_malformed_job_is_buried_and_its_listener_told(redis):
+def test_the_result_of_a_malformed_job_is_a_dead_letter_and_its_subscriber_notified(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
     redis.hdel(f"job:{job.id}", "model", "voice")
@@ -526,22 +526,22 @@ def test_the_result_of_a_malformed_job_is_buried_and_its_listener_told(redis):
     assert not redis.exists(f"job:{job.id}", f"res:{job.id}")
 
 
-def test_a_result_that_ends_its_consumer_each_time_is_buried_and_its_job_tried_again(redis):
+def test_a_result_that_kills_its_consumers_is_a_dead_letter_and_its_job_is_retried(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     for _ in range(MAX_DELIVERIES):
-        StreamConsumer(ResultHandler(redis), redis).read(wait=False)  # and is gone
+        StreamConsumer(ResultHandler(redis), redis).read(wait=False)  # and ends without acknowledging
     finalize(redis)
 
     assert redis.xlen("dead:results") == 1
     assert claim(redis).attempt == 2
 
 
-# --- Seeking ------------------------------------------------------------------------------------------------
+# --- Cancellation ----------------------------------------------------------------------------------------
 
 
-def test_nobody_left_drops_what_is_queued_and_owes_nothing(redis):
+def test_a_queued_job_without_subscribers_is_dropped_without_reservation(redis):
     enqueue(redis, SPEC)
 
     assert cancel(redis, SPEC) == "DROPPED"
@@ -549,7 +549,7 @@ def test_nobody_left_drops_what_is_queued_and_owes_nothing(redis):
     assert at_rest(redis)
 
 
-def test_another_listener_keeps_the_job_and_pays_for_it(redis):
+def test_the_job_of_a_payer_who_cancels_is_paid_by_another_subscriber(redis):
     enqueue(redis, SPEC, user=1)
     enqueue(redis, SPEC, user=2)
 
@@ -561,7 +561,7 @@ def test_another_listener_keeps_the_job_and_pays_for_it(redis):
     assert [charge[b"user"] for _, charge in redis.xrange("billing")] == [b"2"]
 
 
-def test_another_tab_of_the_payer_keeps_the_job(redis):
+def test_another_connection_of_the_payer_keeps_the_job(redis):
     enqueue(redis, SPEC, connection="web.1")
     enqueue(redis, SPEC, connection="web.2")
 
@@ -569,7 +569,7 @@ def test_another_tab_of_the_payer_keeps_the_job(redis):
     assert speak_all(redis) == [SPEC.text]
 
 
-def test_what_is_being_spoken_is_finished_and_kept(redis):
+def test_a_running_job_without_subscribers_is_finished(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
 
@@ -580,7 +580,7 @@ def test_what_is_being_spoken_is_finished_and_kept(redis):
 
 
 @pytest.mark.parametrize("workers", [8])
-def test_many_workers_at_once_never_get_the_same_job(redis, workers):
+def test_concurrent_workers_never_claim_the_same_job(redis, workers):
     for i in range(200):
         enqueue(redis, make_spec(f"block {i}"), user=i % 5)
     taken = []
@@ -596,7 +596,7 @@ def test_many_workers_at_once_never_get_the_same_job(redis, workers):
     assert len(taken) == len(set(taken)) == 200
 
 
-def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis):
+def test_scripts_are_loaded_again_after_a_flush(redis):
     redis.script_flush()
 
     assert enqueue(redis, SPEC).state is State.QUEUED

@@ -1,4 +1,4 @@
-"""A worker and its engine: every way of failing ends in a clear status for who waits."""
+"""The worker and its engine: every failure ends in a definite state of the block."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def worker(redis):
 
 @pytest.fixture
 def spawn(redis, tmp_path):
-    """Real workers, without database and secrets; ended with the test."""
+    """Starts processes of the product without database and secrets; they are killed after the test."""
     started = []
 
     def start(*args, **env):
@@ -70,7 +70,7 @@ def test_a_job_becomes_audio_with_its_duration(redis, worker):
     assert not worker.run_once()
 
 
-def test_an_engine_that_says_cannot_ends_the_job_at_once(redis, worker):
+def test_an_engine_error_ends_the_job_at_once(redis, worker):
     spec = tone_spec(fail="raise")
     enqueue(redis, spec)
 
@@ -89,7 +89,7 @@ def test_an_engine_that_returns_nothing_skips_the_block(redis, worker):
     assert outcome(redis, spec).state is State.SKIPPED
 
 
-def test_an_engine_that_returns_something_else_than_audio_fails(redis, worker):
+def test_output_that_is_not_audio_is_an_error(redis, worker):
     spec = tone_spec(fail="garbage")
     enqueue(redis, spec)
 
@@ -98,7 +98,7 @@ def test_an_engine_that_returns_something_else_than_audio_fails(redis, worker):
     assert outcome(redis, spec).detail == b"bad_audio"
 
 
-def test_an_engine_that_breaks_is_tried_again_and_then_given_up(redis, worker, settings, caplog):
+def test_an_engine_that_raises_is_retried_until_the_last_attempt(redis, worker, settings, caplog):
     class Broken(ToneEngine):
         def synthesize(self, text, **how):
             raise ZeroDivisionError
@@ -116,7 +116,7 @@ def test_an_engine_that_breaks_is_tried_again_and_then_given_up(redis, worker, s
     assert "A tone" not in caplog.text
 
 
-def test_another_revision_is_left_to_another_worker(redis, worker):
+def test_a_job_for_another_revision_fails_here(redis, worker):
     spec = replace(tone_spec(), revision="of another age")
     enqueue(redis, spec)
 
@@ -140,7 +140,7 @@ def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
     assert outcome(redis, spec).detail == b"audio_too_large"
 
 
-def test_finished_work_outlives_an_outage_of_redis(redis, worker):
+def test_a_finished_result_survives_an_outage_of_redis(redis, worker):
     spec = tone_spec()
     enqueue(redis, spec)
     worker.pipeline = Interrupted(worker.pipeline, times=3)
@@ -151,7 +151,7 @@ def test_finished_work_outlives_an_outage_of_redis(redis, worker):
 
 
 class Interrupted(Pipeline):
-    """Loses its connection some times before it hands anything in."""
+    """Fails a number of times before it works."""
 
     def __init__(self, pipeline, times, error=ConnectionError("gone")):  # noqa: B008
         super().__init__(pipeline._connection)
@@ -164,7 +164,7 @@ class Interrupted(Pipeline):
         return super().exchange(commands)
 
 
-def test_one_worker_speaks_all_there_is(redis, worker):
+def test_a_worker_processes_all_queued_jobs(redis, worker):
     specs = [tone_spec(f"tone {i}", ms_per_character=1) for i in range(5)]
     for spec in specs:
         enqueue(redis, spec)
@@ -176,7 +176,7 @@ def test_one_worker_speaks_all_there_is(redis, worker):
 
 
 class StopsTheIdle:
-    """Stands for the client that waits for work."""
+    """Replaces the blocking client: stops the worker when no job is left."""
 
     def __init__(self, worker):
         self.worker = worker
@@ -186,8 +186,8 @@ class StopsTheIdle:
 
 
 @pytest.mark.slow
-def test_a_long_job_stays_with_its_worker(redis, spawn):
-    """Its lease is a third of what it takes."""
+def test_the_lease_of_a_long_job_is_renewed(redis, spawn):
+    """The job takes three times as long as a lease."""
     spec = tone_spec(delay_ms=3000)
     spawn("run_scheduler", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
     spawn("run_worker", "--model", "tone", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
@@ -209,7 +209,7 @@ def test_workers_and_results_run_without_database_and_secrets(redis, spawn):
     wait_until(lambda: look(redis, spec).state is State.CACHED, PROCESS_PATIENCE)
 
 
-def test_an_engine_that_dies_takes_three_workers_and_then_the_job_ends(redis, spawn):
+def test_a_job_that_kills_three_workers_ends(redis, spawn):
     spec = tone_spec(fail="die")
     spawn("run_scheduler", LEASE_SECONDS="1", RENEW_SECONDS="0.2")
     enqueue(redis, spec)
@@ -220,7 +220,7 @@ def test_an_engine_that_dies_takes_three_workers_and_then_the_job_ends(redis, sp
     wait_until(lambda: look(redis, spec).detail == b"worker_lost")
 
 
-def test_an_engine_that_hangs_ends_its_process_and_after_three_the_job(redis, spawn):
+def test_a_hanging_engine_ends_its_process_and_the_third_one_the_job(redis, spawn):
     spec = tone_spec(fail="hang")
     limits = {"JOB_DEADLINE_SECONDS": "0.5", "JOB_DEADLINE_PER_CHARACTER": "0"}
     enqueue(redis, spec)
@@ -231,7 +231,7 @@ def test_an_engine_that_hangs_ends_its_process_and_after_three_the_job(redis, sp
     assert look(redis, spec).detail == b"engine_hung"
 
 
-def test_a_stopped_worker_finishes_the_job_in_hand(redis, spawn):
+def test_a_stopped_worker_finishes_its_current_job(redis, spawn):
     spec = tone_spec(delay_ms=1500)
     enqueue(redis, spec)
     process = spawn("run_worker", "--model", "tone")
@@ -243,7 +243,7 @@ def test_a_stopped_worker_finishes_the_job_in_hand(redis, spawn):
     assert outcome(redis, spec).state is State.CACHED
 
 
-def test_a_stopped_worker_gives_a_long_job_back(redis, spawn):
+def test_a_stopped_worker_releases_a_long_job(redis, spawn):
     spec = tone_spec(delay_ms=60_000)
     enqueue(redis, spec)
     process = spawn("run_worker", "--model", "tone")
@@ -255,7 +255,7 @@ def test_a_stopped_worker_gives_a_long_job_back(redis, spawn):
     assert claim(redis, "other").attempt == 1
 
 
-def test_a_process_that_was_stopped_for_a_minute_does_not_blame_its_engine():
+def test_running_time_excludes_time_in_which_the_process_was_stopped():
     now = [1000.0]
     clock = RunningTime(lambda: now[0], lambda seconds: now.__setitem__(0, now[0] + 60))
     begun = clock()
@@ -268,7 +268,7 @@ def test_a_process_that_was_stopped_for_a_minute_does_not_blame_its_engine():
 @pytest.mark.parametrize(
     "refusal", ["MISCONF Errors writing to the AOF file", "BUSY Valkey is busy running a script"]
 )
-def test_a_server_that_cannot_write_for_a_while_is_waited_for(redis, worker, refusal):
+def test_transient_redis_errors_are_waited_out(redis, worker, refusal):
     spec = tone_spec()
     enqueue(redis, spec)
     worker.pipeline = Interrupted(worker.pipeline, times=2, error=ResponseError(refusal))
@@ -278,7 +278,7 @@ def test_a_server_that_cannot_write_for_a_while_is_waited_for(redis, worker, ref
     assert outcome(redis, spec).state is State.CACHED
 
 
-def test_what_does_not_pass_is_not_waited_for(redis, worker):
+def test_permanent_redis_errors_are_raised(redis, worker):
     enqueue(redis, tone_spec())
     worker.pipeline = Interrupted(worker.pipeline, times=2, error=ResponseError("WRONGTYPE"))
 

@@ -1,4 +1,4 @@
-"""Frames that nobody should send, each with the code that answers it."""
+"""Hostile frames, each with the code of the error that answers it."""
 
 import json
 
@@ -14,11 +14,11 @@ def synthesize(**fields):
 
 
 def synthesize_with(index):
-    """A number as it stands: what json.dumps would not write."""
+    """The index is a raw JSON number, which json.dumps might not write."""
     return '{"type": "synthesize", "document_id": "%s", "block_indices": [%s]}' % (DOCUMENT, index)  # noqa: UP031
 
 
-# --- Not messages -------------------------------------------------------------------------------------------
+# --- Not messages ----------------------------------------------------------------------------------------
 
 MALFORMED = {
     "nothing": "",
@@ -67,16 +67,16 @@ UNKNOWN_TYPES = {
     "a type of ours": message(type="status", block_idx=0),
     "two types": '{"type": "synthesize", "type": "dance"}',
 }
-# --- Messages about what is not there ---------------------------------------------------------------------
+# --- Messages about unknown objects ----------------------------------------------------------------------
 
 UNKNOWN_NAMES = {
     "a model with a NUL": (synthesize(model="to\x00ne"), "model_not_found"),
     "a voice with a NUL": (synthesize(voice="si\x00ne"), "voice_not_found"),
     "a model in another script": (synthesize(model="\U0001f984" * 100), "model_not_found"),
     "a voice with a quote": (synthesize(voice="' OR 1=1 --"), "voice_not_found"),
-    "nobody's document": (synthesize(), "document_not_found"),
+    "an unknown document": (synthesize(), "document_not_found"),
     "too many indices": (synthesize(block_indices=[0] * 33), "too_many_blocks"),
-    "odd indices of nobody's document": (
+    "odd indices of an unknown document": (
         synthesize_with("-1, 99999999999999999999, -99999999999999999999, 0, 0"),
         "document_not_found",
     ),

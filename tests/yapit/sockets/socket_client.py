@@ -1,4 +1,4 @@
-"""A WebSocket client inside the test's own event loop."""
+"""A WebSocket client in the event loop of the test."""
 
 import json
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ QUIET_SECONDS = 0.3
 
 
 class Listener:
-    """Over asgiref's communicator: the one of Channels keeps connections from being given back."""
+    """Uses the communicator of asgiref: with that of Channels database connections stay open."""
 
     def __init__(self, headers=PAGE, subprotocols=(), query=""):
         scope = {
@@ -31,7 +31,7 @@ class Listener:
         self.socket = ApplicationCommunicator(SynthesisSocket.as_asgi(), scope)
 
     async def connect(self):
-        """Return the chosen subprotocol."""
+        """Return the selected subprotocol."""
         await self.socket.send_input({"type": "websocket.connect"})
         message = await self.socket.receive_output(PATIENCE)
         assert message["type"] == "websocket.accept", message
@@ -75,7 +75,7 @@ class Listener:
 
 @asynccontextmanager
 async def listener(**options):
-    """One connection, in a process (bell tower) that ends with the block."""
+    """An open connection. The notification hub is closed at the end."""
     one = Listener(**options)
     await one.connect()
     try:
@@ -87,7 +87,7 @@ async def listener(**options):
 
 @sync_to_async
 def work_off(redis, model="tone"):
-    """What workers and the results consumer would do: speak all that waits."""
+    """Synthesize all queued blocks, as workers and the results consumer would."""
     while job := jobs.claim(redis, model, "w"):
         finish(redis, job)
 

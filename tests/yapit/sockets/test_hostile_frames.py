@@ -1,4 +1,4 @@
-"""Whatever is sent is answered by a code, says nothing of what is inside, and the connection goes on."""
+"""Hostile frames are answered with an error code, without internals, and the connection continues."""
 
 import json
 
@@ -42,7 +42,7 @@ CUT_OR_DAMAGED = st.tuples(ALMOST.map(json.dumps), st.integers(0, 400), st.text(
 
 @settings(max_examples=200, deadline=None)
 @given(ALMOST.map(json.dumps) | CUT_OR_DAMAGED | st.text() | VALUES.map(json.dumps))
-def test_any_text_is_a_message_or_is_refused_with_a_code_and_a_short_reason(text):
+def test_any_text_is_decoded_or_refused_with_a_code_and_a_short_reason(text):
     refused = None
     try:
         message = protocol.decode(text)
@@ -58,7 +58,7 @@ def test_any_text_is_a_message_or_is_refused_with_a_code_and_a_short_reason(text
 
 
 @pytest.mark.parametrize("text", hostile_frames.MALFORMED.values(), ids=hostile_frames.MALFORMED.keys())
-def test_what_is_no_message_is_invalid(text):
+def test_malformed_text_is_an_invalid_message(text):
     with pytest.raises(protocol.ProtocolError) as caught:
         protocol.decode(text)
 
@@ -68,7 +68,7 @@ def test_what_is_no_message_is_invalid(text):
 @pytest.mark.parametrize(
     "text", hostile_frames.UNKNOWN_TYPES.values(), ids=hostile_frames.UNKNOWN_TYPES.keys()
 )
-def test_a_type_that_we_do_not_take_is_unknown(text):
+def test_an_unsupported_message_type_is_unknown(text):
     with pytest.raises(protocol.ProtocolError) as caught:
         protocol.decode(text)
 
@@ -76,18 +76,18 @@ def test_a_type_that_we_do_not_take_is_unknown(text):
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_one_connection_answers_them_all_says_little_and_serves_the_next_request(redis, own_document):
-    async with listener() as one:
+async def test_hostile_frames_get_errors_without_internals_and_the_connection_continues(redis, own_document):
+    async with listener() as client:
         for frame, code in hostile_frames.FRAMES:
-            await (one.send_bytes if isinstance(frame, bytes) else one.send_text)(frame)
-            answer = await one.frame()
+            await (client.send_bytes if isinstance(frame, bytes) else client.send_text)(frame)
+            answer = await client.frame()
 
             assert (answer["type"], answer["code"]) == ("error", code), frame[:100]
             assert len(answer["error"]) <= LONGEST_REASON
             assert not any(word in answer["error"] for word in INSIDE)
 
-        await one.ask(own_document, 0)
-        served = await one.frame()
+        await client.ask(own_document, 0)
+        served = await client.frame()
 
     assert (served["status"], served["seq"]) == ("queued", len(hostile_frames.FRAMES) + 1)
 

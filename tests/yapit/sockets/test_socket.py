@@ -1,4 +1,4 @@
-"""The WebSocket: what a listener sends, and that every block ends in exactly one terminal status."""
+"""The WebSocket: messages of clients, and exactly one terminal status for each requested block."""
 
 import json
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def document(redis, settings):
-    """A document of three blocks that belongs to the single user, and a voice to speak it."""
+    """A document of three blocks that belongs to the single user, and a voice."""
     settings.DEFAULT_MODEL = "tone"
     settings.RESYNC_SECONDS = 0.2
     settings.ABANDONED_SECONDS = 0.1
@@ -39,11 +39,11 @@ def document(redis, settings):
 
 
 async def test_a_block_is_queued_and_then_cached_with_address_and_duration(document, redis):
-    async with listener() as one:
-        await one.ask(document, 0)
-        queued = await one.frame()
+    async with listener() as client:
+        await client.ask(document, 0)
+        queued = await client.frame()
         await work_off(redis)
-        cached = await one.frame()
+        cached = await client.frame()
 
     assert (queued["status"], queued["audio_url"]) == ("queued", cached["audio_url"])
     assert (cached["status"], cached["duration_ms"]) == ("cached", 1234)
@@ -52,26 +52,26 @@ async def test_a_block_is_queued_and_then_cached_with_address_and_duration(docum
     assert cached["audio_url"].startswith("/v1/audio/")
 
 
-async def test_what_is_there_is_answered_in_the_order_asked(document, redis):
-    async with listener() as one:
-        await one.ask(document, 0, 1, 2)
-        await one.frames(3)
+async def test_cached_blocks_are_answered_in_the_order_of_the_request(document, redis):
+    async with listener() as client:
+        await client.ask(document, 0, 1, 2)
+        await client.frames(3)
         await work_off(redis)
-        await one.frames(3)
+        await client.frames(3)
 
-        await one.ask(document, 2, 0, 1)
+        await client.ask(document, 2, 0, 1)
 
-        assert [(f["block_idx"], f["status"]) for f in await one.frames(3)] == [
+        assert [(f["block_idx"], f["status"]) for f in await client.frames(3)] == [
             (2, "cached"),
             (0, "cached"),
             (1, "cached"),
         ]
 
 
-async def test_odd_indices_are_skipped_and_doubles_answered_once(document):
-    async with listener() as one:
-        await one.ask(document, -1, 99, 10**30, 0, 0)
-        frames = await one.frames(4)
+async def test_indices_out_of_range_are_skipped_and_duplicates_answered_once(document):
+    async with listener() as client:
+        await client.ask(document, -1, 99, 10**30, 0, 0)
+        frames = await client.frames(4)
 
         assert [brief(frame)[1:] for frame in frames] == [
             (-1, "skipped", "out_of_range"),
@@ -79,18 +79,18 @@ async def test_odd_indices_are_skipped_and_doubles_answered_once(document):
             (10**30, "skipped", "out_of_range"),
             (0, "queued", None),
         ]
-        assert await one.is_quiet()
+        assert await client.is_quiet()
 
 
-async def test_who_asks_for_nothing_that_is_there_is_answered_and_served_on(document):
-    async with listener() as one:
-        await one.ask(document)
-        await one.send(type="cursor_moved", document_id=str(document.pk), cursor=10**30)
-        await one.ask(document, 99)
-        await one.ask(document, 1)
+async def test_requests_without_existing_blocks_do_not_stop_the_connection(document):
+    async with listener() as client:
+        await client.ask(document)
+        await client.send(type="cursor_moved", document_id=str(document.pk), cursor=10**30)
+        await client.ask(document, 99)
+        await client.ask(document, 1)
 
-        assert [brief(frame)[1:3] for frame in await one.frames(2)] == [(99, "skipped"), (1, "queued")]
-        assert await one.is_quiet()
+        assert [brief(frame)[1:3] for frame in await client.frames(2)] == [(99, "skipped"), (1, "queued")]
+        assert await client.is_quiet()
 
 
 @pytest.mark.parametrize(
@@ -116,56 +116,56 @@ async def test_who_asks_for_nothing_that_is_there_is_answered_and_served_on(docu
         ),
     ],
 )
-async def test_a_frame_that_is_no_message_is_answered_and_the_socket_lives(document, frame, code):
-    async with listener() as one:
-        await one.send_text(frame)
-        error = await one.frame()
+async def test_a_malformed_frame_gets_an_error_and_the_connection_continues(document, frame, code):
+    async with listener() as client:
+        await client.send_text(frame)
+        error = await client.frame()
 
-        await one.ask(document, 0)
+        await client.ask(document, 0)
 
         assert (error["type"], error["code"]) == ("error", code)
-        assert (await one.frame())["status"] == "queued"
+        assert (await client.frame())["status"] == "queued"
 
 
-async def test_a_binary_frame_is_answered(document):
-    async with listener() as one:
-        await one.send_bytes(b"\x00\xff")
+async def test_a_binary_frame_gets_an_error(document):
+    async with listener() as client:
+        await client.send_bytes(b"\x00\xff")
 
-        assert (await one.frame())["code"] == "binary_frame"
+        assert (await client.frame())["code"] == "binary_frame"
 
 
-async def test_unknown_document_model_and_voice_name_what_was_asked(document):
+async def test_errors_for_unknown_document_model_and_voice_name_the_request(document):
     private = await sync_to_async(make_document)()
-    async with listener() as one:
-        await one.ask(private, 0)
-        await one.ask(document, 0, model="nobody")
-        await one.ask(document, 1, voice="nobody")
-        errors = await one.frames(3)
+    async with listener() as client:
+        await client.ask(private, 0)
+        await client.ask(document, 0, model="unknown")
+        await client.ask(document, 1, voice="unknown")
+        errors = await client.frames(3)
 
     assert [error["code"] for error in errors] == ["document_not_found", "model_not_found", "voice_not_found"]
     assert [error["block_indices"] for error in errors] == [[0], [0], [1]]
     assert errors[0]["document_id"] == str(private.pk)
 
 
-async def test_an_engine_error_is_told_and_does_not_block_the_next_request(document, redis):
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
+async def test_an_engine_error_is_sent_and_does_not_block_the_next_request(document, redis):
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
         await fail_all(redis)
-        error = await one.frame()
-        await one.ask(document, 0)
-        again = await one.frame()
+        error = await client.frame()
+        await client.ask(document, 0)
+        again = await client.frame()
 
     assert (error["status"], error["code"], error["recoverable"]) == ("error", "engine_failed", True)
     assert again["status"] == "queued"
 
 
-async def test_spent_characters_refuse_what_is_not_there_yet(document):
+async def test_spent_credit_refuses_blocks_without_audio(document):
     user = document.owner
     await sync_to_async(Subscription.objects.create)(user_id=user.pk, standard_limit=6)
-    async with listener() as one:
-        await one.ask(document, 0, 1)
-        first, refused = await one.frames(2)
+    async with listener() as client:
+        await client.ask(document, 0, 1)
+        first, refused = await client.frames(2)
 
     assert first["status"] == "queued"
     assert (refused["status"], refused["code"], refused["recoverable"]) == ("error", "usage_limit", False)
@@ -173,11 +173,11 @@ async def test_spent_characters_refuse_what_is_not_there_yet(document):
     assert refused["usage"] == {"available": 2, "limit": 6, "used": 0, "requested": 4}
 
 
-async def test_more_blocks_than_a_minute_allows_are_turned_away_with_the_wait(document, settings):
+async def test_blocks_above_the_rate_are_refused_with_the_wait(document, settings):
     settings.BLOCKS_PER_MINUTE = 1
-    async with listener() as one:
-        await one.ask(document, 0, 1, 2)
-        queued, error = await one.frames(2)
+    async with listener() as client:
+        await client.ask(document, 0, 1, 2)
+        queued, error = await client.frames(2)
 
     assert brief(queued)[1:3] == (0, "queued")
     assert (error["type"], error["code"], error["block_indices"]) == ("error", "rate_limited", [1, 2])
@@ -185,16 +185,16 @@ async def test_more_blocks_than_a_minute_allows_are_turned_away_with_the_wait(do
     assert 0 < error["retry_after"] <= 60
 
 
-async def test_a_flood_of_messages_is_answered_with_the_wait_and_the_socket_lives(document, settings):
+async def test_messages_above_the_rate_get_errors_and_the_connection_continues(document, settings):
     settings.MESSAGES_BURST, settings.MESSAGES_PER_SECOND = 2, 5
-    async with listener() as one:
+    async with listener() as client:
         for _ in range(4):
-            await one.send(type="dance")
-        codes = [frame["code"] for frame in await one.frames(4)]
+            await client.send(type="dance")
+        codes = [frame["code"] for frame in await client.frames(4)]
 
         async def is_served():
-            await one.ask(document, 0)
-            return (await one.frame()).get("status") == "queued"
+            await client.ask(document, 0)
+            return (await client.frame()).get("status") == "queued"
 
         await async_wait_until(is_served)
 
@@ -202,15 +202,15 @@ async def test_a_flood_of_messages_is_answered_with_the_wait_and_the_socket_live
     assert codes[3] == "rate_limited"
 
 
-async def test_a_message_that_comes_too_soon_is_named_with_the_wait(document, settings):
+async def test_the_error_of_a_rate_limited_message_names_its_request_and_the_wait(document, settings):
     settings.MESSAGES_BURST, settings.MESSAGES_PER_SECOND = 1, 0.01
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
-        await one.ask(document, 2, 1)
-        await one.send(type="cursor_moved", document_id=str(document.pk), cursor=1)
-        await one.send(type="options", batched=True)
-        errors = await one.frames(3)
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
+        await client.ask(document, 2, 1)
+        await client.send(type="cursor_moved", document_id=str(document.pk), cursor=1)
+        await client.send(type="options", batched=True)
+        errors = await client.frames(3)
 
     assert [error["code"] for error in errors] == ["rate_limited"] * 3
     assert [error["document_id"] for error in errors] == [str(document.pk), str(document.pk), None]
@@ -218,16 +218,16 @@ async def test_a_message_that_comes_too_soon_is_named_with_the_wait(document, se
     assert all(error["retry_after"] > 1 for error in errors)
 
 
-async def test_an_account_has_a_bounded_number_of_connections_and_places_free_themselves(document, settings):
+async def test_connections_of_an_account_are_limited_and_a_closed_one_frees_its_slot(document, settings):
     settings.CONNECTIONS_PER_USER = 1
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
         second = Listener()
         await second.connect()
         closed = await second.closing()
         assert (closed["code"], closed["reason"]) == (4429, "too_many_connections; retry_after=60")
-        await one.close()
+        await client.close()
 
         async def has_room():
             third = Listener()
@@ -240,12 +240,12 @@ async def test_an_account_has_a_bounded_number_of_connections_and_places_free_th
         await async_wait_until(has_room)
 
 
-async def test_documents_of_an_account_are_bounded_over_all_its_connections(document, settings, redis):
+async def test_documents_of_an_account_are_limited_over_all_its_connections(document, settings, redis):
     settings.DOCUMENTS_PER_USER = 1
     other = await sync_to_async(make_document)(document.owner, "Elsewhere.")
-    async with listener() as one, listener() as two:
-        await one.ask(document, 0)
-        await one.frame()
+    async with listener() as client, listener() as two:
+        await client.ask(document, 0)
+        await client.frame()
         await two.ask(other, 0)
         error = await two.frame()
         assert (error["code"], error["document_id"]) == ("too_many_documents", str(other.pk))
@@ -253,20 +253,20 @@ async def test_documents_of_an_account_are_bounded_over_all_its_connections(docu
         assert 50 < error["retry_after"] <= 60
 
         await work_off(redis)
-        assert (await one.frame())["status"] == "cached"
-        await one.ask(other, 0)
-        assert (await one.frame())["status"] == "queued"
+        assert (await client.frame())["status"] == "cached"
+        await client.ask(other, 0)
+        assert (await client.frame())["status"] == "queued"
 
 
-async def test_statuses_come_in_one_frame_to_who_asks_for_it(document, redis):
-    async with listener() as one:
-        await one.send(type="options", batched=True)
-        await one.ask(document, 0, 1, 2)
-        queued = await one.frame()
+async def test_statuses_are_batched_on_request(document, redis):
+    async with listener() as client:
+        await client.send(type="options", batched=True)
+        await client.ask(document, 0, 1, 2)
+        queued = await client.frame()
         await work_off(redis)
         ended = []
         while len(ended) < 3:
-            frame = await one.frame()
+            frame = await client.frame()
             ended += frame["statuses"]
 
     assert queued["type"] == "statuses"
@@ -275,46 +275,44 @@ async def test_statuses_come_in_one_frame_to_who_asks_for_it(document, redis):
     assert [status["status"] for status in ended] == ["cached"] * 3
 
 
-async def test_a_status_says_the_same_alone_and_in_a_batch_and_nobody_is_sent_batches_unasked(
-    document, redis
-):
-    async with listener() as one:
-        await one.ask(document, 0)
-        queued = await one.frame()
+async def test_a_status_is_the_same_in_a_batch_and_alone_which_is_the_default(document, redis):
+    async with listener() as client:
+        await client.ask(document, 0)
+        queued = await client.frame()
         await work_off(redis)
-        cached = await one.frame()
-        said = []
+        cached = await client.frame()
+        statuses = []
         for batched in (True, False):
-            await one.send(type="options", batched=batched)
-            await one.ask(document, 0)
-            said.append(await one.frame())
+            await client.send(type="options", batched=batched)
+            await client.ask(document, 0)
+            statuses.append(await client.frame())
 
-    [batched], alone = said[0].pop("statuses"), said[1]
-    assert said[0] == {"type": "statuses", "seq": 3}
+    [batched], alone = statuses[0].pop("statuses"), statuses[1]
+    assert statuses[0] == {"type": "statuses", "seq": 3}
     assert batched | {"seq": 0} == alone | {"seq": 0} == cached | {"seq": 0}
     assert queued.keys() == cached.keys() >= OF_OLDER_CLIENTS
 
 
-# What a status had before there were codes, numbers and batches.
+# Fields of a status before codes, numbers and batches were added.
 OF_OLDER_CLIENTS = {
     *("type", "document_id", "block_idx", "status", "audio_url", "error", "recoverable"),
     *("model_slug", "voice_slug", "word_timestamps", "duration_ms"),
 }
 
 
-async def test_a_full_redis_is_told_with_what_was_asked_for_and_the_wait(document, redis, settings):
-    settings.RESYNC_SECONDS = 3600  # it would be asked for again
+async def test_the_error_of_a_full_redis_names_the_request_and_the_wait(document, redis, settings):
+    settings.RESYNC_SECONDS = 3600  # a resync would request it again
     await sync_to_async(redis.config_set)("maxmemory", 1)
-    async with listener() as one:
+    async with listener() as client:
         try:
-            await one.ask(document, 0, 2)
-            error = await one.frame()
+            await client.ask(document, 0, 2)
+            error = await client.frame()
         finally:
             await sync_to_async(redis.config_set)("maxmemory", "512mb")
-        await one.ask(document, 0, 2)
-        await one.frames(2)
+        await client.ask(document, 0, 2)
+        await client.frames(2)
         await work_off(redis)
-        ended = await one.frames(2)
+        ended = await client.frames(2)
 
     assert (error["type"], error["code"]) == ("error", "unavailable")
     assert (error["document_id"], error["block_indices"]) == (str(document.pk), [0, 2])
@@ -322,64 +320,64 @@ async def test_a_full_redis_is_told_with_what_was_asked_for_and_the_wait(documen
     assert [frame["status"] for frame in ended] == ["cached"] * 2
 
 
-async def test_seeking_drops_what_this_connection_waits_for_and_nothing_else(document, redis):
-    async with listener() as one:
+async def test_seeking_drops_the_pending_blocks_of_this_connection_only(document, redis):
+    async with listener() as client:
         other = Listener()
         await other.connect()
-        await one.ask(document, 2, 0)
-        await one.frames(2)
+        await client.ask(document, 2, 0)
+        await client.frames(2)
         await other.ask(document, 0)
         await other.frame()
 
-        await one.send(type="cursor_moved", document_id=str(document.pk), cursor=1)
-        evicted = await one.frame()
+        await client.send(type="cursor_moved", document_id=str(document.pk), cursor=1)
+        evicted = await client.frame()
         await work_off(redis)
 
         assert (evicted["type"], evicted["block_indices"]) == ("evicted", [0, 2])
         assert brief(await other.frame())[1:3] == (0, "cached")
-        assert await one.is_quiet()
+        assert await client.is_quiet()
         await other.close()
 
 
 async def test_a_lost_notification_delays_the_answer_until_the_resync(document, redis, monkeypatch):
     monkeypatch.setattr(Subscribers, "deliver", lambda *notification: None)
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
 
         await work_off(redis)
 
-        assert (await one.frame())["status"] == "cached"
+        assert (await client.frame())["status"] == "cached"
 
 
-async def test_an_emptied_redis_is_asked_again(document, redis):
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
+async def test_after_a_loss_of_data_in_redis_blocks_are_requested_again(document, redis):
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
         await sync_to_async(redis.flushall)()
         await async_wait_until(sync_to_async(lambda: redis.keys("job:*")))
 
         await work_off(redis)
 
-        assert (await one.frame())["status"] == "cached"
-        assert await one.is_quiet()
+        assert (await client.frame())["status"] == "cached"
+        assert await client.is_quiet()
 
 
-async def test_a_block_that_vanishes_again_and_again_ends_as_lost(document, redis):
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
+async def test_a_block_whose_job_keeps_vanishing_ends_as_lost(document, redis):
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
 
         async def vanish():
             await sync_to_async(redis.flushall)()
-            return not one.socket.output_queue.empty()
+            return not client.socket.output_queue.empty()
 
         await async_wait_until(vanish)
 
-        assert (await one.frame())["code"] == "lost"
+        assert (await client.frame())["code"] == "lost"
 
 
-async def test_a_connection_that_is_gone_stops_waiting(document, redis):
+async def test_a_closed_connection_stops_waiting(document, redis):
     async with listener():
         gone = Listener()
         await gone.connect()
@@ -391,7 +389,7 @@ async def test_a_connection_that_is_gone_stops_waiting(document, redis):
         await async_wait_until(sync_to_async(lambda: at_rest(redis)))
 
 
-async def test_coming_back_before_the_grace_is_over_keeps_the_work(document, redis, settings):
+async def test_reconnecting_within_the_grace_period_keeps_the_job(document, redis, settings):
     settings.ABANDONED_SECONDS = 0.3
     async with listener() as stays:
         first = Listener()
@@ -408,19 +406,19 @@ async def test_coming_back_before_the_grace_is_over_keeps_the_work(document, red
         assert await sync_to_async(redis.keys)("job:*") == [job]
 
 
-async def test_audio_that_we_announced_and_lost_is_made_again_unbilled(document, redis):
-    async with listener() as one:
-        await one.ask(document, 0)
-        await one.frame()
+async def test_lost_audio_that_was_announced_is_made_again_unbilled(document, redis):
+    async with listener() as client:
+        await client.ask(document, 0)
+        await client.frame()
         await work_off(redis)
-        cached = await one.frame()
+        cached = await client.frame()
         await sync_to_async(redis.delete)("audio:" + cached["audio_url"].rpartition("/")[2])
 
-        await one.ask(document, 0)
-        await one.frame()
+        await client.ask(document, 0)
+        await client.frame()
         await work_off(redis)
 
-        assert (await one.frame())["status"] == "cached"
+        assert (await client.frame())["status"] == "cached"
     billed = [entry[b"billable"] for _, entry in await sync_to_async(redis.xrange)("billing")]
     assert billed == [b"1", b"0"]
 
@@ -434,25 +432,25 @@ async def test_audio_that_we_announced_and_lost_is_made_again_unbilled(document,
         ([*PAGE, (b"authorization", b"Bearer yk_wrong_key")], 4401),
     ],
 )
-async def test_a_refused_connection_is_told_by_a_close_code(document, headers, code):
-    one = Listener(headers=headers)
-    await one.connect()
+async def test_a_refused_connection_is_closed_with_a_code(document, headers, code):
+    client = Listener(headers=headers)
+    await client.connect()
 
-    assert await one.close_code() == code
+    assert await client.close_code() == code
 
 
-async def test_an_account_that_is_gone_loses_its_open_socket(document, settings):
+async def test_a_deactivated_account_loses_its_open_connection(document, settings):
     settings.IDENTITY_SECONDS = 0.1
-    async with listener() as one:
+    async with listener() as client:
         document.owner.is_active = False
         await sync_to_async(document.owner.save)()
         identity.forget()
 
-        assert await one.close_code() == 4401
+        assert await client.close_code() == 4401
 
 
-async def test_a_revoked_key_closes_its_open_sockets_at_once_and_no_others(document, settings):
-    settings.IDENTITY_SECONDS = 3600  # nothing but the revocation itself is quick
+async def test_a_revoked_key_closes_its_open_connections_at_once_and_no_others(document, settings):
+    settings.IDENTITY_SECONDS = 3600  # only the event of the revocation is quicker
     made = await sync_to_async(keys.create_key)(document.owner, "a program")
     headers = [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + made.token.encode())]
     async with listener() as page:
@@ -470,8 +468,8 @@ async def test_a_revoked_key_closes_its_open_sockets_at_once_and_no_others(docum
 
 
 async def test_the_subprotocol_is_selected_when_offered(document):
-    one = Listener(subprotocols=["yapit.v1"])
+    client = Listener(subprotocols=["yapit.v1"])
 
-    assert await one.connect() == "yapit.v1"
-    await one.close()
+    assert await client.connect() == "yapit.v1"
+    await client.close()
     await notifications.hub().close()

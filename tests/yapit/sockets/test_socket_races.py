@@ -1,4 +1,4 @@
-"""Between a request and its answer, at the worst moment; and what would happen there without the guard."""
+"""Races between requests, notifications and cancellation, with a control for each guard."""
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -22,7 +22,7 @@ NEVER = 3600
 @pytest.fixture
 def document(redis, settings):
     settings.DEFAULT_MODEL = "tone"
-    settings.RESYNC_SECONDS = NEVER  # but for the tests of the second look
+    settings.RESYNC_SECONDS = NEVER  # except in tests of the resync
     resolution.forget()
     identity.forget()
     make_voice("sine", model=make_model("tone"))
@@ -49,11 +49,11 @@ async def evict(one, document):
     assert (await one.frame())["type"] == "evicted"
 
 
-async def someone_else(text):
-    """Another account's document with this text, and the headers of its key."""
+async def other_account(text):
+    """A document of another account with this text, and the headers of that account's key."""
 
     def make():
-        user = make_user("somebody")
+        user = make_user("other")
         token = keys.create_key(user, "phone").token
         return make_document(user, text), [
             (b"host", b"127.0.0.1"),
@@ -130,24 +130,24 @@ async def test_after_a_lost_notification_only_the_resync_answers(
         assert await one.is_quiet()
 
 
-# --- Asking again ----------------------------------------------------------------------------------------
+# --- Repeated requests -----------------------------------------------------------------------------------
 
 
-async def test_asking_again_for_what_is_pending_joins_and_ends_once(document, redis):
+async def test_repeated_requests_of_a_pending_block_join_and_end_once(document, redis):
     async with listener() as one:
         for _ in range(3):
             await one.ask(document, 0)
-        asked = await one.frames(3)
+        queued = await one.frames(3)
         await work_off(redis)
         ended = await one.frame()
 
-        assert [frame["status"] for frame in asked] == ["queued"] * 3
+        assert [frame["status"] for frame in queued] == ["queued"] * 3
         assert ended["status"] == "cached"
         assert await one.is_quiet()
     assert len(await charges(redis)) == 1
 
 
-async def test_asking_again_for_what_has_ended_is_answered_anew(document, redis):
+async def test_repeated_requests_of_a_finished_block_are_answered_each_time(document, redis):
     async with listener() as one:
         await one.ask(document, 0)
         await one.frame()
@@ -163,7 +163,7 @@ async def test_asking_again_for_what_has_ended_is_answered_anew(document, redis)
 # --- Seeking ---------------------------------------------------------------------------------------------
 
 
-async def test_what_nobody_waits_for_any_more_while_it_is_spoken_is_kept(document, redis, claim, finished):
+async def test_audio_of_a_running_job_without_subscribers_is_kept(document, redis, claim, finished):
     async with listener() as one:
         await one.ask(document, 0)
         await one.frame()
@@ -178,7 +178,7 @@ async def test_what_nobody_waits_for_any_more_while_it_is_spoken_is_kept(documen
     assert len(await charges(redis)) == 1
 
 
-async def test_what_one_left_while_it_was_spoken_is_delivered_to_the_others(document, claim, finished):
+async def test_a_running_job_that_one_subscriber_left_is_delivered_to_the_others(document, claim, finished):
     async with listener() as one:
         other = Listener()
         await other.connect()
@@ -196,11 +196,11 @@ async def test_what_one_left_while_it_was_spoken_is_delivered_to_the_others(docu
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
-async def test_who_seeks_takes_no_text_from_another_account_which_pays_then(
+async def test_seeking_leaves_the_job_to_another_account_which_pays_for_it(
     document, redis, monkeypatch, is_shared
 ):
-    """The second is the control: a job that belonged to the first who asked would be gone for the other."""
-    theirs, headers = await someone_else("One.")
+    """The second case is the control: a job of its first user only would be lost for the other."""
+    theirs, headers = await other_account("One.")
 
     async def drop_the_job(link, members):
         await sync_to_async(redis.delete)(*await sync_to_async(redis.keys)("job:*"))
@@ -234,7 +234,7 @@ def has_left(redis, user_id):
 # --- Another voice ---------------------------------------------------------------------------------------
 
 
-async def test_a_change_of_voice_in_mid_play_marks_each_voice_by_itself(document, redis, claim, finished):
+async def test_statuses_after_a_change_of_voice_name_their_voice(document, redis, claim, finished):
     sine = await sync_to_async(Voice.objects.select_related("model").get)(slug="sine")
     await sync_to_async(make_voice)("slow", model=sine.model)
     async with listener() as one:

@@ -1,4 +1,4 @@
-"""What was fetched is told to the persister, once a second, none lost."""
+"""The access log: accesses reach the persister as orders, and none is lost."""
 
 import asyncio
 
@@ -8,45 +8,45 @@ from tests.audiocache.audio_blobs import sound
 from tests.waiting import async_wait_until
 from yapit.synthesis.access_log import AccessLog
 
-MANY = 40_000  # more than a statement of SQLite takes variables
+MANY = 40_000  # more than the variables of a statement of SQLite
 
 
-async def told(redis):
+async def ordered(redis):
     entries = await redis.xrange(ORDERS_STREAM)
     return {key.hex(): at for _, fields in entries for key, at in Order.from_fields(fields).times()}
 
 
-async def test_touches_are_told_by_themselves_and_each_hash_once(async_redis):
-    touches, hashes = AccessLog(seconds=0.05), [sound(number).hash for number in range(3)]
+async def test_accesses_are_written_in_the_background_and_each_hash_once(async_redis):
+    log, hashes = AccessLog(seconds=0.05), [sound(number).hash for number in range(3)]
     for hash_hex in hashes * 5:
-        touches.note(hash_hex)
+        log.note(hash_hex)
 
-    assert set(await async_wait_until(lambda: told(async_redis))) == set(hashes)
+    assert set(await async_wait_until(lambda: ordered(async_redis))) == set(hashes)
     assert await async_redis.xlen(ORDERS_STREAM) == 1
 
 
-async def test_none_is_lost_by_number(async_redis):
-    touches = AccessLog(seconds=3600)
+async def test_any_number_of_accesses_is_written(async_redis):
+    log = AccessLog(seconds=3600)
     hashes = {f"{number:064x}" for number in range(MANY)}
     for hash_hex in hashes:
-        touches.note(hash_hex)
+        log.note(hash_hex)
 
-    await touches.flush()
+    await log.flush()
 
-    assert set(await told(async_redis)) == hashes
+    assert set(await ordered(async_redis)) == hashes
 
 
-async def test_while_redis_is_away_they_wait_for_it(async_redis, monkeypatch):
-    touches, hash_hex = AccessLog(seconds=0.02), sound().hash
-    away = redis_clients.redis.asyncio.Redis(port=1)
+async def test_accesses_wait_while_redis_is_unavailable(async_redis, monkeypatch):
+    log, hash_hex = AccessLog(seconds=0.02), sound().hash
+    unavailable = redis_clients.redis.asyncio.Redis(port=1)
     with monkeypatch.context() as patch:
-        patch.setattr(redis_clients, "hot", lambda: away)
-        touches.note(hash_hex)
-        await touches.flush()
-        assert touches.backlog
-        touches.note(sound("other").hash)
+        patch.setattr(redis_clients, "hot", lambda: unavailable)
+        log.note(hash_hex)
+        await log.flush()
+        assert log.backlog
+        log.note(sound("other").hash)
 
-    await async_wait_until(lambda: told(async_redis))
+    await async_wait_until(lambda: ordered(async_redis))
 
-    assert set(await told(async_redis)) == {hash_hex, sound("other").hash}
+    assert set(await ordered(async_redis)) == {hash_hex, sound("other").hash}
     await asyncio.sleep(0)

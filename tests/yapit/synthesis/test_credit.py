@@ -1,4 +1,4 @@
-"""What an account may still ask for: read once for many messages, and anew at once when it changes."""
+"""Credit of accounts: read once for many messages, and again at once when it changes."""
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -31,7 +31,7 @@ def document(redis, settings):
     """Ten blocks of four characters each, of an account that may spend twelve."""
     settings.DEFAULT_MODEL = "tone"
     settings.RESYNC_SECONDS = 0.1
-    settings.IDENTITY_SECONDS = NEVER  # epochs are compared as often
+    settings.IDENTITY_SECONDS = NEVER  # the interval of comparing epochs
     for module in (resolution, credits, identity, preferences):
         module.forget()
     make_voice("sine", model=make_model("tone"))
@@ -49,35 +49,35 @@ def limit(document, characters):
     return change(balances.set_limits, document.owner_id, standard=characters, premium=0)
 
 
-async def answers(one, document, *indices):
-    """What is said of each of these blocks, and the warnings that come with it."""
-    await one.ask(document, *indices)
-    said, warnings = {}, []
-    while len(said) < len(indices):
-        frame = await one.frame()
+async def answers(client, document, *indices):
+    """The code or status of each block, and the warnings sent before the last of them."""
+    await client.ask(document, *indices)
+    codes, warnings = {}, []
+    while len(codes) < len(indices):
+        frame = await client.frame()
         if frame["type"] == "status":
-            said[frame["block_idx"]] = frame["code"] or frame["status"]
+            codes[frame["block_idx"]] = frame["code"] or frame["status"]
         else:
             warnings.append((frame["type"], frame["available"]))
-    return [said[index] for index in indices], warnings
+    return [codes[index] for index in indices], warnings
 
 
-async def said(one, document, *indices):
-    return (await answers(one, document, *indices))[0]
+async def codes_of(client, document, *indices):
+    return (await answers(client, document, *indices))[0]
 
 
-async def becomes_audible(one, document, index):
+async def becomes_queued(client, document, index):
     async def is_queued():
-        return await said(one, document, index) == ["queued"]
+        return await codes_of(client, document, index) == ["queued"]
 
     await async_wait_until(is_queued)
 
 
-def due_in(redis, document):
+def reserved_in(redis, document):
     return int(redis.hget(f"reserved:{document.owner_id}", "standard") or 0)
 
 
-def is_known(document):
+def is_cached(document):
     return not isinstance(credits.cached(document.owner_id, "standard"), NotLoaded)
 
 
@@ -88,32 +88,32 @@ def readings():
 # --- One reading -----------------------------------------------------------------------------------------
 
 
-async def test_a_balance_is_read_once_for_all_messages_of_all_sockets(document):
+async def test_a_balance_is_read_once_for_all_messages_of_all_connections(document):
     before, other = readings(), Listener()
-    async with listener() as one:
+    async with listener() as client:
         await other.connect()
         for index in range(3):
-            assert await said(one if index % 2 else other, document, index) == ["queued"]
+            assert await codes_of(client if index % 2 else other, document, index) == ["queued"]
         await other.close()
 
     assert readings() == before + 1
 
 
-async def test_several_sockets_of_an_account_spend_no_more_than_it_has(document, redis):
+async def test_several_connections_of_an_account_spend_no_more_than_its_credit(document, redis):
     other = Listener()
-    async with listener() as one:
+    async with listener() as client:
         await other.connect()
-        await one.ask(document, 0, 1, 2, 3)
+        await client.ask(document, 0, 1, 2, 3)
         await other.ask(document, 4, 5, 6, 7)
-        for each in (one, other):
+        for each in (client, other):
             while (await each.frame()).get("block_idx") not in (3, 7):
                 pass
         await other.close()
 
-        assert await sync_to_async(due_in)(redis, document) == 12
+        assert await sync_to_async(reserved_in)(redis, document) == 12
 
 
-async def test_unlimited_and_nothing_left_and_not_known_are_three_things(document):
+async def test_unlimited_spent_and_unread_credit_are_different_values(document):
     user_id = document.owner_id
     await limit(document, 0)
     await change(balances.set_limits, user_id, standard=0, premium=None)
@@ -129,58 +129,58 @@ async def test_unlimited_and_nothing_left_and_not_known_are_three_things(documen
     assert nothing.left == 0
 
 
-# --- Near the end of it ----------------------------------------------------------------------------------
+# --- Warnings --------------------------------------------------------------------------------------------
 
 
-async def test_a_warning_comes_once_and_again_when_the_account_had_recovered(document):
-    async with listener() as one:
-        assert await answers(one, document, 0, 1) == (["queued", "queued"], [])
-        assert await answers(one, document, 2) == (["queued"], [])
-        assert (await one.frame())["type"] == "usage_threshold"
-        assert await answers(one, document, 3) == (["usage_limit"], [])
+async def test_a_warning_is_sent_once_until_the_account_has_recovered(document):
+    async with listener() as client:
+        assert await answers(client, document, 0, 1) == (["queued", "queued"], [])
+        assert await answers(client, document, 2) == (["queued"], [])
+        assert (await client.frame())["type"] == "usage_threshold"
+        assert await answers(client, document, 3) == (["usage_limit"], [])
         await caching.listen().subscribed()
         await limit(document, 1000)
-        await becomes_audible(one, document, 4)
+        await becomes_queued(client, document, 4)
 
         await limit(document, 20)
 
-        warning = await one.frame()
+        warning = await client.frame()
     assert (warning["type"], warning["available"], warning["limit"]) == ("usage_threshold", 4, 20)
 
 
-async def test_the_threshold_that_an_account_chooses_holds_from_its_next_message_on(document):
-    async with listener() as one:
-        await answers(one, document, 0)
+async def test_a_changed_threshold_applies_to_the_next_message(document):
+    async with listener() as client:
+        await answers(client, document, 0)
         await caching.listen().subscribed()
 
         await change(preferences.change, document.owner_id, {"usage_threshold": 50})
         await async_wait_until(lambda: isinstance(credits.cached(document.owner_id, "standard"), NotLoaded))
 
-        await answers(one, document, 1)
-        assert (await one.frame())["threshold"] == 50
+        await answers(client, document, 1)
+        assert (await client.frame())["threshold"] == 50
 
 
-async def test_after_an_upgrade_it_goes_on_without_a_new_connection(document):
+async def test_an_upgrade_applies_to_open_connections(document):
     large = await sync_to_async(Plan.objects.create)(slug="large", name="Large", standard_limit=1000)
     await limit(document, 0)
-    async with listener() as one:
-        assert await said(one, document, 0) == ["usage_limit"]
+    async with listener() as client:
+        assert await codes_of(client, document, 0) == ["usage_limit"]
         await caching.listen().subscribed()
 
         await change(balances.assign, document.owner_id, large)
 
-        await becomes_audible(one, document, 0)
+        await becomes_queued(client, document, 0)
 
 
-# --- A bell that nobody heard ----------------------------------------------------------------------------
+# --- Lost events -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-async def unheard_upgrade(document):
-    """Call it with a socket: it is refused, and what changes that is not heard."""
+async def unnoticed_upgrade(document):
+    """A function: the client is refused, then its balance is raised, and the event is lost."""
 
-    async def upgrade(one):
-        assert await said(one, document, 0) == ["usage_limit"]
+    async def upgrade(client):
+        assert await codes_of(client, document, 0) == ["usage_limit"]
         await caching.listen().subscribed()
         await caching.stop_listening()
         await limit(document, 1000)
@@ -189,112 +189,114 @@ async def unheard_upgrade(document):
     return upgrade
 
 
-async def test_a_missed_bell_is_made_up_for_by_comparing_epochs(document, unheard_upgrade, settings):
+async def test_a_lost_event_is_found_by_comparing_epochs(document, unnoticed_upgrade, settings):
     settings.IDENTITY_SECONDS = 0.1
-    async with listener() as one:
-        await unheard_upgrade(one)
+    async with listener() as client:
+        await unnoticed_upgrade(client)
 
-        await becomes_audible(one, document, 0)
-
-
-async def test_without_comparing_epochs_a_missed_bell_leaves_the_account_refused(document, unheard_upgrade):
-    async with listener() as one:
-        await unheard_upgrade(one)
-
-        assert [await said(one, document, 0) for _ in range(5)] == [["usage_limit"]] * 5
+        await becomes_queued(client, document, 0)
 
 
-async def test_a_new_subscription_to_the_bus_makes_up_for_what_was_missed(document, unheard_upgrade):
-    async with listener() as one:
-        await unheard_upgrade(one)
+async def test_without_comparing_epochs_a_lost_event_leaves_the_account_refused(document, unnoticed_upgrade):
+    async with listener() as client:
+        await unnoticed_upgrade(client)
+
+        assert [await codes_of(client, document, 0) for _ in range(5)] == [["usage_limit"]] * 5
+
+
+async def test_a_new_subscription_to_the_bus_drops_stale_credit(document, unnoticed_upgrade):
+    async with listener() as client:
+        await unnoticed_upgrade(client)
 
         caching.listen()
 
-        await becomes_audible(one, document, 0)
+        await becomes_queued(client, document, 0)
 
 
-# --- A change that nobody is told of ----------------------------------------------------------------------
+# --- Changes without an event ----------------------------------------------------------------------------
 
 
-def slip_in(document, characters):
-    """As somebody changes the row by hand: no epoch is raised, and no bell rings."""
+def change_row(document, characters):
+    """Change the row directly: no epoch is raised, and no event published."""
     rows = Subscription.objects.filter(user=document.owner_id)
     return sync_to_async(rows.update)(standard_limit=characters)
 
 
-@pytest.mark.parametrize(("seconds", "found"), [(0, "usage_limit"), (NEVER, "queued")])
-async def test_a_balance_is_read_again_when_its_reading_is_too_old(document, settings, seconds, found):
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "usage_limit"), (NEVER, "queued")])
+async def test_a_balance_is_read_again_after_the_lifetime_of_its_reading(
+    document, settings, seconds, expected
+):
     settings.CREDIT_SECONDS = seconds
-    async with listener() as one:
-        assert await said(one, document, 0) == ["queued"]
+    async with listener() as client:
+        assert await codes_of(client, document, 0) == ["queued"]
 
-        await slip_in(document, 4)
+        await change_row(document, 4)
 
-        assert await said(one, document, 1) == [found]
+        assert await codes_of(client, document, 1) == [expected]
 
 
-@pytest.mark.parametrize(("seconds", "found"), [(0, "queued"), (NEVER, "usage_limit")])
-async def test_where_nothing_is_left_it_is_read_again_sooner(document, settings, seconds, found):
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "queued"), (NEVER, "usage_limit")])
+async def test_spent_credit_has_a_shorter_lifetime(document, settings, seconds, expected):
     settings.CREDIT_AT_ZERO_SECONDS = seconds
     await limit(document, 0)
-    async with listener() as one:
-        assert await said(one, document, 0) == ["usage_limit"]
+    async with listener() as client:
+        assert await codes_of(client, document, 0) == ["usage_limit"]
 
-        await slip_in(document, 1000)
+        await change_row(document, 1000)
 
-        assert await said(one, document, 0) == [found]
+        assert await codes_of(client, document, 0) == [expected]
 
 
-@pytest.mark.parametrize(("seconds", "found"), [(0, "queued"), (NEVER, "usage_limit")])
-async def test_nobody_is_refused_by_a_reading_that_may_be_too_old(document, settings, seconds, found):
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "queued"), (NEVER, "usage_limit")])
+async def test_a_stale_balance_is_read_again_before_a_refusal(document, settings, seconds, expected):
     settings.CREDIT_AT_ZERO_SECONDS = seconds
     await limit(document, 7)
-    async with listener() as one:
-        assert await said(one, document, 0) == ["queued"]
+    async with listener() as client:
+        assert await codes_of(client, document, 0) == ["queued"]
 
-        await slip_in(document, 1000)
+        await change_row(document, 1000)
 
-        assert await said(one, document, 1) == [found]
-
-
-# --- Billing is behind, or Redis has forgotten ------------------------------------------------------------
+        assert await codes_of(client, document, 1) == [expected]
 
 
-async def speak_two(one, document, redis):
-    """And nobody charges for it."""
-    await answers(one, document, 0, 1)
+# --- Billing is behind, or Redis has lost data -----------------------------------------------------------
+
+
+async def finish_two(client, document, redis):
+    """Two blocks are finished and not charged."""
+    await answers(client, document, 0, 1)
     await work_off(redis)
-    assert [(await one.frame())["status"] for _ in range(2)] == ["cached", "cached"]
-    credits.forget()  # as when a reading is too old
+    assert [(await client.frame())["status"] for _ in range(2)] == ["cached", "cached"]
+    credits.forget()  # as at the end of a reading's lifetime
 
 
-async def test_with_billing_behind_nothing_is_given_out_twice(document, redis):
-    async with listener() as one:
-        await speak_two(one, document, redis)
+async def test_reserved_characters_are_not_spent_twice_while_billing_is_behind(document, redis):
+    async with listener() as client:
+        await finish_two(client, document, redis)
 
-        assert await said(one, document, 2, 3) == ["queued", "usage_limit"]
+        assert await codes_of(client, document, 2, 3) == ["queued", "usage_limit"]
 
 
-async def test_without_what_is_due_it_would_be_given_out_twice(document, redis):
-    async with listener() as one:
-        await speak_two(one, document, redis)
+async def test_without_reserved_characters_they_would_be_spent_twice(document, redis):
+    async with listener() as client:
+        await finish_two(client, document, redis)
         await sync_to_async(redis.delete)(f"reserved:{document.owner_id}")
 
-        assert await said(one, document, 2, 3, 4) == ["queued"] * 3
+        assert await codes_of(client, document, 2, 3, 4) == ["queued"] * 3
 
 
-async def test_what_is_charged_is_not_due_any_more_and_not_given_back(document, redis):
-    async with listener() as one:
-        await speak_two(one, document, redis)
+async def test_charged_characters_are_no_longer_reserved_and_remain_spent(document, redis):
+    async with listener() as client:
+        await finish_two(client, document, redis)
         await sync_to_async(StreamConsumer(BillingHandler(), redis).run_once)(wait=False)
         assert not await sync_to_async(redis.exists)(f"reserved:{document.owner_id}")
 
-        assert await said(one, document, 2, 3) == ["queued", "usage_limit"]
+        assert await codes_of(client, document, 2, 3) == ["queued", "usage_limit"]
 
 
 @pytest.fixture
-def user_with_uses(document, redis):
-    """One waits for a worker and one for its charge, of 7 and 5 characters. The rest is settled."""
+def user_with_jobs(document, redis):
+    """A user with a queued job of 7 characters, an uncharged one of 5, and others that reserve nothing."""
     user_id = document.owner_id
     enqueue(redis, make_spec("unbilled"), user=user_id, billable=False)
     for text in ("charged", "speak"):
@@ -307,7 +309,7 @@ def user_with_uses(document, redis):
     return user_id
 
 
-async def due(user_id):
+async def reserved(user_id):
     link = multiplexed.MultiplexedConnection(django_settings.REDIS_URL)
     credits.forget()
     credit = await credits.credit_of(link, user_id, "standard")
@@ -315,26 +317,28 @@ async def due(user_id):
     return credit.reserved
 
 
-async def test_what_is_due_is_counted_again_from_queue_and_stream_when_redis_lost_it(user_with_uses, redis):
-    assert await due(user_with_uses) == 12
-    await sync_to_async(redis.delete)(f"reserved:{user_with_uses}", COUNTED)
+async def test_reserved_characters_are_recounted_from_jobs_and_stream_after_a_loss_of_data(
+    user_with_jobs, redis
+):
+    assert await reserved(user_with_jobs) == 12
+    await sync_to_async(redis.delete)(f"reserved:{user_with_jobs}", COUNTED)
 
-    assert await due(user_with_uses) == 12
-
-
-async def test_without_counting_again_what_redis_lost_would_be_given_out_twice(user_with_uses, redis):
-    await due(user_with_uses)
-    await sync_to_async(redis.delete)(f"reserved:{user_with_uses}")
-
-    assert await due(user_with_uses) == 0
+    assert await reserved(user_with_jobs) == 12
 
 
-async def test_an_emptied_redis_has_nothing_due_but_what_is_asked_again(document, redis):
-    async with listener() as one:
-        await answers(one, document, 0, 1)
+async def test_without_recounting_lost_reservations_would_be_spent_twice(user_with_jobs, redis):
+    await reserved(user_with_jobs)
+    await sync_to_async(redis.delete)(f"reserved:{user_with_jobs}")
+
+    assert await reserved(user_with_jobs) == 0
+
+
+async def test_after_a_loss_of_all_data_only_repeated_requests_are_reserved(document, redis):
+    async with listener() as client:
+        await answers(client, document, 0, 1)
         await sync_to_async(redis.flushall)()
         await async_wait_until(
             sync_to_async(lambda: redis.hget(f"reserved:{document.owner_id}", "standard") == b"8")
         )
 
-        assert await said(one, document, 2, 3) == ["queued", "usage_limit"]
+        assert await codes_of(client, document, 2, 3) == ["queued", "usage_limit"]

@@ -1,4 +1,4 @@
-"""What only SQLite has is looked up, and kept there, once for all who ask for it at the same time."""
+"""Stored headers: concurrent requests share one read of SQLite and one order to keep the audio."""
 
 import asyncio
 
@@ -17,34 +17,34 @@ LISTENERS = 500
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
-    """A sound that only SQLite has."""
-    one = sound()
+def stored(tmp_path, monkeypatch):
+    """Audio in SQLite that is not in Redis."""
+    audio = sound()
     store = SqliteStore(copy_files(tmp_path / "files") / "audio.sqlite3", 10**9)
     store.open_writer()
-    store.write_batch([one.put], [])
+    store.write_batch([audio.put], [])
     monkeypatch.setattr(lookup, "store_for", lambda alias: store)
-    yield one
+    yield audio
     store.close()
 
 
-async def answers(variants):
+async def headers_of(variants):
     link = multiplexed.MultiplexedConnection(django_settings.REDIS_URL)
-    found = await asyncio.gather(*(lookup.stored_headers(link, [variant]) for variant in variants))
+    headers = await asyncio.gather(*(lookup.stored_headers(link, [variant]) for variant in variants))
     await link.close()
-    return found
+    return headers
 
 
-async def test_one_order_keeps_what_a_crowd_is_told_of(kept, redis):
-    found = await answers([kept.hash] * LISTENERS)
+async def test_concurrent_requests_share_one_order(stored, redis):
+    headers = await headers_of([stored.hash] * LISTENERS)
 
     entries = await sync_to_async(redis.xrange)(ORDERS_STREAM)
-    assert all(set(each) == {kept.hash} for each in found)
+    assert all(set(each) == {stored.hash} for each in headers)
     assert len(entries) == 1
-    assert [key.hex() for key in Order.from_fields(entries[0][1]).keys] == [kept.hash]
+    assert [key.hex() for key in Order.from_fields(entries[0][1]).keys] == [stored.hash]
 
 
-async def test_nothing_is_ordered_for_what_is_not_there(kept, redis):
-    assert await answers(["0" * 64]) == [{}]
+async def test_unknown_audio_causes_no_order(stored, redis):
+    assert await headers_of(["0" * 64]) == [{}]
 
     assert not await sync_to_async(redis.exists)(ORDERS_STREAM)

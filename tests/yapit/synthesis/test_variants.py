@@ -1,4 +1,4 @@
-"""Rows for what was spoken, written from what billing has charged."""
+"""Rows of variants, recorded from the events that billing has charged."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ EVENT = UsageEvent.from_fields(
 )
 
 
-def test_a_variant_is_recorded_as_it_was_spoken():
+def test_a_variant_is_recorded_with_the_values_of_its_event():
     record([EVENT])
 
     assert BlockVariant.objects.values().get() == {
@@ -46,7 +46,7 @@ def test_a_variant_is_recorded_as_it_was_spoken():
     }
 
 
-def test_a_batch_is_one_statement_and_may_come_again():
+def test_a_batch_is_recorded_in_one_statement_and_may_be_repeated():
     events = [replace(EVENT, hash=f"{number % 150:064x}") for number in range(200)]
     record(events[:3])
 
@@ -57,7 +57,7 @@ def test_a_batch_is_one_statement_and_may_come_again():
     assert len([query for query in queries if "INSERT" in query["sql"]]) == 1
 
 
-def test_what_was_recorded_first_stands():
+def test_an_existing_row_is_not_changed():
     record([EVENT])
 
     record([replace(EVENT, duration_ms=5)])
@@ -65,11 +65,11 @@ def test_what_was_recorded_first_stands():
     assert BlockVariant.objects.get().duration_ms == 900
 
 
-def test_nothing_is_recorded_of_nothing():
+def test_an_empty_batch_records_nothing():
     record([])
 
     assert not BlockVariant.objects.exists()
 
 
-def test_billing_calls_it_by_its_name(settings):
+def test_billing_has_it_as_its_batch_hook(settings):
     assert [import_string(hook) for hook in settings.BILLING_BATCH_HOOKS] == [record]

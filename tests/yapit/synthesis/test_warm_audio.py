@@ -1,4 +1,4 @@
-"""Audio made before anybody asks for it. Real Valkey and SQLite; a thread stands for the worker."""
+"""Warming, with a real Valkey and SQLite; a thread stands for the worker and the persister."""
 
 import contextlib
 import threading
@@ -56,13 +56,13 @@ def voice(operator):
 
 @contextlib.contextmanager
 def pipeline(redis, store, make=finish):
-    """Speaks and stores what is asked for, until the end of the block."""
-    over = threading.Event()
+    """Process jobs and store their audio in a thread, until the end of the `with` block."""
+    is_over = threading.Event()
 
     def run():
         store.open_writer()
         persister = StreamConsumer(PersistHandler({"audio": store}, redis), redis)
-        while not over.wait(0.01):
+        while not is_over.wait(0.01):
             while job := jobs.claim(redis, MODEL, "w"):
                 make(redis, job)
             persister.run_once(wait=False)
@@ -73,7 +73,7 @@ def pipeline(redis, store, make=finish):
     try:
         yield
     finally:
-        over.set()
+        is_over.set()
         thread.join()
 
 
@@ -87,17 +87,17 @@ def hash_of(text, voice, user):
     return block_cache.job_spec(text, resolution.resolve(None, voice.slug, user.pk)).hash
 
 
-def test_introductions_are_spoken_stored_and_pinned(redis, store, operator, voice):
+def test_previews_are_synthesized_stored_and_pinned(redis, store, operator, voice):
     with pipeline(redis, store):
-        said = warm()
+        output = warm()
 
-    assert said == "1 pinned; 1 in all\n"
+    assert output == "1 pinned; 1 in all\n"
     assert store.pins([hash_of(previews.sentence("de"), voice, operator)]) == {
         hash_of(previews.sentence("de"), voice, operator): True
     }
 
 
-def test_nobody_is_billed(redis, store, operator, voice):
+def test_warming_is_not_billed(redis, store, operator, voice):
     with pipeline(redis, store):
         warm("--previews")
 
@@ -105,44 +105,44 @@ def test_nobody_is_billed(redis, store, operator, voice):
     assert not redis.exists("finished", f"reserved:{operator.pk}")
 
 
-def test_a_document_is_warmed_in_the_voices_that_are_named(redis, store, operator, voice):
+def test_a_document_is_warmed_in_the_given_voices(redis, store, operator, voice):
     other = make_voice("warm/other", model=voice.model)
     document = make_document(operator, "One.", "Two.")
 
     with pipeline(redis, store):
-        said = warm("--document", str(document.pk), "--voice", voice.slug, "--voice", other.slug)
+        output = warm("--document", str(document.pk), "--voice", voice.slug, "--voice", other.slug)
 
     hashes = [hash_of(text, each, operator) for text in ("One.", "Two.") for each in (voice, other)]
-    assert said == "4 pinned; 4 in all\n"
+    assert output == "4 pinned; 4 in all\n"
     assert store.pins(hashes) == dict.fromkeys(hashes, True)
 
 
-def test_to_repeat_it_costs_nothing(redis, store, voice):
+def test_repeating_a_finished_run_creates_no_jobs(redis, store, voice):
     with pipeline(redis, store):
         warm()
     before = redis.get("job-number")
 
-    assert warm() == "1 pinned; 1 in all\n"  # nobody works any more
+    assert warm() == "1 pinned; 1 in all\n"  # without a worker
     assert redis.get("job-number") == before
 
 
-def test_it_can_be_stopped_at_any_step_and_begun_again(redis, store, operator, voice):
+def test_warming_can_be_restarted_after_any_step(redis, store, operator, voice):
     document = make_document(operator, *(f"Block {number}." for number in range(20)))
 
     def last_step():
-        """Each has forgotten what the others did."""
-        work = Warming(redis, store, warming.of_document(document.pk, voice.slug))
-        work.step()
-        return None if work.left else work
+        """A new object for each step: nothing is kept in memory between two steps."""
+        warmer = Warming(redis, store, warming.of_document(document.pk, voice.slug))
+        warmer.step()
+        return None if warmer.left else warmer
 
     with pipeline(redis, store):
-        work = wait_until(last_step)
+        warmer = wait_until(last_step)
 
-    assert work.outcomes == {"pinned": 20}
+    assert warmer.outcomes == {"pinned": 20}
     assert store.stats().entries == 20
 
 
-def test_when_nobody_works_it_says_so_and_what_is_queued_stays(redis, store, voice):
+def test_without_workers_it_fails_with_advice_and_the_jobs_stay_queued(redis, store, voice):
     with pytest.raises(CommandError, match="Do run_worker, run_results and run_persister run"):
         warm(wait=0.0)
 
@@ -151,27 +151,27 @@ def test_when_nobody_works_it_says_so_and_what_is_queued_stays(redis, store, voi
         assert "1 pinned" in warm()
 
 
-def test_listeners_come_first(redis, store, voice):
+def test_jobs_of_listeners_are_claimed_first(redis, store, voice):
     Warming(redis, store, warming.of_voices()).step()
-    enqueue(redis, make_spec("Somebody listens.", model=MODEL))
+    enqueue(redis, make_spec("For a listener.", model=MODEL))
 
-    assert jobs.claim(redis, MODEL, "w").text == "Somebody listens."
+    assert jobs.claim(redis, MODEL, "w").text == "For a listener."
     assert jobs.claim(redis, MODEL, "w").text == previews.sentence("de")
 
 
-def test_while_much_waits_to_be_stored_it_waits_as_well(redis, store, voice, settings):
+def test_warming_waits_while_too_much_audio_is_not_stored(redis, store, voice, settings):
     redis.set("unpersisted", settings.UNPERSISTED_LIMIT + 1)
-    work = Warming(redis, store, warming.of_voices())
+    warmer = Warming(redis, store, warming.of_voices())
 
-    work.step()
+    warmer.step()
     assert not redis.exists("queue:warmed")
 
     redis.delete("unpersisted")
-    work.step()
+    warmer.step()
     assert redis.exists("queue:warmed")
 
 
-def test_what_has_no_room_among_the_pins_is_said(redis, store, voice):
+def test_entries_above_the_limit_of_pinned_bytes_are_reported(redis, store, voice):
     def make_large(redis, job):
         finish(redis, job, audio=make_blob(bytes(600_000)))  # more than half of the limit
 
@@ -179,7 +179,7 @@ def test_what_has_no_room_among_the_pins_is_said(redis, store, voice):
         assert warm() == "1 no room to pin; 1 in all\n"
 
 
-def test_what_cannot_be_spoken_stops_nothing_else(redis, store, operator, voice):
+def test_failed_blocks_do_not_stop_the_others(redis, store, operator, voice):
     document = make_document(operator, "Good.", "Bad.", "Empty.")
 
     def make(redis, job):
@@ -192,33 +192,33 @@ def test_what_cannot_be_spoken_stops_nothing_else(redis, store, operator, voice)
         finalize(redis)
 
     with pipeline(redis, store, make):
-        said = warm("--document", str(document.pk), "--voice", voice.slug)
+        output = warm("--document", str(document.pk), "--voice", voice.slug)
 
-    assert said == "1 failed (engine_failed), 1 nothing to say, 1 pinned; 3 in all\n"
+    assert output == "1 failed (engine_failed), 1 nothing to say, 1 pinned; 3 in all\n"
 
 
-def test_what_was_pinned_in_a_corrupt_file_is_made_again(redis, store, operator, voice):
+def test_pinned_audio_of_a_corrupt_file_is_made_again(redis, store, operator, voice):
     document = make_document(operator, "Was pinned.", "Was not.")
-    introduction, block = (
+    preview, block = (
         hash_of(previews.sentence("de"), voice, operator),
         hash_of("Was pinned.", voice, operator),
     )
     make_variant(block, voice=voice.slug, model=MODEL, characters=len("Was pinned."))
-    names = [introduction, block, "e" * 64]
+    names = [preview, block, "e" * 64]
     store.path.with_name("audio.sqlite3.pinned-20260101-000000-1.txt").write_text("\n".join(names))
 
     with pipeline(redis, store):
-        said = warm("--lost")
+        output = warm("--lost")
 
-    assert "3 were pinned in files that are set aside; of 2 the text is here." in said
-    assert store.pins(names) == {introduction: True, block: True}
+    assert "3 were pinned in files that are set aside; of 2 the text is here." in output
+    assert store.pins(names) == {preview: True, block: True}
     assert document.blocks.count() == 2
 
 
 @pytest.mark.parametrize(
     "arguments", [("--document", str(uuid4())), ("--document", "DOCUMENT", "--voice", "none")]
 )
-def test_what_does_not_exist_is_said_in_a_sentence(redis, store, operator, voice, arguments):
+def test_an_unknown_document_or_voice_is_an_error(redis, store, operator, voice, arguments):
     document = make_document(operator)
 
     with pytest.raises(CommandError, match="There is no"):

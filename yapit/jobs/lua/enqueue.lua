@@ -13,8 +13,8 @@ local number = redis.call('INCRBY', 'job-number', #requests) - #requests
 local is_full = tonumber(redis.call('GET', 'unpersisted') or 0) > common.unpersisted_limit
   or redis.call('EXISTS', 'storage-full') == 1
 
--- What the account may still request. A limit belongs to a `requested` total, which a Redis that lost its
--- data lacks: the balance must be read again then.
+-- Characters that the account may still request. A limit belongs to a `requested` total, which a Redis that
+-- lost its data lacks: the balance must be read again then.
 local left = {}
 for usage_type, limit in pairs(common.limits) do
   local requested = redis.call('HGET', 'requested:' .. user, usage_type)
