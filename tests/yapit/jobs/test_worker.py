@@ -143,7 +143,7 @@ def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
 def test_a_finished_result_survives_an_outage_of_redis(redis, worker):
     spec = tone_spec()
     enqueue(redis, spec)
-    worker.pipeline = Interrupted(worker.pipeline, times=3)
+    worker.pipeline = Interrupted(redis, times=3)
 
     worker.run_once()
 
@@ -153,8 +153,8 @@ def test_a_finished_result_survives_an_outage_of_redis(redis, worker):
 class Interrupted(Pipeline):
     """Fails a number of times before it works."""
 
-    def __init__(self, pipeline, times, error=ConnectionError("gone")):  # noqa: B008
-        super().__init__(pipeline._connection)
+    def __init__(self, redis, times, error=ConnectionError("gone")):  # noqa: B008
+        super().__init__(redis.connection_pool.make_connection())
         self.times, self.error = times, error
 
     def exchange(self, commands):
@@ -271,7 +271,7 @@ def test_running_time_excludes_time_in_which_the_process_was_stopped():
 def test_transient_redis_errors_are_waited_out(redis, worker, refusal):
     spec = tone_spec()
     enqueue(redis, spec)
-    worker.pipeline = Interrupted(worker.pipeline, times=2, error=ResponseError(refusal))
+    worker.pipeline = Interrupted(redis, times=2, error=ResponseError(refusal))
 
     worker.run_once()
 
@@ -280,7 +280,7 @@ def test_transient_redis_errors_are_waited_out(redis, worker, refusal):
 
 def test_permanent_redis_errors_are_raised(redis, worker):
     enqueue(redis, tone_spec())
-    worker.pipeline = Interrupted(worker.pipeline, times=2, error=ResponseError("WRONGTYPE"))
+    worker.pipeline = Interrupted(redis, times=2, error=ResponseError("WRONGTYPE"))
 
     with pytest.raises(ResponseError):
         worker.run_once()
