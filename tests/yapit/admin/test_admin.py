@@ -103,16 +103,16 @@ def test_variants_show_the_location_of_their_audio(client, redis, store):
 
 
 def test_locations_are_looked_up_once_for_each_page(client, store, monkeypatch):
-    asked = []
+    lookups = []
     monkeypatch.setattr(
-        variants, "audio_locations", lambda hashes: asked.append(hashes) or dict.fromkeys(hashes, "x")
+        variants, "audio_locations", lambda hashes: lookups.append(hashes) or dict.fromkeys(hashes, "x")
     )
     for number in range(5):
         make_variant(f"{number:064x}")
 
     text_of(client, "yapit/blockvariant/")
 
-    assert [len(hashes) for hashes in asked] == [5]
+    assert [len(hashes) for hashes in lookups] == [5]
 
 
 def test_without_redis_locations_are_unknown(client, store, settings):
@@ -131,7 +131,7 @@ def test_a_variant_has_a_player(client, store):
 
 
 @pytest.mark.parametrize(
-    ("term", "found"),
+    ("term", "expected"),
     [
         ("a" * 64, {"a" * 64}),
         ("AAAAAA", {"a" * 64}),
@@ -142,13 +142,13 @@ def test_a_variant_has_a_player(client, store):
         ("on", set()),
     ],
 )
-def test_variants_are_found_by_hash_model_and_voice(client, term, found):
+def test_variants_are_found_by_hash_model_and_voice(client, term, expected):
     make_variant("a" * 64)
     make_variant("b" * 64, voice="aria")
 
     page = text_of(client, "yapit/blockvariant/", q=term)
 
-    assert set(re.findall(r"blockvariant/([0-9a-f]{64})/", page)) == found
+    assert set(re.findall(r"blockvariant/([0-9a-f]{64})/", page)) == expected
 
 
 def test_variants_are_read_only(client, store):

@@ -238,11 +238,11 @@ def test_letters_are_paginated_newest_first(redis):
 def test_the_command_lists_letters_without_the_text(redis, settings):
     letter = give_up(redis, settings)
 
-    told = command(), command("--stream", "jobs"), command("--stream", "jobs", "--show", letter)
+    outputs = command(), command("--stream", "jobs"), command("--stream", "jobs", "--show", letter)
 
-    assert all("worker_lost" in part for part in told[1:])
-    assert WORK.hash in told[2]
-    assert not any(TEXT in part for part in told)
+    assert all("worker_lost" in part for part in outputs[1:])
+    assert WORK.hash in outputs[2]
+    assert not any(TEXT in part for part in outputs)
 
 
 def test_the_command_replays_letters_once(redis, settings):

@@ -109,11 +109,11 @@ async def test_audio_is_served_from_both_stores(application, anywhere):
 
 
 async def test_head_has_the_same_headers_without_a_body(application, anywhere):
-    whole = await ask(application)
+    full = await ask(application)
 
     for headers in ({}, {"range": "bytes=0-4"}):
         head = await ask(application, method="HEAD", **headers)
-        assert (head.status, head.headers, head.body) == (200, whole.headers, b"")
+        assert (head.status, head.headers, head.body) == (200, full.headers, b"")
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ async def test_audio_can_only_be_read(application, hot, method):
     assert answer.headers["allow"] == "GET, HEAD"
 
 
-@pytest.mark.parametrize("more", [{}, {"if_none_match": "*"}])
-@pytest.mark.parametrize("asked", [ONE.hash, sound("absent").hash])
+@pytest.mark.parametrize("conditions", [{}, {"if_none_match": "*"}])
+@pytest.mark.parametrize("hash_hex", [ONE.hash, sound("absent").hash])
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
@@ -210,9 +210,9 @@ async def test_audio_can_only_be_read(application, hot, method):
     ],
 )
 async def test_an_unauthenticated_client_does_not_learn_whether_audio_exists(
-    hot, store, error, status, code, asked, more
+    hot, store, error, status, code, hash_hex, conditions
 ):
-    answer = await ask(AudioApplication(refuses(error), store.get), asked, **more)
+    answer = await ask(AudioApplication(refuses(error), store.get), hash_hex, **conditions)
 
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers["cache-control"] == "no-store"

@@ -66,7 +66,7 @@ def of(table):
 
 
 @pytest.fixture
-async def hers():
+async def ann_ids():
     return await offload(make_ann)
 
 
@@ -76,11 +76,11 @@ async def ben():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_no_operation_reads_or_changes_objects_of_another_account(hers, ben, method, path):
+async def test_no_operation_reads_or_changes_objects_of_another_account(ann_ids, ben, method, path):
     before = await offload(state)
-    address = re.sub(r"{(\w+)}", lambda name: str(hers[name[1]]), path)
+    url = re.sub(r"{(\w+)}", lambda name: str(ann_ids[name[1]]), path)
 
-    answer = await with_key(ben).send(method, address, None if method == "GET" else BODY)
+    answer = await with_key(ben).send(method, url, None if method == "GET" else BODY)
 
     said = b"".join([part async for part in answer]) if answer.streaming else answer.content
     assert CANARY not in said.decode()
@@ -89,17 +89,17 @@ async def test_no_operation_reads_or_changes_objects_of_another_account(hers, be
         assert answer.status_code == 404
 
 
-async def test_a_socket_does_not_find_documents_of_another_account(hers, ben):
+async def test_a_socket_does_not_find_documents_of_another_account(ann_ids, ben):
     theirs = await offload(make_document)
-    async with listener(headers=[(b"authorization", f"Bearer {ben}".encode())]) as one:
+    async with listener(headers=[(b"authorization", f"Bearer {ben}".encode())]) as socket:
         for document, voice, code in (
-            (hers["document_id"], None, "document_not_found"),
+            (ann_ids["document_id"], None, "document_not_found"),
             (uuid.uuid4(), None, "document_not_found"),
-            (theirs.pk, hers["voice_id"], "voice_not_found"),
+            (theirs.pk, ann_ids["voice_id"], "voice_not_found"),
         ):
-            asked = {"document_id": str(document), "block_indices": [0], "model": "tone", "voice": voice}
-            await one.send(type="synthesize", **asked)
-            assert (await one.frame())["code"] == code
+            request = {"document_id": str(document), "block_indices": [0], "model": "tone", "voice": voice}
+            await socket.send(type="synthesize", **request)
+            assert (await socket.frame())["code"] == code
 
 
 async def test_an_unshared_document_is_gone_at_once_for_connected_listeners(ben):
@@ -108,17 +108,17 @@ async def test_an_unshared_document_is_gone_at_once_for_connected_listeners(ben)
         return make_document(make_user("ann"), "One.", "Two.", is_public=True)
 
     document = await offload(make)
-    one = Listener(headers=[(b"authorization", f"Bearer {ben}".encode())])
-    await one.connect()
-    await one.ask(document, 0, model="tone", voice="sine")
-    assert (await one.frame())["status"] == "queued"
+    socket = Listener(headers=[(b"authorization", f"Bearer {ben}".encode())])
+    await socket.connect()
+    await socket.ask(document, 0, model="tone", voice="sine")
+    assert (await socket.frame())["status"] == "queued"
 
     await offload(documents.change, document.pk, document.owner_id, is_public=False)
 
     async def is_gone():
-        await one.ask(document, 1, model="tone", voice="sine")
-        return (await one.frame()).get("code") == "document_not_found"
+        await socket.ask(document, 1, model="tone", voice="sine")
+        return (await socket.frame()).get("code") == "document_not_found"
 
     await async_wait_until(is_gone, timeout=15)  # half of the lifetime of the cached permission
-    await one.close()
+    await socket.close()
     await notifications.hub().close()

@@ -45,17 +45,17 @@ async def test_the_same_text_again_is_served_without_a_worker(site, redis):
 async def test_the_json_response_has_the_url_of_the_audio(site, redis):
     answer = await with_worker(redis, synthesize(site, accept="application/json"))
 
-    told = answer.json()
-    assert told == {
-        "hash": told["hash"],
-        "audio_url": f"/v1/audio/{told['hash']}",
+    content = answer.json()
+    assert content == {
+        "hash": content["hash"],
+        "audio_url": f"/v1/audio/{content['hash']}",
         "duration_ms": 1234,
         "words": None,
         "cached": False,
         "model": "tone",
         "voice": "sine",
     }
-    assert redis.exists(f"audio:{told['hash']}")
+    assert redis.exists(f"audio:{content['hash']}")
 
 
 async def test_requests_that_do_not_prefer_json_get_audio(site, redis):
@@ -66,8 +66,8 @@ async def test_requests_that_do_not_prefer_json_get_audio(site, redis):
 
 
 async def test_concurrent_requests_for_the_same_text_share_one_job(site, redis):
-    asking = asyncio.gather(*(synthesize(site) for _ in range(5)))
-    answers = await with_worker(redis, asking)
+    requests = asyncio.gather(*(synthesize(site) for _ in range(5)))
+    answers = await with_worker(redis, requests)
 
     assert {answer.status_code for answer in answers} == {200}
     assert redis.xlen("billing") == 1
