@@ -200,5 +200,5 @@ def test_undecodable_audio_shows_a_message(reader):
 def test_a_missing_document_shows_a_message(reader, stack):
     reader.page.goto(f"{stack.url}/d/00000000-0000-4000-8000-000000000000")
 
-    reader.until("document.querySelector('#toast').innerText.includes('does not exist any more')")
+    reader.until("document.querySelector('#toast').innerText.includes('no longer exists')")
     assert reader.page.is_visible("#empty")

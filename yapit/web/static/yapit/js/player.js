@@ -159,7 +159,7 @@ export class Player extends EventTarget {
     this.#evictions += this.socket.send({ type: "cursor_moved", document_id: this.#document.id, cursor: this.cursor }) ? 1 : 0;
   }
 
-  // --- Server -----------------------------------------------------------------------------------------------
+  // --- Server ----------------------------------------------------------------------------------------------------
 
   #onOpen() {
     this.isOnline = true;
@@ -246,7 +246,7 @@ export class Player extends EventTarget {
     if (wasPlaying) this.audio.pause();
   }
 
-  // --- Audio ------------------------------------------------------------------------------------------------
+  // --- Audio -----------------------------------------------------------------------------------------------------
 
   #onPlaying() {
     this.#failures = 0;

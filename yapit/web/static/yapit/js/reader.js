@@ -74,7 +74,7 @@ class Reader {
     else this.#showEmpty();
   }
 
-  // --- Document ---------------------------------------------------------------------------------------------------
+  // --- Document --------------------------------------------------------------------------------------------------
 
   async open(id, { replace = false, keepHistory = false } = {}) {
     const opening = (this.#opening += 1);
@@ -86,7 +86,7 @@ class Reader {
     } catch (error) {
       if (opening !== this.#opening) return;
       this.#showEmpty();
-      if (error.status === 404) toast("This document does not exist any more, or is not shared with you.");
+      if (error.status === 404) toast("This document no longer exists, or is not shared with you.");
       else this.#fail(error);
     }
   }
@@ -140,7 +140,7 @@ class Reader {
     }
   }
 
-  // --- Playback and text -------------------------------------------------------------------------------------
+  // --- Playback and text -----------------------------------------------------------------------------------------
 
   async #showBlock({ jump = false } = {}) {
     const { cursor } = this.player;
@@ -203,7 +203,7 @@ class Reader {
     this.player.toggle();
   }
 
-  // --- Event handlers -----------------------------------------------------------------------------------------------------
+  // --- Event handlers --------------------------------------------------------------------------------------------
 
   #connect() {
     this.#connectPlayer();
