@@ -32,23 +32,23 @@ Row = tuple[int, int]  # id, size
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class EvictionSlice:
     """The most that one transaction evicts: little, but more than it stores, or the file would grow."""
 
     bytes: int = SLICE_BYTES
     entries: int = SLICE_ENTRIES
 
     @classmethod
-    def for_batch(cls, new_bytes: int, new_entries: int) -> "Slice":
+    def for_batch(cls, new_bytes: int, new_entries: int) -> "EvictionSlice":
         return cls(max(SLICE_BYTES, 2 * new_bytes), max(SLICE_ENTRIES, 2 * new_entries))
 
 
-def marked(db: sqlite3.Connection, excess: int, room: Slice) -> list[Row]:
+def marked(db: sqlite3.Connection, excess: int, room: EvictionSlice) -> list[Row]:
     """Rows marked by an earlier batch, as many as needed to free `excess` bytes."""
     return _first(db.execute(MARKED_ROWS), excess, room)
 
 
-def mark(db: sqlite3.Connection, excess: int, room: Slice, now_ms: int) -> int:
+def mark(db: sqlite3.Connection, excess: int, room: EvictionSlice, now_ms: int) -> int:
     """Mark the oldest rows for `excess` bytes in all. Return the number of marked rows."""
     already = db.execute(MARKED_ROWS).fetchall()
     excess -= sum(size for _, size in already)
@@ -62,7 +62,7 @@ def unmark(db: sqlite3.Connection) -> None:
     _set_age(db, db.execute(MARKED_ROWS).fetchall(), FREED)
 
 
-def _first(cursor: sqlite3.Cursor, excess: int, room: Slice) -> list[Row]:
+def _first(cursor: sqlite3.Cursor, excess: int, room: EvictionSlice) -> list[Row]:
     rows: list[Row] = []
     total = 0
     if excess > 0:

@@ -197,7 +197,7 @@ class Writer:
         change.bytes += sum(len(put.audio) for put in new)
 
     def _evict(self, db: sqlite3.Connection, change: Change, now_ms: int, caught_up: bool) -> None:
-        room = eviction.Slice.for_batch(change.bytes, change.stored)
+        room = eviction.EvictionSlice.for_batch(change.bytes, change.stored)
         (stored,) = db.execute("SELECT bytes FROM stat").fetchone()
         excess = stored + change.bytes - (self._limit if self._goal is None else min(self._goal, self._limit))
         if caught_up:

@@ -9,12 +9,12 @@ from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
 from benchmarks.servers import launched_stack
 from yapit.engines.hibari import HibariEngine
-from yapit.load import Listener, Playback, run_playback
+from yapit.load import Listener, SimulatedPlayback, run_playback
 
 CHARACTERS = 80
 WARM_UP = 5  # requests that are not counted
 TARGET_MS = 150
-ONE_BY_ONE = Playback(speed=10_000, ahead=0, fetch=True)  # without pauses
+ONE_BY_ONE = SimulatedPlayback(speed=10_000, ahead=0, fetch=True)  # without pauses
 
 
 @benchmark("first_byte")

@@ -11,7 +11,7 @@ from config.caching.response import response_caches
 CLEAR = "clear:"
 
 
-class Cache(Protocol):
+class ClearableCache(Protocol):
     name: str
     max_bytes: int
 
@@ -23,8 +23,8 @@ class Cache(Protocol):
     def flush(self) -> None: ...
 
 
-def all_caches() -> Mapping[str, Cache]:
-    known: dict[str, Cache] = {**caches(), **response_caches()}
+def all_caches() -> Mapping[str, ClearableCache]:
+    known: dict[str, ClearableCache] = {**caches(), **response_caches()}
     return dict(sorted(known.items()))
 
 

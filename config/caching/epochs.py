@@ -89,7 +89,7 @@ async def aepochs(kind: str, subjects: Sequence[Subject]) -> list[int]:
     return [_number(value) for value in values]
 
 
-def _bump(keys: Sequence[str]) -> scripts.Call:
+def _bump(keys: Sequence[str]) -> scripts.ScriptCall:
     (message,) = events.messages(key.removeprefix("epoch:") for key in keys)
     return BUMP.call(EPOCH_SECONDS, events.CHANNEL, message, keys=keys)
 

@@ -28,7 +28,7 @@ from config.caching.memory import (
     CacheEntry,
     Memory,
 )
-from config.caching.shared import SharedLevel, Taken, Turn, Unavailable
+from config.caching.shared import SharedCacheUnavailable, SharedLevel, Taken, Turn
 from config.observability import metrics
 
 logger = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class TtlResponseCache:
     async def _take(self, key: Key, epochs: Sequence[str], token: str) -> Taken | None:
         try:
             taken = await self._shared.take(key, epochs, token)
-        except Unavailable:
+        except SharedCacheUnavailable:
             SHARED.labels(self.name, "away").inc()
             return None
         SHARED.labels(self.name, taken.turn.value).inc()
@@ -288,12 +288,12 @@ class TtlResponseCache:
         left = fresh_until + self._grace_seconds - self._clock()
         try:
             return await self._shared.store(key, epochs, token, taken, data, left)
-        except Unavailable:
+        except SharedCacheUnavailable:
             return True  # an event will tell if it is outdated
 
     async def _give_up(self, key: Key, token: str, error: BaseException) -> None:
         has_failed = isinstance(error, Exception) and not isinstance(error, self._refusals)
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(SharedCacheUnavailable):
             await self._shared.give_up(
                 key,
                 token,

@@ -95,7 +95,7 @@ class Taken:
     seconds_left: float
 
 
-class Unavailable(Exception):
+class SharedCacheUnavailable(Exception):
     """Redis does not respond, or there is no shared level."""
 
 
@@ -143,14 +143,14 @@ class SharedLevel:
     async def _hold(self, key: Sequence[str], token: str) -> None:
         while True:
             await asyncio.sleep(self._lead_ms / 3000)
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(SharedCacheUnavailable):
                 await self._run(HOLD, key, (), token, self._lead_ms)
 
     async def _run(
         self, script: scripts.Script, key: Sequence[str], epochs: Sequence[str], *args: Any
     ) -> Any:
         if time.monotonic() < self._away_until or not is_possible():
-            raise Unavailable
+            raise SharedCacheUnavailable
         call = script.call(*args, keys=[*self._keys(key), *(f"epoch:{epoch}" for epoch in epochs)])
         try:
             return await asyncio.get_running_loop().run_in_executor(_threads, _call, call)
@@ -159,7 +159,7 @@ class SharedLevel:
             logger.warning(
                 "The shared level of the cache %s is unavailable: %s", self._name, type(error).__name__
             )
-            raise Unavailable from error
+            raise SharedCacheUnavailable from error
 
     def _keys(self, key: Sequence[str]) -> tuple[str, str]:
         # Parts of the key come from clients: of any length, with any characters.
@@ -175,5 +175,5 @@ def is_possible() -> bool:
     return bool(settings.SHARED_RESPONSES and cache["BACKEND"] == BACKEND and cache["LOCATION"] == url)
 
 
-def _call(call: scripts.Call) -> Any:
+def _call(call: scripts.ScriptCall) -> Any:
     return scripts.run(get_redis_connection(ALIAS), call)

@@ -31,12 +31,12 @@ class Script:
         digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "sha", digest)
 
-    def call(self, *args: Argument, keys: Sequence[str] = ()) -> "Call":
-        return Call(self, (*keys, *args), len(keys))
+    def call(self, *args: Argument, keys: Sequence[str] = ()) -> "ScriptCall":
+        return ScriptCall(self, (*keys, *args), len(keys))
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ScriptCall:
     """One call of a script. All scripts are repeatable: a call is sent again when its reply was lost."""
 
     script: Script
@@ -59,21 +59,21 @@ class Call:
         return client.eval(self.script.text, self.keys, *self.args)
 
 
-def run(client: Redis, call: Call) -> Any:
+def run(client: Redis, call: ScriptCall) -> Any:
     try:
         return call.evalsha(client)
     except NoScriptError:
         return call.eval(client)
 
 
-async def arun(client: AsyncRedis | MultiplexedConnection, call: Call) -> Any:
+async def arun(client: AsyncRedis | MultiplexedConnection, call: ScriptCall) -> Any:
     try:
         return await call.evalsha(client)
     except NoScriptError:
         return await call.eval(client)
 
 
-def run_all(client: Redis | Pipeline, calls: Sequence[Call]) -> list[Any]:
+def run_all(client: Redis | Pipeline, calls: Sequence[ScriptCall]) -> list[Any]:
     """All calls in one round trip; replies in order. An error reply is returned, not raised."""
     if not calls:
         return []
@@ -86,12 +86,12 @@ def run_all(client: Redis | Pipeline, calls: Sequence[Call]) -> list[Any]:
     return replies
 
 
-async def arun_all(link: MultiplexedConnection, calls: Sequence[Call]) -> list[Any]:
+async def arun_all(link: MultiplexedConnection, calls: Sequence[ScriptCall]) -> list[Any]:
     """The same as `run_all`."""
     return await asyncio.gather(*(_reply(link, call) for call in calls))
 
 
-async def _reply(link: MultiplexedConnection, call: Call) -> Any:
+async def _reply(link: MultiplexedConnection, call: ScriptCall) -> Any:
     try:
         return await arun(link, call)
     except RedisError as error:

@@ -174,7 +174,7 @@ class SimulatedClients(threading.Thread):
                 request.leaving = True
         self._cancel([request for request in self._pending() if request.leaving])
 
-    def _enqueue_call(self, request: BlockRequest) -> scripts.Call:
+    def _enqueue_call(self, request: BlockRequest) -> scripts.ScriptCall:
         request.attempts += 1
         request.looked_at = time.monotonic()
         enqueue = EnqueueRequest(request.spec, member=request.member, document=str(request.document))

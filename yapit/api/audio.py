@@ -48,7 +48,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class Unavailable(Exception):
+class AudioUnavailable(Exception):
     """The stores cannot be read right now."""
 
 
@@ -60,7 +60,7 @@ class AudioResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class LoadedAudio:
     """Audio with its media type and hexadecimal SHA-256."""
 
     data: bytes | memoryview
@@ -83,7 +83,7 @@ class ColdReads:
 
     async def get(self, hash_hex: str) -> StoredAudio | None:
         if self._pending >= COLD_LIMIT:
-            raise Unavailable
+            raise AudioUnavailable
         if len(self._threads) < min(COLD_THREADS, self._pending + 1):
             self._start_thread()
         self._pending += 1
@@ -93,7 +93,7 @@ class ColdReads:
             return await future
         except StoreUnavailable as exc:
             logger.warning("audio cannot be read: %s", exc)
-            raise Unavailable from exc
+            raise AudioUnavailable from exc
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._serve, name=f"audio-{len(self._threads)}", daemon=True)
@@ -170,7 +170,7 @@ class AudioApplication:
             return AudioResponse(304, _cache_headers(hash_hex))
         try:
             audio = await self._find(hash_hex)
-        except Unavailable:
+        except AudioUnavailable:
             REQUESTS.labels("unavailable").inc()
             return _unavailable("Audio cannot be read right now. Try again.", "unavailable")
         if audio is None:
@@ -183,7 +183,7 @@ class AudioApplication:
             byte_range = None
         return _audio_response(audio, hash_hex, byte_range)
 
-    async def _find(self, hash_hex: str) -> Audio | None:
+    async def _find(self, hash_hex: str) -> LoadedAudio | None:
         """From Redis first: audio is stored in SQLite before it is removed from Redis."""
         try:
             hot = await blob_reader().get(keys.audio(hash_hex))
@@ -191,7 +191,7 @@ class AudioApplication:
             logger.warning("hot audio unavailable: %s", type(exc).__name__)
             cold = await self.cold.get(hash_hex)
             if cold is None:  # it may be in Redis
-                raise Unavailable from exc
+                raise AudioUnavailable from exc
             return _cold_audio(cold)
         audio = _hot_audio(hot)
         if audio is None:
@@ -200,7 +200,7 @@ class AudioApplication:
         return audio
 
 
-def _hot_audio(value: memoryview | None) -> Audio | None:
+def _hot_audio(value: memoryview | None) -> LoadedAudio | None:
     if value is None:
         return None
     try:
@@ -208,13 +208,13 @@ def _hot_audio(value: memoryview | None) -> Audio | None:
     except blob.BadBlob:  # the persister detects it as well and has it synthesized again
         return None
     HOT.inc()
-    return Audio(data, front.media_type, front.sha256.hex())
+    return LoadedAudio(data, front.media_type, front.sha256.hex())
 
 
-def _cold_audio(stored: StoredAudio) -> Audio:
+def _cold_audio(stored: StoredAudio) -> LoadedAudio:
     front = blob.front_of(stored.header)  # verified by the store
     COLD.inc()
-    return Audio(stored.audio, front.media_type, front.sha256.hex())
+    return LoadedAudio(stored.audio, front.media_type, front.sha256.hex())
 
 
 def _conditional_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
@@ -227,7 +227,7 @@ def _conditional_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, 
     return values
 
 
-def _audio_response(audio: Audio, hash_hex: str, byte_range: str | None) -> AudioResponse:
+def _audio_response(audio: LoadedAudio, hash_hex: str, byte_range: str | None) -> AudioResponse:
     length = len(audio.data)
     try:
         span = conditional.span(byte_range, length)

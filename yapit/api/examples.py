@@ -110,7 +110,7 @@ EXAMPLES: Mapping[str, Any] = {
     "Me": {"id": 1, "username": "local", "via": "key"},
     "Ticket": {"object": "ticket", "ticket": "yt_3q2mB0c8w1", "expires_in": 30},
     "AccountDeletion": {"password": "correct horse battery staple"},
-    "NewKey": {"name": "laptop", "expires_in_days": 90},
+    "KeyRequest": {"name": "laptop", "expires_in_days": 90},
     "KeyChange": {"name": "old laptop"},
     "KeyOut": KEY,
     "NewKeyOut": {**KEY, "token": "yk_81734480c7b9_a6709c24a6c1..."},

@@ -15,7 +15,7 @@ class BadOgg(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class OggPage:
     flags: int
     granule: int  # 48 kHz samples up to the end of this page, pre-skip included
     serial: int
@@ -49,7 +49,7 @@ def page_sum(page: bytes) -> int:
     return int.from_bytes(mirrored.to_bytes(4, "little").translate(_MIRROR))
 
 
-def pages(data: bytes) -> Iterator[Page]:
+def pages(data: bytes) -> Iterator[OggPage]:
     """The pages of a file in order. Raises BadOgg where it is damaged or truncated."""
     start = 0
     while start < len(data):
@@ -57,7 +57,7 @@ def pages(data: bytes) -> Iterator[Page]:
         yield page
 
 
-def _page_at(data: bytes, start: int) -> tuple[Page, int]:
+def _page_at(data: bytes, start: int) -> tuple[OggPage, int]:
     head = data[start : start + HEADER]
     if len(head) < HEADER or not head.startswith(MAGIC):
         raise BadOgg("no page here")
@@ -69,7 +69,7 @@ def _page_at(data: bytes, start: int) -> tuple[Page, int]:
         head[22:26], "little"
     ):
         raise BadOgg("a damaged page")
-    page = Page(
+    page = OggPage(
         flags=head[5],
         granule=int.from_bytes(head[6:14], "little", signed=True),
         serial=int.from_bytes(head[14:18], "little"),
@@ -86,7 +86,7 @@ def tags_page(serial: int, comment: str) -> bytes:
     parts = (b"OpusTags", _sized(vendor), (1).to_bytes(4, "little"), _sized(text))
     body = b"".join(parts)
     segments = bytes([255] * (len(body) // 255) + [len(body) % 255])
-    return Page(0, 0, serial, 1, segments, body).encoded()
+    return OggPage(0, 0, serial, 1, segments, body).encoded()
 
 
 def _sized(text: bytes) -> bytes:

@@ -7,7 +7,7 @@ import msgspec
 from django.conf import settings
 
 from yapit.catalog import voices
-from yapit.catalog.voices import CatalogModel, CatalogVoice, Slice
+from yapit.catalog.voices import CatalogModel, CatalogVoice, VoiceSlice
 from yapit.errors import UnknownModel, UnknownVoice
 
 
@@ -56,7 +56,9 @@ def forget() -> None:
     voices.forget()
 
 
-def _find(model_slug: str | None, voice_slug: str | None, slices: tuple[Slice, Slice]) -> CatalogVoice | None:
+def _find(
+    model_slug: str | None, voice_slug: str | None, slices: tuple[VoiceSlice, VoiceSlice]
+) -> CatalogVoice | None:
     if voice_slug:
         named = [part.by_slug[voice_slug] for part in slices if voice_slug in part.by_slug]
         return next((voice for voice in named if model_slug in (None, "", voice.model.slug)), None)

@@ -68,7 +68,7 @@ class CatalogVoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class VoiceSlice:
     """Voices by slug, ordered by rank."""
 
     by_slug: Mapping[str, CatalogVoice]
@@ -80,7 +80,7 @@ class Slice:
 # Account id, is_tester, is_reviewer. With the roles in the key, a change of roles needs no invalidation.
 _SliceKey = tuple[int | None, bool, bool]
 PUBLIC: _SliceKey = (None, False, False)
-_slices: caching.RowCache[_SliceKey, Slice] = caching.RowCache(
+_slices: caching.RowCache[_SliceKey, VoiceSlice] = caching.RowCache(
     "voices", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
 _models: caching.RowCache[str, tuple[CatalogModel, ...]] = caching.RowCache(
@@ -118,7 +118,7 @@ async def amodels() -> tuple[CatalogModel, ...]:
     return await _models.aread("active", lambda _: read_models())
 
 
-def slices(user_id: int) -> tuple[Slice, Slice]:
+def slices(user_id: int) -> tuple[VoiceSlice, VoiceSlice]:
     """The public voices, and the account's personal ones."""
     own = _key(user_id, roles.of(user_id))
     return (
@@ -127,7 +127,7 @@ def slices(user_id: int) -> tuple[Slice, Slice]:
     )
 
 
-async def aslices(user_id: int) -> tuple[Slice, Slice]:
+async def aslices(user_id: int) -> tuple[VoiceSlice, VoiceSlice]:
     own = _key(user_id, await roles.aof(user_id))
     return (
         await _slices.aread(PUBLIC, _read),
@@ -135,7 +135,7 @@ async def aslices(user_id: int) -> tuple[Slice, Slice]:
     )
 
 
-def cached_slices(user_id: int) -> tuple[Slice, Slice] | None:
+def cached_slices(user_id: int) -> tuple[VoiceSlice, VoiceSlice] | None:
     """`slices` if all of it is cached, otherwise None. Never queries."""
     account_roles = roles.cached(user_id)
     public = _slices.peek(PUBLIC)
@@ -196,19 +196,19 @@ def _personal(user_id: int, account_roles: Roles) -> QuerySet[Voice]:
     return visible(user_id, account_roles).exclude(_is_public())
 
 
-def _read(key: _SliceKey) -> Slice:
+def _read(key: _SliceKey) -> VoiceSlice:
     user_id, is_tester, is_reviewer = key
     if user_id is None:
         return _slice(visible(None))
     params = {"user_id": user_id, "is_tester": is_tester, "is_reviewer": is_reviewer}
     # Few accounts have personal voices, and the ORM takes longer than the query: it is used for those only.
     if not fetch_rows(SELECT_PERSONAL_IDS, params):
-        return Slice({})
+        return VoiceSlice({})
     return _slice(_personal(user_id, Roles(is_tester, is_reviewer)))
 
 
-def _slice(voices: Iterable[Voice]) -> Slice:
-    return Slice({voice.slug: voice for voice in _voices_of(voices)})
+def _slice(voices: Iterable[Voice]) -> VoiceSlice:
+    return VoiceSlice({voice.slug: voice for voice in _voices_of(voices)})
 
 
 def _voices_of(voices: Iterable[Voice]) -> Iterable[CatalogVoice]:

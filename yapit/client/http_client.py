@@ -53,7 +53,7 @@ class Response:
 
 
 @dataclass(slots=True)
-class Call:
+class HttpCall:
     """One request, which the event loop may abort while a thread waits for the response."""
 
     method: str
@@ -115,7 +115,7 @@ class HttpClient:
         deadline = time.monotonic() + self._patience
         pause = FIRST_PAUSE
         while True:
-            call = Call(method, self._prefix + path, content, {**self._headers, **headers})
+            call = HttpCall(method, self._prefix + path, content, {**self._headers, **headers})
             try:
                 return _raise_for_status(await self._in_a_thread(call, deadline))
             except Refused as refusal:
@@ -133,7 +133,7 @@ class HttpClient:
             await asyncio.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _in_a_thread(self, call: Call, deadline: float) -> Response:
+    async def _in_a_thread(self, call: HttpCall, deadline: float) -> Response:
         if self._is_closed:
             raise ClientError("This client is closed.")
         loop = asyncio.get_running_loop()
@@ -143,7 +143,7 @@ class HttpClient:
         finally:
             call.abort()
 
-    def _exchange(self, call: Call) -> Response:
+    def _exchange(self, call: HttpCall) -> Response:
         connection = self._connection(call.method)
         call.connection = connection
         try:

@@ -20,7 +20,7 @@ from config.observability import metrics
 from config.redis import keys
 from config.redis.multiplexed import MultiplexedConnection
 from config.redis.pipeline import Command, Pipeline, pipeline_of
-from config.redis.scripts import Call, arun, arun_all, run
+from config.redis.scripts import ScriptCall, arun, arun_all, run
 from yapit import redis_keys
 from yapit.jobs.lua import CLAIMING, script
 from yapit.limits.lua import LIMITS
@@ -158,7 +158,7 @@ def member(user_id: int, document_id: object, index: int, connection: str) -> st
     return f"{user_id}:{document_id}:{index}:{connection}"
 
 
-def look_call(variants: Sequence[str], bucket: str = "") -> Call:
+def look_call(variants: Sequence[str], bucket: str = "") -> ScriptCall:
     """`bucket`: key of a token bucket, from which one message is taken."""
     return LOOK.call(
         settings.MESSAGES_BURST,
@@ -200,7 +200,7 @@ def enqueue_call(
     requests: Sequence[EnqueueRequest],
     limits: Mapping[str, int],
     finished_documents: Sequence[str] = (),
-) -> Call:
+) -> ScriptCall:
     """`limits`: what the account's `requested` total may reach, by usage type; a missing one is unlimited.
 
     `finished_documents`: documents for which the connection has stopped waiting.
@@ -320,7 +320,7 @@ def upload_command(job_id: str, worker: str, blob: bytes) -> Command:
     return ("SET", redis_keys.upload(job_id, worker), blob, "EX", UPLOAD_SECONDS)
 
 
-def _exchange(pipeline: Pipeline, uploads: list[Command], call: Call) -> Any:
+def _exchange(pipeline: Pipeline, uploads: list[Command], call: ScriptCall) -> Any:
     *stored, reply = pipeline.exchange([*uploads, call.command])
     if isinstance(reply, NoScriptError):
         [reply] = pipeline.exchange([call.full_command])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from django.conf import settings
 
 from config.redis import clients as redis_clients
-from config.redis.scripts import Call, run
+from config.redis.scripts import ScriptCall, run
 from yapit import redis_keys
 from yapit.limits.account_limits import TAKE
 
@@ -21,7 +21,7 @@ ADDRESS_PER_SECOND = 1.0  # attempts that an address regains
 def take(username: str, address: str) -> float:
     """Count an attempt, before its outcome is known. Returns 0, or the seconds to wait. Raises RedisError."""
     with redis_clients.sync() as redis:
-        taken: list[Call] = []
+        taken: list[ScriptCall] = []
         for take_one, give_one_back in _calls(username, address):
             if wait := int(run(redis, take_one)):
                 for undo in taken:
@@ -38,7 +38,7 @@ def give_back(username: str, address: str) -> None:
             run(redis, give_one_back)
 
 
-def _calls(username: str, address: str) -> Iterator[tuple[Call, Call]]:
+def _calls(username: str, address: str) -> Iterator[tuple[ScriptCall, ScriptCall]]:
     """For each bucket, the call that takes an attempt and the one that gives it back."""
     name = hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
     yield _pair(
@@ -50,7 +50,7 @@ def _calls(username: str, address: str) -> Iterator[tuple[Call, Call]]:
         )
 
 
-def _pair(bucket: str, capacity: int, per_second: float) -> tuple[Call, Call]:
+def _pair(bucket: str, capacity: int, per_second: float) -> tuple[ScriptCall, ScriptCall]:
     take_one, give_one_back = (TAKE.call(capacity, per_second, n, keys=[bucket]) for n in (1, -1))
     return take_one, give_one_back
 

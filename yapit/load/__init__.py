@@ -2,7 +2,7 @@
 
 from yapit.load.closed_loop import run_closed_loop
 from yapit.load.measurements import Measurements, percentile
-from yapit.load.playback import FETCH_AHEAD, Playback, run_playback
+from yapit.load.playback import FETCH_AHEAD, SimulatedPlayback, run_playback
 from yapit.load.raw_socket import RawSocket
 from yapit.load.report import figures_of, table_of
 from yapit.load.simulation import Listener
@@ -11,8 +11,8 @@ __all__ = [
     "FETCH_AHEAD",
     "Listener",
     "Measurements",
-    "Playback",
     "RawSocket",
+    "SimulatedPlayback",
     "figures_of",
     "percentile",
     "run_closed_loop",

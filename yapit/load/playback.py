@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Playback:
+class SimulatedPlayback:
     """How listeners play their documents."""
 
     speed: float = 1.0
@@ -36,7 +36,7 @@ class Playback:
 class PlaybackListener(SimulatedListener):
     """Plays like the reader page: the current block first, the read-ahead after it, then the next block."""
 
-    def __init__(self, listener: Listener, measurements: Measurements, playback: Playback) -> None:
+    def __init__(self, listener: Listener, measurements: Measurements, playback: SimulatedPlayback) -> None:
         super().__init__(listener, measurements)
         self._playback = playback
         self._blocks = ReadAhead(listener.blocks, ahead=playback.ahead)
@@ -172,7 +172,7 @@ class PlaybackListener(SimulatedListener):
 async def run_playback(
     url: str,
     listeners: Sequence[Listener],
-    playback: Playback,
+    playback: SimulatedPlayback,
     *,
     is_batched: bool = False,
     timeout: float = 3600.0,

@@ -46,5 +46,5 @@ class Billed(Protocol):
     async def check_credit(self) -> None: ...
 
 
-class Connection(Resyncable, Authenticated, Reconnectable, SlotHolder, Protocol):
+class ClientConnection(Resyncable, Authenticated, Reconnectable, SlotHolder, Protocol):
     """An open connection: a WebSocket, or an HTTP request that waits for audio."""

@@ -21,7 +21,7 @@ from yapit.realtime.access_checks import AccessChecks
 from yapit.realtime.announced import AnnouncedAudio
 from yapit.realtime.background import BackgroundTasks
 from yapit.realtime.channel import NotificationChannel
-from yapit.realtime.connections import Connection
+from yapit.realtime.connections import ClientConnection
 from yapit.realtime.credit_checks import CreditChecks
 from yapit.realtime.periodic import PeriodicWork
 from yapit.realtime.subscribers import Subscribers
@@ -36,7 +36,7 @@ class NotificationHub:
     def __init__(self) -> None:
         self.process = secrets.token_hex(6)
         self.link = multiplexed.MultiplexedConnection(settings.REDIS_URL)
-        self.connections: set[Connection] = set()
+        self.connections: set[ClientConnection] = set()
         self.subscribers = Subscribers()
         self.announced = AnnouncedAudio()
         self._background = BackgroundTasks()
@@ -75,14 +75,14 @@ class NotificationHub:
         self._connection_count += 1
         return f"{self.process}.{self._connection_count}"
 
-    async def enter(self, connection: Connection) -> None:
+    async def enter(self, connection: ClientConnection) -> None:
         """Register a connection. Waits a moment for the subscription: a first notification may come soon."""
         self.start()
         self.connections.add(connection)
         SOCKETS.inc()
         await self._channel.wait_subscribed(SUBSCRIBE_SECONDS)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: ClientConnection) -> None:
         if connection in self.connections:
             self.connections.discard(connection)
             SOCKETS.dec()

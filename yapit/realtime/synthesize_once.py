@@ -39,7 +39,7 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class SynthesizedAudio:
     data: bytes
     media_type: str
     checksum: str
@@ -57,7 +57,7 @@ async def speak(identity: Identity, spec: JobSpec, *, is_billable: bool = True) 
 
 async def synthesize_audio(
     identity: Identity, spec: JobSpec, *, is_billable: bool = True
-) -> tuple[Spoken, Audio]:
+) -> tuple[Spoken, SynthesizedAudio]:
     """Like `speak`, with the audio."""
     async with _open(identity) as request:
         for _ in range(READ_ATTEMPTS):
@@ -65,7 +65,7 @@ async def synthesize_audio(
             audio = await lookup.audio_of(request.hub.link, spec.hash)
             if audio is not None:
                 header, data = audio
-                return spoken, Audio(bytes(data), header.media_type, header.sha256.hex())
+                return spoken, SynthesizedAudio(bytes(data), header.media_type, header.sha256.hex())
     raise refused("audio_gone", retry_after=1)
 
 

@@ -31,7 +31,7 @@ SPEC_BYTES = 900  # without its text
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-class Page:
+class BlockPage:
     """Texts by index, and their job specs in the voice that was requested last."""
 
     __slots__ = ("_specs", "_spoken", "texts")
@@ -57,11 +57,11 @@ class Page:
         return sum(len(text) * 2 + SPEC_BYTES for text in self.texts.values())
 
 
-_pages: caching.RowCache[tuple[UUID, int], Page] = caching.RowCache(
+_pages: caching.RowCache[tuple[UUID, int], BlockPage] = caching.RowCache(
     "spoken blocks",
     max_bytes=CACHED_BYTES,
     seconds=CACHED_SECONDS,
-    size_of=lambda value: value.size if isinstance(value, Page) else 200,
+    size_of=lambda value: value.size if isinstance(value, BlockPage) else 200,
 )
 _access: caching.RowCache[tuple[UUID, int], DocumentAccess] = caching.RowCache(
     "document access", max_bytes=ACCESS_BYTES, seconds=ACCESS_SECONDS, size_of=lambda _: 100
@@ -145,21 +145,21 @@ def _open(key: tuple[UUID, int], indices: Sequence[int]) -> DocumentAccess:
     first = number * PAGE
     access, texts = documents.access_with_texts(document_id, user_id, first, first + PAGE - 1)
     if number * PAGE < access.block_count:
-        _pages.read((document_id, number), lambda _: Page(texts))
+        _pages.read((document_id, number), lambda _: BlockPage(texts))
     return access
 
 
-def _read_page(key: tuple[UUID, int]) -> Page:
+def _read_page(key: tuple[UUID, int]) -> BlockPage:
     document_id, number = key
     first = number * PAGE
-    return Page(documents.texts_between(document_id, first, first + PAGE - 1))
+    return BlockPage(documents.texts_between(document_id, first, first + PAGE - 1))
 
 
 def _numbers(indices: Sequence[int]) -> set[int]:
     return {index // PAGE for index in indices}
 
 
-def _specs(pages: Mapping[int, Page], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, JobSpec]:
+def _specs(pages: Mapping[int, BlockPage], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, JobSpec]:
     specs = {}
     for index in indices:
         spec = pages[index // PAGE].spec(index, spoken)

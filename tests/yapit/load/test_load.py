@@ -5,7 +5,15 @@ import asyncio
 import pytest
 
 from benchmarks.servers import running_server
-from yapit.load import Listener, Measurements, Playback, figures_of, run_closed_loop, run_playback, table_of
+from yapit.load import (
+    Listener,
+    Measurements,
+    SimulatedPlayback,
+    figures_of,
+    run_closed_loop,
+    run_playback,
+    table_of,
+)
 
 DOCUMENT = "00000000-0000-0000-0000-000000000000"
 
@@ -26,7 +34,7 @@ async def test_every_listener_gets_every_block(stub):
 
 
 async def test_playback_plays_every_block_of_every_listener(stub):
-    measurements = await run_playback(stub, [Listener("", DOCUMENT, 20)] * 3, Playback(speed=4000))
+    measurements = await run_playback(stub, [Listener("", DOCUMENT, 20)] * 3, SimulatedPlayback(speed=4000))
 
     assert len(measurements.cached) == 3 * 20
     assert len(measurements.silences) == 3
@@ -35,7 +43,7 @@ async def test_playback_plays_every_block_of_every_listener(stub):
 
 async def test_playback_with_seeks_plays_the_same_number_of_blocks(stub):
     measurements = await run_playback(
-        stub, [Listener("", DOCUMENT, 20)] * 3, Playback(speed=4000, seeks=1.0), is_batched=True
+        stub, [Listener("", DOCUMENT, 20)] * 3, SimulatedPlayback(speed=4000, seeks=1.0), is_batched=True
     )
 
     assert measurements.seeks == 3 * 19

@@ -15,7 +15,7 @@ def members(protocol):
 
 
 def test_a_socket_is_a_connection_and_billed():
-    for protocol in (connections.Connection, connections.Billed):
+    for protocol in (connections.ClientConnection, connections.Billed):
         assert members(protocol) - {"identity"} <= set(dir(SynthesisSocket))
 
 

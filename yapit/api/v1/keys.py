@@ -37,7 +37,7 @@ async def list_keys(request: HttpRequest, response: HttpResponse) -> schemas.Key
     summary="Create an API key",
 )
 async def create_key(
-    request: HttpRequest, response: HttpResponse, new: schemas.NewKey
+    request: HttpRequest, response: HttpResponse, new: schemas.KeyRequest
 ) -> Status[schemas.NewKeyOut]:
     """The only response with the token: save it now. Requires a session, not an API key."""
     days = new.expires_in_days

@@ -271,7 +271,7 @@ class AccountDeletion(Request):
     )
 
 
-class NewKey(Request):
+class KeyRequest(Request):
     name: str = Field(min_length=1, max_length=LONGEST_NAME, examples=["laptop"])
     expires_in_days: int | None = Field(None, ge=1, le=3650, description="Default: valid until revoked.")
 

@@ -14,7 +14,7 @@ from yapit.api.v1 import schemas
 from yapit.catalog import previews, resolution
 from yapit.catalog.resolution import SpokenAs
 from yapit.jobs import JobSpec
-from yapit.realtime.synthesize_once import Audio, Spoken, speak, synthesize_audio
+from yapit.realtime.synthesize_once import Spoken, SynthesizedAudio, speak, synthesize_audio
 from yapit.synthesis import block_cache
 
 router = Router(tags=["speech"])
@@ -88,7 +88,7 @@ def _json_response(spoken: Spoken, spoken_as: SpokenAs) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(content), content_type="application/json")
 
 
-def _audio_response(spoken: Spoken, audio: Audio) -> HttpResponse:
+def _audio_response(spoken: Spoken, audio: SynthesizedAudio) -> HttpResponse:
     response = HttpResponse(audio.data, content_type=audio.media_type)
     response["ETag"] = f'"{spoken.hash}"'
     response["Content-Location"] = f"/v1/audio/{spoken.hash}"

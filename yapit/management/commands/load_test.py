@@ -13,7 +13,7 @@ from yapit.client import Client, ClientError
 from yapit.load import (
     Listener,
     Measurements,
-    Playback,
+    SimulatedPlayback,
     figures_of,
     run_closed_loop,
     run_playback,
@@ -60,7 +60,7 @@ async def _measure(options: dict[str, Any]) -> Measurements:
     url, is_batched = options["url"], options["batched"]
     if not options["speed"]:
         return await run_closed_loop(url, listeners, is_batched=is_batched, timeout=3600)
-    playback = Playback(speed=options["speed"], seeks=options["seeks"], fetch=options["fetch"])
+    playback = SimulatedPlayback(speed=options["speed"], seeks=options["seeks"], fetch=options["fetch"])
     return await run_playback(url, listeners, playback, is_batched=is_batched)
 
 
