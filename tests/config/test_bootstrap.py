@@ -100,7 +100,7 @@ def test_an_old_python_is_an_error(monkeypatch, capsys):
     monkeypatch.setattr("shutil.which", lambda name: None)
 
     with pytest.raises(SystemExit):
-        bootstrap.use_a_python_that_is_new_enough()
+        bootstrap.require_python()
 
     assert "Python 3.11 or newer is needed, this is 3.9" in capsys.readouterr().err
 
