@@ -1,4 +1,4 @@
-"""A socket for what no client should send: whole frames out, what came back in."""
+"""WebSocket without client logic: sends any frame, returns the server's frames."""
 
 import json
 
@@ -7,8 +7,8 @@ from websockets.sync.client import connect
 from tests.waiting import PROCESS_PATIENCE
 
 
-class RawSocket:
-    """A context manager. Each frame must have the next number."""
+class FrameSocket:
+    """A context manager. Fails if a frame does not have the next `seq`."""
 
     def __init__(self, stack):
         self.stack = stack
@@ -26,7 +26,7 @@ class RawSocket:
     def __exit__(self, *error):
         self._connecting.__exit__(*error)
 
-    def ask(self, document_id, indices, **voice):
+    def synthesize(self, document_id, indices, **voice):
         self.socket.send(
             json.dumps({"type": "synthesize", "document_id": document_id, "block_indices": indices, **voice})
         )

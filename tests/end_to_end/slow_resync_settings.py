@@ -1,4 +1,4 @@
-"""Settings of processes that look again after an hour: whatever is quick was told."""
+"""Settings with an hour between revalidations: faster changes are those of notifications."""
 
 from config.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The client package against real processes, which are killed, emptied and turned against it."""
+"""The client against real processes that are killed, lose data or refuse requests."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from yapit.client import Client, NotAuthenticated, Refused, UsageLimit, speak
 
 pytestmark = pytest.mark.slow
 
-SWITCH_TONE_ON = (
+ACTIVATE_TONE = (
     "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
 )
 MAKE_KEY = (
@@ -33,7 +33,7 @@ def stack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stack")
     folder.chmod(0o711)
     stack = Stack.launch(folder, LEASE_SECONDS="4", RENEW_SECONDS="1")
-    stack.manage("shell", "-v0", "-c", SWITCH_TONE_ON)
+    stack.manage("shell", "-v0", "-c", ACTIVATE_TONE)
     stack.start_all("tone", server="uvicorn")
     yield stack
     stack.close()
@@ -52,7 +52,7 @@ def key(stack):
 def document(stack):
     name = secrets.token_hex(6)
     paragraphs = (
-        f"Passage {n} of {name}, which is long enough to be a block of its own, and no other text has it."
+        f"Passage {n} of {name}, which is long enough to be a separate block and unique."
         for n in range(COUNT)
     )
     document = stack.make_document("\n\n".join(paragraphs), markdown=False)
@@ -70,32 +70,32 @@ def charges(stack, document):
         return connection.execute(counts, [str(document["id"])]).fetchone()[0]
 
 
-def check_all_heard(stack, blocks, document):
+def check_all_spoken_and_charged(stack, blocks, document):
     assert [block.index for block in blocks] == list(range(COUNT))
     assert all(block.audio.startswith(b"OggS") and block.duration_ms and block.words for block in blocks)
     wait_until(lambda: charges(stack, document) >= COUNT, 30)
     assert charges(stack, document) == COUNT
 
 
-async def test_a_document_is_heard_in_order(stack, key, document):
+async def test_the_blocks_of_a_document_are_spoken_in_order(stack, key, document):
     async with Client(stack.url, key) as client:
         blocks = await blocks_of(client, document)
 
-    check_all_heard(stack, blocks, document)
+    check_all_spoken_and_charged(stack, blocks, document)
 
 
-def test_a_program_that_is_not_asynchronous_hears_it_too(stack, key, document):
+def test_the_synchronous_function_yields_blocks_in_order(stack, key, document):
     blocks = list(speak(stack.url, key, document["id"], model="tone", voice="sine", stop=2))
 
     assert [block.index for block in blocks] == [0, 1]
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "daphne"])
-async def test_one_text_is_heard_without_a_document(stack, key, server):
+async def test_one_text_is_spoken_without_a_document(stack, key, server):
     stack.stop("web")
     stack.start_web(server)
     async with Client(stack.url, key) as client:
-        text = f"A text of its own: {secrets.token_hex(8)}."
+        text = f"Single text {secrets.token_hex(8)}."
         first, second = [await client.synthesize(text, model="tone", voice="sine") for _ in range(2)]
         with pytest.raises(Refused) as refusal:
             await client.synthesize(" ", model="tone", voice="sine")
@@ -106,26 +106,25 @@ async def test_one_text_is_heard_without_a_document(stack, key, server):
     assert (refusal.value.code, refusal.value.status) == ("nothing_to_speak", 422)
 
 
-async def test_who_hangs_up_is_not_spoken_for(stack, key):
+async def test_cancelled_requests_leave_no_jobs(stack, key):
     stack.stop("worker")
     async with Client(stack.url, key) as client:
         texts = [f"Number {number} of {secrets.token_hex(8)}." for number in range(4)]
-        asking = [asyncio.create_task(client.synthesize(text, voice="sine")) for text in texts]
+        tasks = [asyncio.create_task(client.synthesize(text, voice="sine")) for text in texts]
         with stack.redis as redis:
             await async_wait_until(lambda: len(redis.keys("job:*")) == 4, 30)
-            for task in asking:
+            for task in tasks:
                 task.cancel()
             await async_wait_until(lambda: not redis.keys("job:*"), 30)
     stack.start("worker")
 
 
-async def test_one_text_outlives_the_web_process_that_was_asked_and_is_charged_once(stack, key):
-    """It is told to come back; and meanwhile Valkey goes away, too."""
+async def test_a_request_survives_a_restart_of_web_and_valkey_and_is_charged_once(stack, key):
     stack.stop("worker")
-    text = f"A text of its own: {secrets.token_hex(8)}."
+    text = f"Single text {secrets.token_hex(8)}."
     before = charged_characters(stack)
     async with Client(stack.url, key) as client:
-        asking = asyncio.create_task(client.synthesize(text, model="tone", voice="sine"))
+        request = asyncio.create_task(client.synthesize(text, model="tone", voice="sine"))
         with stack.redis as redis:
             await async_wait_until(lambda: redis.keys("job:*"), 30)
         stack.stop("web")
@@ -133,27 +132,27 @@ async def test_one_text_outlives_the_web_process_that_was_asked_and_is_charged_o
         stack.kill_valkey()
         stack.start_valkey()
         stack.start("worker")
-        speech = await asking
+        spoken = await request
         again = await client.synthesize(text, model="tone", voice="sine")
 
-    assert speech.audio == again.audio
+    assert spoken.audio == again.audio
     wait_until(lambda: charged_characters(stack) >= before + len(text), 30)
     assert charged_characters(stack) == before + len(text)
 
 
 def charged_characters(stack):
     with psycopg.connect(stack.env["DATABASE_URL"]) as connection:
-        everything = "SELECT coalesce(sum(characters), 0) FROM billing_ledgerentry"
-        return connection.execute(everything).fetchone()[0]
+        total = "SELECT coalesce(sum(characters), 0) FROM billing_ledgerentry"
+        return connection.execute(total).fetchone()[0]
 
 
-async def test_without_valkey_one_text_is_told_to_come_back(stack, key):
+async def test_without_valkey_a_request_is_refused_with_retry_after(stack, key):
     async with Client(stack.url, key, patience=0.5) as client:
-        await client.synthesize("Somebody is here.", model="tone", voice="sine")
+        await client.synthesize("Valkey is running.", model="tone", voice="sine")
         stack.kill_valkey()
         try:
             with pytest.raises(Refused) as refusal:
-                await client.synthesize("Anybody here?", model="tone", voice="sine")
+                await client.synthesize("Valkey is down.", model="tone", voice="sine")
         finally:
             stack.start_valkey()
     assert (refusal.value.status, refusal.value.code) == (503, "unavailable")
@@ -161,7 +160,7 @@ async def test_without_valkey_one_text_is_told_to_come_back(stack, key):
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "results"])
-async def test_a_process_killed_in_the_middle_costs_nothing_but_time(stack, key, document, name):
+async def test_a_killed_process_only_delays_the_blocks(stack, key, document, name):
     blocks = []
     async with Client(stack.url, key) as client:
         async for block in client.speak(document["id"], model="tone", voice="slow"):
@@ -170,10 +169,10 @@ async def test_a_process_killed_in_the_middle_costs_nothing_but_time(stack, key,
                 stack.kill(name)
                 stack.start_web("uvicorn") if name == "web" else stack.start(name)
 
-    check_all_heard(stack, blocks, document)
+    check_all_spoken_and_charged(stack, blocks, document)
 
 
-async def test_a_killed_valkey_and_all_bells_lost_cost_nothing_but_time(stack, key, document):
+async def test_a_killed_valkey_and_lost_notifications_only_delay_the_blocks(stack, key, document):
     blocks = []
     async with Client(stack.url, key) as client:
         async for block in client.speak(document["id"], model="tone", voice="slow"):
@@ -188,10 +187,10 @@ async def test_a_killed_valkey_and_all_bells_lost_cost_nothing_but_time(stack, k
     assert all(block.audio for block in blocks)
 
 
-async def test_audio_that_is_gone_everywhere_is_made_again_unbilled(stack, key, document):
+async def test_lost_audio_is_synthesized_again_without_a_charge(stack, key, document):
     async with Client(stack.url, key) as client:
         blocks = await blocks_of(client, document)
-        check_all_heard(stack, blocks, document)
+        check_all_spoken_and_charged(stack, blocks, document)
         again = []
         async for block in client.speak(document["id"], model="tone", voice="sine"):
             again.append(block)
@@ -203,7 +202,7 @@ async def test_audio_that_is_gone_everywhere_is_made_again_unbilled(stack, key, 
 
 
 def lose_all_audio(stack):
-    """Behind the back of everybody, when all of it is stored."""
+    """Delete all audio from Redis and SQLite once it is stored."""
     with stack.redis as redis:
         wait_until(lambda: not redis.xlen("persist") and not redis.xlen("billing"), 30)
         redis.delete(*redis.keys("audio:*"))
@@ -214,7 +213,7 @@ def lose_all_audio(stack):
     database.close()
 
 
-async def test_a_key_that_is_revoked_meanwhile_ends_the_reading(stack, document):
+async def test_revoking_the_key_ends_the_session(stack, document):
     key = make_key(stack)
     async with Client(stack.url, key) as client:
         blocks = client.speak(document["id"], model="tone", voice="slow")
@@ -226,18 +225,18 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_reading(stack, document)
                 pass
 
 
-async def test_what_does_not_exist_is_refused_with_its_code(stack, key, document):
+async def test_unknown_voices_and_documents_are_refused_with_their_codes(stack, key, document):
     async with Client(stack.url, key) as client:
         with pytest.raises(Refused) as refusal:
-            await blocks_of(client, document, voice="nobody")
+            await blocks_of(client, document, voice="unknown")
         assert refusal.value.code == "voice_not_found"
         with pytest.raises(Refused) as refusal:
             await client.document("00000000-0000-0000-0000-000000000000")
         assert (refusal.value.code, refusal.value.status) == ("document_not_found", 404)
 
 
-async def test_a_spent_allowance_ends_the_reading(stack):
-    key = make_key(stack, "who-has-nothing-left")
+async def test_a_used_up_plan_ends_the_session(stack):
+    key = make_key(stack, "without-characters")
     stack.env["DEFAULT_CHARACTER_LIMIT"] = "1"
     stack.stop("web")
     stack.start_web("uvicorn")
@@ -254,11 +253,11 @@ async def test_a_spent_allowance_ends_the_reading(stack):
 
 
 @pytest.mark.parametrize("speed", ["0", "30"])
-def test_a_load_test_is_one_command(stack, key, speed):
-    who = ("--url", stack.url, "--key", key, "--listeners", "3", "--blocks", "9")
-    how = ("--model", "tone", "--voice", "instant", "--speed", speed, "--fetch")
+def test_load_test_reports_its_figures(stack, key, speed):
+    target = ("--url", stack.url, "--key", key, "--listeners", "3", "--blocks", "9")
+    options = ("--model", "tone", "--voice", "instant", "--speed", speed, "--fetch")
 
-    figures = json.loads(stack.manage("load_test", *who, *how, "--json"))
+    figures = json.loads(stack.manage("load_test", *target, *options, "--json"))
 
     assert (figures["blocks"], figures["errors"]) == (27, {})
     assert figures["cached_ms_p50"] <= figures["cached_ms_p99"]

@@ -1,4 +1,4 @@
-"""The main job, with everything real: a document in, Ogg files out, each block made and charged once."""
+"""The main path with all processes: a document in, Ogg files out, each block synthesized and charged once."""
 
 import json
 import re
@@ -6,8 +6,7 @@ import re
 import psycopg
 import pytest
 
-from tests.end_to_end import document_listener
-from tests.end_to_end.document_listener import decode
+from tests.end_to_end.document_listener import decode, statuses_of, terminal_statuses
 from tests.stack import Stack
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -19,7 +18,7 @@ block with the first, and then it stops.
 
 ...
 
-The last paragraph follows one that has nothing to say."""
+The last paragraph follows one without words."""
 ROUNDING_MS = 1
 HASH_URL = re.compile(r"/v1/audio/[0-9a-f]{64}")
 
@@ -33,7 +32,7 @@ def stack(tmp_path):
     stack.close()
 
 
-def everything_is_stored(stack):
+def is_all_stored(stack):
     with stack.redis as redis:
         return not any(redis.xlen(stream) for stream in ("results", "billing", "persist"))
 
@@ -45,7 +44,7 @@ def charged(stack):
 
 
 def check_audio(stack, ended):
-    """Every block that is announced can be fetched, decodes, and lasts as long as was said."""
+    """Every cached block can be fetched and decoded, and has the stated duration."""
     for frame in ended.values():
         if frame["status"] == "skipped":
             assert (frame["code"], frame["audio_url"]) == ("nothing_to_speak", None)
@@ -56,7 +55,7 @@ def check_audio(stack, ended):
         assert (status, headers["content-type"]) == (200, "audio/ogg")
         decoded = decode(audio)
         assert decoded.duration_ms == pytest.approx(frame["duration_ms"], abs=ROUNDING_MS)
-        assert decoded.loudest > 0.01
+        assert decoded.peak > 0.01
         words = json.loads(frame["word_timestamps"])
         assert words
         assert all(0 <= word["s"] <= word["e"] <= frame["duration_ms"] / 1000 + 0.001 for word in words)
@@ -68,11 +67,11 @@ def summary(ended):
 
 
 def check_document(stack, document):
-    """Speak it; then the same again without a worker: from Redis, after a restart of all, and from SQLite."""
-    ended = document_listener.ended(document_listener.hear(stack, document))
+    """Synthesize it, then read it without a worker: from Redis, after a restart of all, and from SQLite."""
+    ended = terminal_statuses(statuses_of(stack, document))
     assert len(ended) == document["block_count"]
     check_audio(stack, ended)
-    wait_until(lambda: everything_is_stored(stack), PROCESS_PATIENCE)
+    wait_until(lambda: is_all_stored(stack), PROCESS_PATIENCE)
     spoken = {frame["audio_url"] for frame in ended.values() if frame["status"] == "cached"}
     assert charged(stack) == (len(spoken), len(spoken))
 
@@ -95,12 +94,12 @@ def check_document(stack, document):
 
 
 def check_again(stack, document, ended):
-    told = document_listener.hear(stack, document)
-    assert summary(document_listener.ended(told)) == summary(ended)
-    assert all(status["status"] != "queued" for status in told)
+    statuses = statuses_of(stack, document)
+    assert summary(terminal_statuses(statuses)) == summary(ended)
+    assert all(status["status"] != "queued" for status in statuses)
 
 
-def test_a_plain_text_becomes_speech_once(stack):
+def test_a_plain_text_is_synthesized_once(stack):
     document = stack.make_document(PLAIN, markdown=False)
     assert document["block_count"] >= 3
 
@@ -108,7 +107,7 @@ def test_a_plain_text_becomes_speech_once(stack):
 
 
 @pytest.mark.slow
-def test_the_welcome_document_becomes_speech_once(stack):
+def test_the_welcome_document_is_synthesized_once(stack):
     [document] = stack.get("/v1/documents")[1]["data"]
     assert document["block_count"] >= 100
 

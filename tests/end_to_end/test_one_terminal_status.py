@@ -1,4 +1,4 @@
-"""Whatever is lost on the way, each connection hears exactly one end of each block that it asked for."""
+"""Each connection gets exactly one terminal status of each block, whatever is killed or lost."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from tests.waiting import PROCESS_PATIENCE, async_wait_until
 
 pytestmark = pytest.mark.slow
 
-SWITCH_TONE_ON = (
+ACTIVATE_TONE = (
     "from yapit.models import TTSModel; TTSModel.objects.filter(slug='tone').update(is_active=True)"
 )
 COUNT = 8
 LISTENERS = 3
-ENDS = ("cached", "skipped", "error")
+TERMINAL = ("cached", "skipped", "error")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def stack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stack")
     folder.chmod(0o711)
     stack = Stack.launch(folder, LEASE_SECONDS="2", RENEW_SECONDS="0.5")
-    stack.manage("shell", "-v0", "-c", SWITCH_TONE_ON)
+    stack.manage("shell", "-v0", "-c", ACTIVATE_TONE)
     stack.start_all("tone", server="uvicorn")
     yield stack
     stack.close()
@@ -35,19 +35,19 @@ def stack(tmp_path_factory):
 @pytest.fixture
 def document(stack):
     name = secrets.token_hex(6)
-    passages = (
-        f"Passage {n} of {name}, which is long enough to be a block of its own." for n in range(COUNT)
+    paragraphs = (
+        f"Passage {n} of {name}, which is long enough to be a separate block." for n in range(COUNT)
     )
-    return stack.make_document("\n\n".join(passages), markdown=False)
+    return stack.make_document("\n\n".join(paragraphs), markdown=False)
 
 
 class Listener:
-    """One connection, and all that it heard of each block."""
+    """One connection and the frames that it received."""
 
     def __init__(self, socket):
-        self.socket, self.heard = socket, []
+        self.socket, self.frames = socket, []
 
-    async def ask(self, document):
+    async def request(self, document):
         message = {
             "type": "synthesize",
             "document_id": document["id"],
@@ -57,38 +57,40 @@ class Listener:
         }
         await self.socket.send(json.dumps(message))
 
-    async def listen(self):
-        """Until each block has ended; then until an answer that was sent after that."""
+    async def receive_all(self):
+        """Receive until each block has ended, and then until the answer to one more message."""
         while len(self.ends()) < COUNT:
-            await self._hear_one()
+            await self._receive()
         await self.socket.send("no message")
-        while self.heard[-1]["type"] != "error":
-            await self._hear_one()
+        while self.frames[-1]["type"] != "error":
+            await self._receive()
 
-    async def _hear_one(self):
-        self.heard.append(json.loads(await self.socket.recv()))
+    async def _receive(self):
+        self.frames.append(json.loads(await self.socket.recv()))
 
     def ends(self):
         return Counter(
-            each["block_idx"] for each in self.heard if each["type"] == "status" and each["status"] in ENDS
+            frame["block_idx"]
+            for frame in self.frames
+            if frame["type"] == "status" and frame["status"] in TERMINAL
         )
 
-    def has_heard_that_it_is_queued_after_its_end(self):
+    def has_queued_after_end(self):
         ended = set()
-        for each in self.heard:
-            if each.get("status") in ENDS:
-                ended.add(each["block_idx"])
-            elif each.get("status") == "queued" and each["block_idx"] in ended:
+        for frame in self.frames:
+            if frame.get("status") in TERMINAL:
+                ended.add(frame["block_idx"])
+            elif frame.get("status") == "queued" and frame["block_idx"] in ended:
                 return True
         return False
 
 
-def kill_the_consumer(stack):
+def kill_consumer(stack):
     stack.kill("results")
     stack.start("results")
 
 
-def kill_the_worker(stack):
+def kill_worker(stack):
     stack.kill("worker")
     stack.start("worker")
 
@@ -103,20 +105,20 @@ def restart_redis(stack):
     stack.start_valkey()
 
 
-@pytest.mark.parametrize("harm", [kill_the_consumer, kill_the_worker, empty_redis, restart_redis])
-async def test_every_block_ends_once_on_every_connection(stack, document, harm):
+@pytest.mark.parametrize("fault", [kill_consumer, kill_worker, empty_redis, restart_redis])
+async def test_every_block_ends_once_on_every_connection(stack, document, fault):
     async with asyncio.timeout(PROCESS_PATIENCE):
         listeners = [Listener(await connect(stack.socket_url, origin=stack.url)) for _ in range(LISTENERS)]
         for listener in listeners:
-            await listener.ask(document)
-        listening = [asyncio.create_task(listener.listen()) for listener in listeners]
+            await listener.request(document)
+        receiving = [asyncio.create_task(listener.receive_all()) for listener in listeners]
         for ended in (1, COUNT // 2):
             await async_wait_until(lambda ended=ended: len(listeners[0].ends()) >= ended, PROCESS_PATIENCE)
-            await asyncio.to_thread(harm, stack)
-        await asyncio.gather(*listening)
+            await asyncio.to_thread(fault, stack)
+        await asyncio.gather(*receiving)
 
     for listener in listeners:
         assert listener.ends() == dict.fromkeys(range(COUNT), 1)
-        assert not listener.has_heard_that_it_is_queued_after_its_end()
-        assert all(each["status"] != "error" for each in listener.heard if each["type"] == "status")
+        assert not listener.has_queued_after_end()
+        assert all(frame["status"] != "error" for frame in listener.frames if frame["type"] == "status")
         await listener.socket.close()

@@ -1,6 +1,6 @@
-"""Two real web processes, one on each server, on one Redis: what changes through one shows in both at once.
+"""Cache invalidation between two web processes, daphne and uvicorn: a change through one shows in both.
 
-What they remember would last for 30 seconds (voices, roles, preferences) or for longer than the test (lists).
+Without it, caches would last for 30 seconds (voices, roles, preferences) or longer than the test (lists).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 VOICES = "/v1/audio/voices"
 PREFERENCES = "/v1/me/preferences"
-SECONDS_TO_TELL = 15  # half of what memory would last; on an idle machine it takes milliseconds
+INVALIDATION_SECONDS = 15  # half the lifetime of caches; usually milliseconds
 SETUP = """
 import json
 from django.contrib.auth.models import User
@@ -31,7 +31,7 @@ from yapit.accounts import keys
 from yapit.models import Profile
 
 User.objects.create_superuser("operator", password="correct horse")
-model = make_model("bell")
+model = make_model("test-model")
 user, owner = make_user("listener"), make_user("owner")
 voices = {slug: make_voice(slug, model=model, **fields).pk for slug, fields in {
     "shared": {"owner": owner, "approved": False},
@@ -57,12 +57,12 @@ class Web:
     def count(self, metric, cache):
         url = f"http://127.0.0.1:{self.metrics}/metrics"
         with urllib.request.urlopen(url, timeout=PROCESS_PATIENCE) as response:
-            found = re.search(rf'^yapit_{metric}{{cache="{cache}"}} (\S+)', response.read().decode(), re.M)
-        return float(found[1]) if found else 0
+            match = re.search(rf'^yapit_{metric}{{cache="{cache}"}} (\S+)', response.read().decode(), re.M)
+        return float(match[1]) if match else 0
 
 
 class Operator:
-    """Somebody in the admin of one of them, logged in."""
+    """A logged-in user of the admin site of one web process."""
 
     def __init__(self, web):
         self.web, self.cookies = web, CookieJar()
@@ -89,7 +89,7 @@ def stack(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(stack):
+def created(stack):
     return json.loads(stack.manage("shell", "-v0", "-c", SETUP))
 
 
@@ -104,7 +104,7 @@ def started(stack):
 
 
 @pytest.fixture(scope="module")
-def webs(stack, made):
+def webs(stack, created):
     with started(stack) as both:
         yield both
 
@@ -119,35 +119,37 @@ def names(web, key=None):
     return {voice["id"] for voice in web.get(VOICES, **headers)[1]["data"]}
 
 
-def wait_for_both(webs, is_so):
+def wait_for_both(webs, predicate):
     for web in webs:
-        wait_until(lambda web=web: is_so(web), SECONDS_TO_TELL)
+        wait_until(lambda web=web: predicate(web), INVALIDATION_SECONDS)
 
 
-# --- Lists that everybody gets --------------------------------------------------------------------------
+# --- Shared lists -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("shared", "expected"), [("1", 1), ("0", 2)])
-def test_500_requests_of_both_build_a_list_once_unless_they_share_nothing(stack, made, shared, expected):
-    """The second is the control."""
+def test_500_requests_build_a_list_once_for_both_processes_if_responses_are_shared(
+    stack, created, shared, expected
+):
+    """The second case is the control."""
     stack.env["SHARED_RESPONSES"] = shared
     with stack.redis as redis:
         redis.flushall()
-    with started(stack) as webs, ThreadPoolExecutor(50) as crowd:
-        answers = list(crowd.map(lambda number: webs[number % 2].get("/v1/models")[0], range(500)))
+    with started(stack) as webs, ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda number: webs[number % 2].get("/v1/models")[0], range(500)))
 
         assert set(answers) == {200}
         assert sum(web.count("cache_rebuilds_total", "discovery") for web in webs) == expected
     stack.env["SHARED_RESPONSES"] = "1"
 
 
-def test_what_one_process_changes_is_on_the_list_of_both_at_once(webs, operator, made):
+def test_a_change_is_in_the_lists_of_both_processes_at_once(webs, operator, created):
     tags = [web.get(VOICES)[2]["etag"] for web in webs]
     assert all("waiting" not in names(web) for web in webs)
     assert tags[0] == tags[1]
     before = [web.count("cache_invalidations_total", "discovery") for web in webs]
 
-    operator.act("yapit/voice", "approve", made["waiting"])
+    operator.act("yapit/voice", "approve", created["waiting"])
 
     wait_for_both(webs, lambda web: "waiting" in names(web))
     for web, tag, invalidations in zip(webs, tags, before, strict=True):
@@ -155,19 +157,19 @@ def test_what_one_process_changes_is_on_the_list_of_both_at_once(webs, operator,
         assert web.count("cache_invalidations_total", "discovery") > invalidations
 
 
-# --- What one account may use -----------------------------------------------------------------------------
+# --- Permissions and preferences of one account -----------------------------------------------------------
 
 
-def test_what_an_account_is_given_and_what_is_taken_away_shows_in_both_at_once(webs, operator, made):
+def test_granted_and_withdrawn_permissions_show_in_both_processes_at_once(webs, operator, created):
     def may_use(web):
-        return "shared" in names(web, made["key"])
+        return "shared" in names(web, created["key"])
 
     steps = [
-        ("yapit/voice", "grant", made["shared"], {"accounts": "listener"}, False),  # no tester yet
-        ("auth/user", "add_testers", made["user"], {}, True),
-        ("yapit/voice", "withdraw", made["shared"], {"accounts": "listener"}, False),
-        ("yapit/voice", "grant", made["shared"], {"accounts": "listener"}, True),
-        ("auth/user", "remove_testers", made["user"], {}, False),
+        ("yapit/voice", "grant", created["shared"], {"accounts": "listener"}, False),  # not a tester yet
+        ("auth/user", "add_testers", created["user"], {}, True),
+        ("yapit/voice", "withdraw", created["shared"], {"accounts": "listener"}, False),
+        ("yapit/voice", "grant", created["shared"], {"accounts": "listener"}, True),
+        ("auth/user", "remove_testers", created["user"], {}, False),
     ]
     assert not any(map(may_use, webs))
     for table, action, row, fields, expected in steps:
@@ -176,27 +178,27 @@ def test_what_an_account_is_given_and_what_is_taken_away_shows_in_both_at_once(w
         wait_for_both(webs, lambda web, expected=expected: may_use(web) is expected)
 
 
-def test_preferences_that_are_changed_through_one_are_read_through_the_other_at_once(webs, made):
+def test_preferences_changed_through_one_process_are_read_through_the_other_at_once(webs, created):
     one, other = webs
-    key = {"Authorization": f"Bearer {made['key']}"}
+    key = {"Authorization": f"Bearer {created['key']}"}
     assert other.get(PREFERENCES, **key)[1]["usage_threshold"] == 80
 
     assert one.request("PATCH", PREFERENCES, {"usage_threshold": 50}, key)[0] == 200
 
     assert one.get(PREFERENCES, **key)[1]["usage_threshold"] == 50
-    wait_until(lambda: other.get(PREFERENCES, **key)[1]["usage_threshold"] == 50, SECONDS_TO_TELL)
+    wait_until(lambda: other.get(PREFERENCES, **key)[1]["usage_threshold"] == 50, INVALIDATION_SECONDS)
 
 
-def test_a_change_that_nobody_told_is_seen_with_the_next_subscription(stack, webs, made):
-    """Until then both go on as before, which is the control."""
-    assert all("owned" not in names(web, made["key"]) for web in webs)
+def test_a_change_without_notification_shows_after_the_next_subscription(stack, webs, created):
+    """Until then both use their caches, which is the control."""
+    assert all("owned" not in names(web, created["key"]) for web in webs)
     with psycopg.connect(stack.env["DATABASE_URL"]) as connection:
         connection.execute(
-            "UPDATE yapit_voice SET slug = 'owned', owner_id = %s WHERE slug = 'shared'", [made["user"]]
+            "UPDATE yapit_voice SET slug = 'owned', owner_id = %s WHERE slug = 'shared'", [created["user"]]
         )
-    assert all("owned" not in names(web, made["key"]) for web in webs)
+    assert all("owned" not in names(web, created["key"]) for web in webs)
 
     with stack.redis as redis:
         redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
-    wait_for_both(webs, lambda web: "owned" in names(web, made["key"]))
+    wait_for_both(webs, lambda web: "owned" in names(web, created["key"]))
