@@ -79,6 +79,7 @@ def identity_of(key: ValidKey) -> Identity:
 
 
 def identify_session(session_key: str) -> Identity | None:
+    """The account that is logged in with this session, or None."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)  # also checks that the password has not changed since the log-in
@@ -88,6 +89,7 @@ def identify_session(session_key: str) -> Identity | None:
 
 
 def identify_local() -> Identity | None:
+    """The account of single-user mode, or None if it is missing or inactive."""
     user = User.objects.filter(username=LOCAL_USERNAME, is_active=True).first()
     return Identity(user.pk, user.get_username(), None, "local") if user else None
 
@@ -107,6 +109,7 @@ def record_use(key_id: str) -> None:
 
 
 def is_use_recorded(key: ValidKey) -> bool:
+    """Whether a use of the key was recorded within LAST_USED_SECONDS."""
     return key.last_used is not None and timezone.now() - key.last_used < timedelta(seconds=LAST_USED_SECONDS)
 
 

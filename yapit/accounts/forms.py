@@ -19,6 +19,7 @@ class ThrottledForm(forms.Form):
     retry_after: int | None = None
 
     def throttle(self, username: str, address: str) -> None:
+        """Count an attempt. Raises ValidationError after too many of them, or if Redis does not answer."""
         try:
             wait = login_throttle.take(username, address)
         except RedisError as exc:

@@ -56,6 +56,7 @@ def matches(stored_digest: str, token: str) -> bool:
 
 
 def create_key(user: AbstractBaseUser, name: str, *, expires_at: datetime | None = None) -> NewKey:
+    """Create a key without checking its name or the number of keys; see `add_key`."""
     key_id = secrets.token_hex(6)
     token = f"yk_{key_id}_{secrets.token_hex(24)}"
     key = ApiKey.objects.create(

@@ -44,6 +44,7 @@ async def aof(user_id: int) -> Roles:
 
 
 def cached(user_id: int) -> Roles | None:
+    """The roles if they are cached, otherwise None."""
     return _roles.peek(user_id)
 
 

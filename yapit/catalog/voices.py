@@ -74,6 +74,7 @@ class VoiceSlice:
     by_slug: Mapping[str, CatalogVoice]
 
     def first_of(self, model_slug: str) -> CatalogVoice | None:
+        """The first voice of a model, or None."""
         return next((voice for voice in self.by_slug.values() if voice.model.slug == model_slug), None)
 
 
@@ -160,6 +161,7 @@ def _key(user_id: int, account_roles: Roles) -> _SliceKey:
 
 
 def read_models() -> tuple[CatalogModel, ...]:
+    """Active models in order. Not cached."""
     return tuple(_model_of(model) for model in TTSModel.objects.filter(is_active=True))
 
 

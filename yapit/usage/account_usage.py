@@ -29,6 +29,7 @@ def period_named(name: str | None) -> Period:
 
 
 def usage_in(user_id: int, period: Period) -> MonthlyUsage:
+    """Read the account's usage from PostgreSQL and Redis. Blocks."""
     with redis_clients.sync() as redis:
         usage = account_usage.usage_of(redis, user_id, period, timezone.now())
     return MonthlyUsage(usage, _titles(user_id, usage.documents))

@@ -18,14 +18,10 @@ CACHED_BYTES = 2 * 1024 * 1024
 LIMITS = frozenset({50, 100, 200, 500})
 
 pages = TtlResponseCache("public-documents", kind="document", grace_seconds=60, refusals=(DocumentNotFound,))
-_public: caching.MemoryCache[UUID, bool] = caching.MemoryCache(
+_public: caching.RowCache[UUID, bool] = caching.RowCache(
     "public-document-ids", max_bytes=CACHED_BYTES, seconds=CACHED_SECONDS
 )
-caching.subscribe(
-    f"{invalidation.DOCUMENT}*",
-    lambda event: _public.invalidate(UUID(event.partition(":")[2])),
-    missed=_public.flush,
-)
+_public.invalidate_on(f"{invalidation.DOCUMENT}*", keys=lambda event: [UUID(invalidation.subject_of(event))])
 
 # Arguments: document id, user id, offset, limit.
 ReadPage = Callable[[UUID, int, int, int], schemas.BlockList | schemas.SectionList]
@@ -43,7 +39,7 @@ async def public_page(document_id: UUID, part: str, offset: int, limit: int, rea
 
 
 async def _is_public(document_id: UUID) -> bool:
-    return await _public.aget_or_fetch(document_id, partial(offload, documents.is_public, document_id))
+    return await _public.aread(document_id, documents.is_public)
 
 
 def _build(read: ReadPage, document_id: UUID, offset: int, limit: int) -> bytes:
