@@ -90,7 +90,7 @@ def drive(
     greeting: bytes = b"",
     greetings: Sequence[Sequence[bytes]] = (),
 ) -> LoadResult:
-    """Repeat each request on a connection of its own as soon as it is answered, after a warm-up.
+    """Repeat each request on its own connection as soon as it is answered, after a warm-up.
 
     Before that, each connection sends its `greetings` (or the common one), each of which is answered.
     """

@@ -19,7 +19,7 @@ def default_state_folder() -> Path:
 
 
 def management_command_line() -> list[str]:
-    """The arguments that start a management command in a process of its own, up to the command's name."""
+    """The command line of management commands, up to the name of the command."""
     if IS_CHECKOUT:
         return [sys.executable, str(BASE_DIR / "manage.py")]
     # -P: Python does not search the working directory for modules.

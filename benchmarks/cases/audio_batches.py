@@ -45,7 +45,7 @@ def audio_growth(size: Size) -> Iterator[Figure]:
     new, old = {}, {}
     with audio_file() as path:
         for count in (small, large):
-            new[count] = store_batch(path.with_name(f"ours-{count}.sqlite3"), path, count)
+            new[count] = store_batch(path.with_name(f"store-{count}.sqlite3"), path, count)
             old[count] = old_batch(path.with_name(f"old-{count}"), count)
             name = f"audio_growth.{count}"
             yield Figure(f"{name}.batch", new[count] * 1000, "ms", "lower", baseline=old[count][0] * 1000)

@@ -151,8 +151,8 @@ def test_each_refusal_has_its_code(web, person):
     assert closing(opened(web, origin=web)) == (4407, "missing_credentials")
     wrong = f"Bearer yk_a1b2c3d4e5f6_{'0' * 48}"
     assert closing(opened(web, authorization=wrong)) == (4401, "invalid_api_key")
-    gone = "sessionid=" + "a" * 32
-    assert closing(opened(web, origin=web, cookie=gone)) == (4401, "not_authenticated")
+    unknown = "sessionid=" + "a" * 32
+    assert closing(opened(web, origin=web, cookie=unknown)) == (4401, "not_authenticated")
     assert closing(opened(web, f"?ticket=yt_{'0' * 48}")) == (4401, "invalid_ticket")
     assert closing(opened(web, f"?key={person['tokens'][0]}")) == (4400, "key_in_address")
     assert closing(opened(web, origin=foreign, cookie=browser.cookie)) == (4403, "origin_refused")

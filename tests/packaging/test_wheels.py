@@ -1,4 +1,4 @@
-"""The wheels of the product and of the client: built, installed in environments of their own, and used."""
+"""The wheels of the product and of the client: built, installed in separate environments, and used."""
 
 import ast
 import importlib.metadata
@@ -96,8 +96,8 @@ def contents(wheel):
 
 def files_of(*paths):
     """Paths below the root of the repository; byte code is no part of a distribution."""
-    found = [file for path in paths for file in [ROOT / path, *(ROOT / path).rglob("*")] if file.is_file()]
-    return {str(file.relative_to(ROOT)) for file in found if "__pycache__" not in file.parts}
+    files = [file for path in paths for file in [ROOT / path, *(ROOT / path).rglob("*")] if file.is_file()]
+    return {str(file.relative_to(ROOT)) for file in files if "__pycache__" not in file.parts}
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ class HttpCall:
     is_aborted: bool = False
 
     def abort(self) -> None:
-        """Close the connection, which tells the server that the response is not wanted any more."""
+        """Close the connection, so that the server stops working for this request."""
         self.is_aborted = True
         if self.connection:
             _shut_down(self.connection)

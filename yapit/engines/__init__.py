@@ -1,4 +1,4 @@
-"""Text-to-speech engines: the contract and the registry. Each engine is a package of its own in this room.
+"""Text-to-speech engines: the contract and the registry. Each engine is a subpackage.
 
 Importing this package loads no engine; importing an engine's package loads no model.
 """

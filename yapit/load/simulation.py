@@ -1,6 +1,6 @@
 """Simulation of many listeners in one process. Cheap: it usually shares the cores with the server.
 
-Each listener has a connection of its own, and no task: the handler of a frame sends the next request.
+Each listener has its own connection but no task: the handler of a frame sends the next request.
 """
 
 import abc

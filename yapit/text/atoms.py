@@ -24,7 +24,7 @@ _CODE: Mark = ("<code>", "</code>")
 
 @dataclass(slots=True)
 class Atom:
-    """A piece of a line. `html`, if set, is shown instead of `text`; `apart`: a word of its own."""
+    """A piece of a line. `html`, if set, is shown instead of `text`; `apart`: always a separate word."""
 
     text: str
     spoken: bool = True

@@ -29,7 +29,7 @@ class BlockBuilder:
         self.blocks: list[str] = []
 
     def add_line(self, line: Line) -> str:
-        """Add a line as a text of its own and return its HTML."""
+        """Add a line as a separate text and return its HTML."""
         return self.add_lines([line])[0]
 
     def add_lines(self, lines: Sequence[Line]) -> list[str]:

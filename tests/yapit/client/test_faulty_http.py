@@ -203,14 +203,20 @@ async def all_of(tasks):
 
 
 async def test_closing_a_client_ends_threads_connections_and_pending_calls():
-    async with raw_server(silence) as url:
+    connections = []
+
+    async def script(reader, writer):
+        connections.append(writer)
+        await silence(reader, writer)
+
+    async with raw_server(script) as url:
         async with Client(url, "yk_key") as client:
             pending = [
                 asyncio.create_task(client.document(DOCUMENT)),
                 asyncio.create_task(anext(client.speak(DOCUMENT, stop=2))),
                 asyncio.create_task(anext(client.statuses(DOCUMENT, stop=2))),
             ]
-            await async_wait_until(lambda: threads() and client._sessions)
+            await async_wait_until(lambda: len(connections) == len(pending))
         ends = await all_of(pending)
 
         assert all(isinstance(end, ClientError) for end in ends), ends

@@ -72,7 +72,7 @@ class ToneEngine:
 
 
 def _raise() -> Speech:
-    raise EngineError("told to fail")
+    raise EngineError("failure requested")
 
 
 def _hang() -> Speech:
