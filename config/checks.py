@@ -23,6 +23,7 @@ DOTTED_NAMES: dict[str, Callable[[Any], Iterable[str]]] = {
     "BILLING_BATCH_HOOKS": list,
     "DEAD_LETTERS": dict.values,
     "ENGINES": dict.values,
+    "JOB_HANDLERS": dict.values,
     "PERIODIC": lambda calls: [name for name, _ in calls],
     "PERIODIC_COLD": lambda calls: [name for name, _ in calls],
 }
@@ -42,9 +43,9 @@ def require(*names: str) -> None:
     _raise(check_settings(only=names))
 
 
-def require_engine(model: str) -> None:
-    """Like `require`, for one engine in ENGINES: a worker imports no other."""
-    _raise([*_check_redis_files(), *_check_name("ENGINES", settings.ENGINES[model])])
+def require_entry(setting: str, key: str) -> None:
+    """Like `require`, for one entry of a dictionary: a worker imports one engine and one handler."""
+    _raise([*_check_redis_files(), *_check_name(setting, getattr(settings, setting)[key])])
 
 
 def _raise(errors: Sequence[CheckMessage]) -> None:

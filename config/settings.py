@@ -183,6 +183,9 @@ ENGINES = {  # model slug -> engine class; a worker serves one model
     "tone": "yapit.engines.tone.ToneEngine",
 }
 DEFAULT_MODEL = "hibari"
+JOB_HANDLERS = {  # kind of job -> class that does the work of such jobs, `yapit.jobs.JobHandler`
+    "speech": "yapit.synthesis.speech_handler.SpeechHandler",
+}
 LEASE_SECONDS = env.float("LEASE_SECONDS", 10.0)
 RENEW_SECONDS = env.float("RENEW_SECONDS", 2.0)
 REAP_SECONDS = env.float("REAP_SECONDS", 0.5)

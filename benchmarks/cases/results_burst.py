@@ -131,7 +131,7 @@ async def _claim_all_requested(stack: Stack, document: str, sockets: Sequence[Ra
     with stack.redis as redis:
         claimed: list[Claimed] = []
         await async_wait_until(lambda: _claim_more(redis, claimed) == RESULTS)
-        await async_wait_until(lambda: all(redis.scard(f"subs:{job.hash}") == LISTENERS for job in claimed))
+        await async_wait_until(lambda: all(redis.scard(f"subs:{job.key}") == LISTENERS for job in claimed))
     return claimed
 
 

@@ -20,6 +20,7 @@ VALUES = {  # setting -> a value that names `name`
     "BILLING_BATCH_HOOKS": lambda name: [name],
     "DEAD_LETTERS": lambda name: {"jobs": name},
     "ENGINES": lambda name: {"tone": name},
+    "JOB_HANDLERS": lambda name: {"speech": name},
     "PERIODIC": lambda name: [(name, 1.0)],
     "PERIODIC_COLD": lambda name: [(name, 1.0)],
 }
@@ -75,6 +76,7 @@ def test_a_process_checks_only_the_settings_that_it_resolves(settings):
         ("run_billing", "BILLING_BATCH_HOOKS"),
         ("run_persister", "AUDIO_LOST_HOOK"),
         ("run_worker", "ENGINES"),
+        ("run_worker", "JOB_HANDLERS"),
         ("run_scheduler", "PERIODIC"),
         ("run_scheduler", "PERIODIC_COLD"),
         ("replay_dead", "DEAD_LETTERS"),
@@ -91,9 +93,9 @@ def test_processes_without_system_checks_check_what_they_resolve(settings, redis
 def test_a_worker_checks_its_own_engine_only(settings):
     settings.ENGINES = {"tone": settings.ENGINES["tone"], "other": MISSING}
 
-    checks.require_engine("tone")
+    checks.require_entry("ENGINES", "tone")
     with pytest.raises(CommandError, match=f"ENGINES names '{MISSING}'"):
-        checks.require_engine("other")
+        checks.require_entry("ENGINES", "other")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Jobs: the job protocol as atomic scripts in Redis, the worker, and the consumer of results."""
 
+from yapit.jobs.handler import AttemptFailed, JobHandler
 from yapit.jobs.protocol import (
     CANCEL,
     CLAIM,
@@ -53,10 +54,12 @@ __all__ = [
     "REPLAY",
     "SUBMIT",
     "TOO_SOON",
+    "AttemptFailed",
     "BlockState",
     "Claimed",
     "EnqueueRequest",
     "Enqueued",
+    "JobHandler",
     "JobResult",
     "JobSpec",
     "LostJob",

@@ -101,15 +101,13 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job leased to this worker."""
+    """A job leased to this worker. `payload` is for the handler of its kind alone."""
 
     id: str
-    hash: str
-    text: str
-    voice: str
-    params: Mapping[str, object]
-    revision: str
-    chars: int
+    kind: str
+    key: str  # identifies the result: for speech, the variant hash
+    payload: bytes
+    units: int
     attempt: int
 
     @classmethod
@@ -117,32 +115,47 @@ class Claimed:
         """The job in a reply of CLAIM. None: it is empty."""
         if not reply:
             return None
-        job_id, variant, text, voice, params, revision, chars, attempt = reply
+        job_id, key, text, voice, params, revision, units, attempt = reply
+        payload = {
+            "text": text.decode(),
+            "voice": voice.decode(),
+            "params": params.decode(),
+            "revision": revision.decode(),
+            "codec": "",
+        }
         return cls(
             id=job_id.decode(),
-            hash=variant.decode(),
-            text=text.decode(),
-            voice=voice.decode(),
-            params=msgspec.json.decode(params),
-            revision=revision.decode(),
-            chars=int(chars),
+            kind="speech",
+            key=key.decode(),
+            payload=msgspec.msgpack.encode(payload),
+            units=int(units),
             attempt=int(attempt),
         )
-
-    @property
-    def deadline(self) -> float:
-        """Seconds that the engine may take."""
-        return settings.JOB_DEADLINE_SECONDS + settings.JOB_DEADLINE_PER_CHARACTER * self.chars
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Result of a job: c (audio, as `blob`), s (nothing to say) or e (error, with its code as `detail`)."""
+    """Result of a job: c (bytes to keep, as `blob`), s (nothing) or e (an error, with its code as `detail`).
+
+    `blob` has a header of `audiocache.blob` in front. `fields` are added to the billing event.
+    """
 
     outcome: Literal["c", "s", "e"]
     detail: str = ""
-    duration_ms: int = 0
     blob: bytes = b""
+    fields: Mapping[str, str | int] = field(default_factory=dict)
+
+    @classmethod
+    def stored(cls, blob: bytes, **fields: str | int) -> Self:
+        return cls("c", blob=blob, fields=fields)
+
+    @classmethod
+    def nothing(cls) -> Self:
+        return cls("s")
+
+    @classmethod
+    def error(cls, code: str) -> Self:
+        return cls("e", code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,14 +280,14 @@ async def cancel(link: MultiplexedConnection, pending: Sequence[tuple[str, str]]
             raise reply
 
 
-def claim(redis: Redis, model: str, worker: str) -> Claimed | None:
-    """Lease the next job of a model. None: none is queued."""
-    return Claimed.read(run(redis, CLAIM.call(model, worker, _milliseconds(settings.LEASE_SECONDS))))
+def claim(redis: Redis, queue: str, worker: str) -> Claimed | None:
+    """Lease the next job of a queue. None: none is queued."""
+    return Claimed.read(run(redis, CLAIM.call(queue, worker, _milliseconds(settings.LEASE_SECONDS))))
 
 
-def wait_for_work(blocking: Redis, model: str, seconds: int) -> None:
+def wait_for_work(blocking: Redis, queue: str, seconds: int) -> None:
     """Block until a job is queued or the time is over. A lost wake-up token costs at most `seconds`."""
-    blocking.blpop([redis_keys.wake(model)], timeout=seconds)
+    blocking.blpop([redis_keys.wake(queue)], timeout=seconds)
 
 
 def renew(redis: Redis, job_id: str, worker: str) -> bool:
@@ -295,7 +308,7 @@ def fail_attempt(redis: Redis, job_id: str, worker: str, reason: str) -> None:
 def submit(
     redis: Redis | Pipeline, job_id: str, worker: str, result: JobResult, claim_from: str = ""
 ) -> SubmitOutcome:
-    """Submit a result, and claim the next job of the model `claim_from`: one round trip.
+    """Submit a result, and claim the next job of the queue `claim_from`: one round trip.
 
     The bytes are sent ahead of the script, by SET: as an argument they would be copied three times. They
     expire if the script does not take them.
@@ -305,7 +318,7 @@ def submit(
         worker,
         result.outcome,
         result.detail,
-        result.duration_ms,
+        result.fields.get("duration_ms", 0),
         claim_from,
         _milliseconds(settings.LEASE_SECONDS),
     )
@@ -331,7 +344,7 @@ def _exchange(pipeline: Pipeline, uploads: list[Command], call: ScriptCall) -> A
 
 
 def submit_audio(redis: Redis, job_id: str, worker: str, blob: bytes, duration_ms: int) -> str:
-    return submit(redis, job_id, worker, JobResult("c", duration_ms=duration_ms, blob=blob)).status
+    return submit(redis, job_id, worker, JobResult.stored(blob, duration_ms=duration_ms)).status
 
 
 def reap(redis: Redis) -> int:

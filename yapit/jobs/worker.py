@@ -1,4 +1,4 @@
-"""Worker: claims jobs of one model, synthesizes them with its engine, submits the results. Redis only."""
+"""Worker: claims jobs of one queue, has a handler do their work, submits the results. Redis only."""
 
 import logging
 import os
@@ -12,68 +12,86 @@ from django.conf import settings
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from audiocache import blob
 from config.observability import metrics
 from config.observability.logging import bound
 from config.redis.pipeline import Pipeline
 from config.redis.transient import is_transient
 from config.streams import StopFlag
-from yapit.engines import Engine, EngineError, Speech
 from yapit.jobs import protocol as jobs
+from yapit.jobs.handler import AttemptFailed, JobHandler
 from yapit.jobs.protocol import Claimed, JobResult, SubmitOutcome
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE = 3.0  # seconds for the current job after SIGTERM; the process has five to end
+STOP_GRACE = 3.0  # seconds for the current jobs after SIGTERM; the process has five to end
 SUBMIT_SECONDS = 120.0  # for which Redis may be unavailable before a finished result is dropped
 EXIT_HUNG = 70
-OGG = b"OggS"
 
-JOBS = metrics.counter("worker_jobs", "Jobs by outcome", ["model", "outcome"])
-SECONDS = metrics.histogram("worker_seconds", "Time from claim to submission", ["model"])
-OUTCOMES = {"c": "audio", "s": "nothing", "e": "error"}
-
-
-class AttemptFailed(Exception):
-    """This attempt failed; another one may succeed."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+JOBS = metrics.counter("worker_jobs", "Jobs by outcome", ["queue", "outcome"])
+SECONDS = metrics.histogram("worker_seconds", "Time from claim to submission", ["queue"])
+OUTCOMES = {"c": "stored", "s": "nothing", "e": "error"}
 
 
 @dataclass
 class Worker:
-    """`name` is unique among all workers: it owns leases."""
+    """Serves one queue, whose jobs are of one kind. `name` is unique among all workers: it owns leases."""
 
-    model: str
-    engine: Engine
+    queue: str
+    kind: str
+    handler: JobHandler
     name: str
     redis: Redis
     blocking: Redis
     stop: StopFlag = field(default_factory=StopFlag)
 
     def __post_init__(self) -> None:
-        self.lease = Lease(self)
+        self.leases = Leases(self)
         self.pipeline = Pipeline.to(self.redis)
+        self.failure: BaseException | None = None  # of a thread; ends the worker
 
     def run(self) -> None:
         """Run until stopped. Transient Redis errors are waited out."""
-        threading.Thread(target=self.lease.keep, name="lease", daemon=True).start()
+        threading.Thread(target=self.leases.keep, name="leases", daemon=True).start()
+        others = [
+            threading.Thread(target=self._run_thread, name=f"jobs-{number}", daemon=True)
+            for number in range(1, self.handler.concurrency)
+        ]
+        for thread in others:
+            thread.start()
         try:
-            self._work()
+            self._work(self.pipeline)
+        except BaseException as error:
+            self._end_with(error)
+            raise
         finally:
-            self.lease.is_over = True
+            for thread in others:
+                thread.join()
+            self.leases.is_over = True
             self.pipeline.close()
+        if self.failure:
+            raise self.failure
 
-    def _work(self) -> None:
+    def _run_thread(self) -> None:
+        pipeline = Pipeline.to(self.redis)
+        try:
+            self._work(pipeline)
+        except BaseException as error:  # raised again by `run`
+            self._end_with(error)
+        finally:
+            pipeline.close()
+
+    def _end_with(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self.stop.is_set = True
+
+    def _work(self, pipeline: Pipeline) -> None:
         delay = 0.0
         while not self.stop.is_set:
             try:
-                job = jobs.claim(self.redis, self.model, self.name)
+                job = jobs.claim(self.redis, self.queue, self.name)
                 while job:
-                    job = self._process(job, claim_from=self.model)
-                jobs.wait_for_work(self.blocking, self.model, seconds=1)
+                    job = self._process(job, pipeline, claim_from=self.queue)
+                jobs.wait_for_work(self.blocking, self.queue, seconds=1)
                 delay = 0.0
             except redis_errors.RedisError as error:
                 if not is_transient(error):
@@ -84,89 +102,92 @@ class Worker:
 
     def run_once(self) -> bool:
         """Process one job. Returns whether there was one."""
-        job = jobs.claim(self.redis, self.model, self.name)
+        job = jobs.claim(self.redis, self.queue, self.name)
         if job:
-            self._process(job)
+            self._process(job, self.pipeline)
         return job is not None
 
-    def _process(self, job: Claimed, claim_from: str = "") -> Claimed | None:
+    def _process(self, job: Claimed, pipeline: Pipeline, claim_from: str = "") -> Claimed | None:
         """Process a job, and claim the next one with the submission. None: no job is queued."""
         begun = time.monotonic()
-        self.lease.begin(job)
+        self.leases.begin(job, self.handler.deadline(job))
         try:
             with bound(job_id=job.id):
-                outcome, next_job = self._synthesize_and_submit(job, claim_from)
+                outcome, next_job = self._handle_and_submit(job, pipeline, claim_from)
         finally:
-            self.lease.end()
-        JOBS.labels(self.model, outcome).inc()
-        SECONDS.labels(self.model).observe(time.monotonic() - begun)
+            self.leases.end(job)
+        JOBS.labels(self.queue, outcome).inc()
+        SECONDS.labels(self.queue).observe(time.monotonic() - begun)
         return next_job
 
-    def _synthesize_and_submit(self, job: Claimed, claim_from: str) -> tuple[str, Claimed | None]:
+    def _handle_and_submit(
+        self, job: Claimed, pipeline: Pipeline, claim_from: str
+    ) -> tuple[str, Claimed | None]:
         try:
-            result = self._synthesize(job)
+            result = self._handle(job)
         except AttemptFailed as failed:
             jobs.fail_attempt(self.redis, job.id, self.name, failed.reason)
             more = claim_from and not self.stop.is_set
             return "failed", jobs.claim(self.redis, claim_from, self.name) if more else None
-        self.lease.synthesized()
-        return OUTCOMES[result.outcome], self._submit(job, result, claim_from).next
+        self.leases.handled(job)
+        return OUTCOMES[result.outcome], self._submit(job, result, pipeline, claim_from).next
 
-    def _synthesize(self, job: Claimed) -> JobResult:
-        if job.revision != self.engine.revision:
-            # The hash stands for another revision's audio. Another worker may have that revision.
-            raise AttemptFailed("revision_mismatch")
+    def _handle(self, job: Claimed) -> JobResult:
+        if job.kind != self.kind:
+            raise AttemptFailed("wrong_kind")  # of a queue that workers of two kinds serve
         try:
-            speech = self.engine.synthesize(job.text, voice=job.voice, parameters=job.params)
-        except EngineError as error:
-            return JobResult("e", error.code)
+            return self.handler.handle(job)
+        except AttemptFailed:
+            raise
         except Exception as error:
-            # Engines are third-party code: an exception ends this attempt, and the worker continues. Its
-            # message may quote the text, so only the traceback is logged.
+            # Handlers call third-party code: an exception ends this attempt, and the worker continues. Its
+            # message may quote private input, so only the traceback is logged.
             where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("The engine raised %s on attempt %d\n%s", type(error).__name__, job.attempt, where)
-            raise AttemptFailed("engine_failed") from None
-        return result_of(speech)
+            logger.error("The handler raised %s on attempt %d\n%s", type(error).__name__, job.attempt, where)
+            raise AttemptFailed(self.handler.failed) from None
 
-    def _submit(self, job: Claimed, result: JobResult, claim_from: str) -> SubmitOutcome:
+    def _submit(self, job: Claimed, result: JobResult, pipeline: Pipeline, claim_from: str) -> SubmitOutcome:
         """Submit until Redis accepts it: a restart of Redis must not cost a finished result."""
         deadline = time.monotonic() + SUBMIT_SECONDS
         while True:
             try:
                 more = "" if self.stop.is_set else claim_from
-                submitted = jobs.submit(self.pipeline, job.id, self.name, result, more)
+                submitted = jobs.submit(pipeline, job.id, self.name, result, more)
                 if submitted.status != "LOST":
                     return submitted
-                logger.warning("Redis had no room for %d bytes of audio", len(result.blob))
+                logger.warning("Redis had no room for %d bytes of a result", len(result.blob))
             except redis_errors.RedisError as error:
                 if not is_transient(error) or self.stop.is_set or time.monotonic() > deadline:
                     raise
             self.stop.sleep(0.2)
 
 
-class Lease:
-    """Renews the lease of the current job while the engine works, in one thread for the life of the worker.
+class Leases:
+    """Renews the leases of the current jobs while handlers work, in one thread for the life of the worker.
 
-    An engine that hangs cannot be interrupted: past the deadline the process ends, and its supervisor
-    starts another. After SIGTERM the current job has STOP_GRACE; then it is released.
+    A handler that hangs cannot be interrupted: past its deadline the process ends, and its supervisor starts
+    another. After SIGTERM the current jobs have STOP_GRACE; then they are released.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.is_over = False
         self._clock = RunningTime()
-        self._current: CurrentJob | None = None  # replaced as a whole: the other thread sees old or new
+        self._lock = threading.Lock()
+        self._current: dict[str, CurrentJob] = {}
 
-    def begin(self, job: Claimed) -> None:
-        self._current = CurrentJob(job, self._clock(), time.monotonic())
+    def begin(self, job: Claimed, deadline: float) -> None:
+        current = CurrentJob(job, deadline, self._clock(), time.monotonic())
+        with self._lock:
+            self._current[job.id] = current
 
-    def synthesized(self) -> None:
-        """The engine has returned: the deadline, which is the engine's, no longer applies."""
-        if self._current:
-            self._current.is_synthesized = True
+    def handled(self, job: Claimed) -> None:
+        """The handler has returned: the deadline, which is the handler's, no longer applies."""
+        self._current[job.id].is_handled = True
 
-    def end(self) -> None:
-        self._current = None
+    def end(self, job: Claimed) -> None:
+        with self._lock:
+            del self._current[job.id]
 
     def keep(self) -> None:
         stop_at: float | None = None
@@ -175,17 +196,23 @@ class Lease:
             now = time.monotonic()
             if self.worker.stop.is_set:
                 stop_at = stop_at or now + STOP_GRACE
-            if current := self._current:
+            if current := self._jobs():
                 self._maintain(current, now, stop_at)
 
-    def _maintain(self, current: "CurrentJob", now: float, stop_at: float | None) -> None:
-        if not current.is_synthesized and self._clock() >= current.since + current.job.deadline:
-            self._end_process(current.job)
+    def _jobs(self) -> list["CurrentJob"]:
+        with self._lock:
+            return list(self._current.values())
+
+    def _maintain(self, current: list["CurrentJob"], now: float, stop_at: float | None) -> None:
+        hung = [each for each in current if each.is_hung(self._clock())]
+        if hung:
+            self._end_process(hung)
         if stop_at is not None and now >= stop_at:
-            self._release_and_end(current.job)
-        if now >= current.renewed + settings.RENEW_SECONDS:
-            current.renewed = now
-            self._renew(current.job)
+            self._release_and_end()
+        for each in current:
+            if now >= each.renewed + settings.RENEW_SECONDS:
+                each.renewed = now
+                self._renew(each.job)
 
     def _renew(self, job: Claimed) -> None:
         try:
@@ -195,20 +222,28 @@ class Lease:
                 raise
             logger.warning("The lease could not be renewed: %s", type(error).__name__)
 
-    def _end_process(self, job: Claimed) -> None:
-        logger.error("Job %s is past its deadline of %.1f s: ending this worker", job.id, job.deadline)
-        self._release(job, counted=True)
+    def _end_process(self, hung: list["CurrentJob"]) -> None:
+        for each in hung:
+            logger.error(
+                "Job %s is past its deadline of %.1f s: ending this worker", each.job.id, each.deadline
+            )
+            self._release(each.job, counted=True)
+        self._release_all()  # those that hang are no longer ours
         os._exit(EXIT_HUNG)
 
-    def _release_and_end(self, job: Claimed) -> None:
-        self._release(job, counted=False)
-        os._exit(0)
+    def _release_and_end(self) -> None:
+        self._release_all()
+        os._exit(1 if self.worker.failure else 0)
+
+    def _release_all(self) -> None:
+        for each in self._jobs():
+            self._release(each.job, counted=False)
 
     def _release(self, job: Claimed, *, counted: bool) -> None:
         """Release the job before the process ends. When Redis fails, its lease expires."""
         try:
             if counted:
-                jobs.fail_attempt(self.worker.redis, job.id, self.worker.name, "engine_hung")
+                jobs.fail_attempt(self.worker.redis, job.id, self.worker.name, self.worker.handler.hung)
             else:
                 jobs.release(self.worker.redis, job.id, self.worker.name)
         except redis_errors.RedisError as error:
@@ -217,16 +252,20 @@ class Lease:
 
 @dataclass(slots=True)
 class CurrentJob:
-    """The job being processed. `since` is in running time, `renewed` in monotonic time."""
+    """A job being processed. `since` is in running time, `renewed` in monotonic time."""
 
     job: Claimed
+    deadline: float
     since: float
     renewed: float
-    is_synthesized: bool = False
+    is_handled: bool = False
+
+    def is_hung(self, now: float) -> bool:
+        return not self.is_handled and now >= self.since + self.deadline
 
 
 class RunningTime:
-    """A clock that excludes the time for which the process was stopped, which is not the engine's."""
+    """A clock that excludes the time for which the process was stopped, which is not the handler's."""
 
     LONGEST_TICK = 1.0
 
@@ -244,20 +283,3 @@ class RunningTime:
         begun = self._time()
         self._sleep(seconds)
         self._stopped += max(0.0, self._time() - begun - self.LONGEST_TICK)
-
-
-def result_of(speech: Speech) -> JobResult:
-    """The result to submit for an engine's output, which is checked."""
-    if not speech.audio:
-        return JobResult("s")
-    if not speech.audio.startswith(OGG):
-        return JobResult("e", "bad_audio")
-    if len(speech.audio) > settings.MAX_AUDIO_BYTES:
-        return JobResult("e", "audio_too_large")
-    header = blob.header_for(
-        speech.audio,
-        duration_ms=speech.duration_ms,
-        media_type=speech.media_type,
-        words=[(word.text, word.start_ms, word.end_ms) for word in speech.words],
-    )
-    return JobResult("c", duration_ms=speech.duration_ms, blob=blob.pack(header, speech.audio))

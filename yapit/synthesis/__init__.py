@@ -1,3 +1,12 @@
 """Synthesis: job specs of blocks, their look-up in caches and stores, credit, and warming."""
 
-__all__ = ["access_log", "block_cache", "credit", "lookup", "variants", "warming"]
+__all__ = [
+    "access_log",
+    "block_cache",
+    "credit",
+    "lookup",
+    "speech_handler",
+    "speech_job",
+    "variants",
+    "warming",
+]

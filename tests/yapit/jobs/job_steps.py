@@ -3,12 +3,15 @@
 from dataclasses import replace
 from hashlib import sha256
 
+import msgspec
+
 from audiocache import blob
 from config.redis import scripts
 from config.streams import StreamConsumer
 from yapit import jobs
 from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobResult, JobSpec
 from yapit.jobs.results import ResultHandler
+from yapit.synthesis.speech_job import SpeechPayload
 
 
 def make_spec(text="Hello there.", **changes):
@@ -48,6 +51,15 @@ def cancel(redis, spec, *, user=1, document="d", index=0, connection="web.1"):
     return scripts.run(redis, jobs.CANCEL.call(spec.hash, member)).decode()
 
 
+def payload_of(job):
+    """The payload of a claimed speech job."""
+    return msgspec.msgpack.decode(job.payload, type=SpeechPayload)
+
+
+def text_of(job):
+    return payload_of(job).text
+
+
 def make_blob(audio=b"OggS" + bytes(100), duration_ms=1234):
     header = blob.header_for(audio, duration_ms=duration_ms, media_type="audio/ogg")
     return blob.pack(header, audio)
@@ -81,7 +93,7 @@ def speak_all(redis, worker="w", model="tone"):
     """Claim and finish until no job is queued. Returns the texts in order."""
     texts = []
     while job := claim(redis, worker, model):
-        texts.append(job.text)
+        texts.append(text_of(job))
         finish(redis, job, worker)
     return texts
 

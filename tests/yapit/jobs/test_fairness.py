@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.redis.scripts import Script, run
-from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec
+from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec, text_of
 from yapit import jobs
 from yapit.jobs import Priority
 
@@ -143,7 +143,7 @@ def test_playing_is_claimed_before_prefetch_and_prefetch_before_warming(redis, a
         enqueue(redis, spec, user=user, priority=priority)
 
     def claim_one():
-        user, priority, _ = claim(redis).text.split()
+        user, priority, _ = text_of(claim(redis)).split()
         return int(user), int(priority)
 
     assert overtaken(actions, claim_one, request) == []

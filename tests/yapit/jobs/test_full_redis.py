@@ -24,6 +24,7 @@ from yapit.engines.tone import ToneEngine
 from yapit.jobs import State
 from yapit.jobs.lua import text
 from yapit.jobs.worker import Worker
+from yapit.synthesis.speech_handler import SpeechHandler
 
 SPEC = make_spec(revision=ToneEngine.revision, params='{"ms_per_character": 1}')
 
@@ -113,7 +114,7 @@ def test_a_worker_keeps_its_result_until_redis_has_room(redis, fill):
     refused = redis.info("errorstats")["errorstat_OOM"]["count"]
     stop = StopFlag()
     with redis_clients.sync() as client, redis_clients.blocking(1) as blocking:
-        worker = Worker("tone", ToneEngine("tone"), "w", client, blocking, stop)
+        worker = Worker("tone", "speech", SpeechHandler("tone"), "w", client, blocking, stop)
         working = threading.Thread(target=worker.run, daemon=True)
         working.start()
         wait_until(lambda: redis.info("errorstats").get("errorstat_OOM", {"count": 0})["count"] > refused + 2)

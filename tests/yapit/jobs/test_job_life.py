@@ -59,14 +59,14 @@ class Session:
             job = self.in_progress.popleft()
             jobs.submit_audio(self.redis, job.id, "w", make_blob(), 1)
             finalize(self.redis)
-            self.subscribers[job.hash].clear()
+            self.subscribers[job.key].clear()
 
     def fail(self):
         if self.in_progress:
             job = self.in_progress.popleft()
             submit_error(self.redis, job.id, "w", "engine_failed")
             finalize(self.redis)
-            self.subscribers[job.hash].clear()
+            self.subscribers[job.key].clear()
 
     def release(self):
         if self.in_progress:
@@ -78,7 +78,7 @@ class Session:
             self.redis.zadd("leases", {job.id: 0})
             jobs.reap(self.redis)
             if not self.redis.exists(f"job:{job.id}"):  # that was the last attempt
-                self.subscribers[job.hash].clear()
+                self.subscribers[job.key].clear()
 
 
 def unfinished(redis):

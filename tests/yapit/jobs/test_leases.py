@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from config.redis import clients as redis_clients
-from tests.yapit.jobs.job_steps import claim, enqueue, look, make_spec
+from tests.yapit.jobs.job_steps import claim, enqueue, look, make_spec, text_of
 from yapit import jobs
 from yapit.jobs import State
 
@@ -105,7 +105,7 @@ def test_malformed_jobs_in_the_queue_do_not_delay_the_others(redis):
     redis.hset("job:half a job", mapping={"hash": "of something", "text": "without a voice"})
     redis.set("inflight:of something", "half a job")
 
-    assert claim(redis).text == SPEC.text
+    assert text_of(claim(redis)) == SPEC.text
     assert not redis.exists("job:half a job", "inflight:of something")
 
 

@@ -22,9 +22,11 @@ from tests.yapit.jobs.job_steps import (
     look,
     make_blob,
     make_spec,
+    payload_of,
     speak_all,
     submit_error,
     submit_nothing,
+    text_of,
 )
 from yapit import jobs
 from yapit.jobs import Enqueued, EnqueueRequest, Priority, State, protocol
@@ -49,7 +51,9 @@ def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
     with subscribe(redis) as pubsub:
         assert enqueue(redis, SPEC).state is State.QUEUED
         job = claim(redis)
-        assert (job.text, job.voice, job.params, job.attempt) == ("Hello there.", "sine", {}, 1)
+        payload = payload_of(job)
+        assert (payload.text, payload.voice, payload.params) == ("Hello there.", "sine", "{}")
+        assert job.attempt == 1
         finish(redis, job)
 
         variant, status, header = received(pubsub)
@@ -130,7 +134,7 @@ def test_frequent_requests_of_one_user_do_not_starve_another(redis):
     for i in range(6):
         enqueue(redis, make_spec(f"eager {i:02}"), user=2)
         job = claim(redis)
-        turns.append(job.text.split()[0])
+        turns.append(text_of(job).split()[0])
         finish(redis, job)
 
     assert turns.count("patient") >= 2
@@ -359,12 +363,12 @@ def test_audio_of_a_late_worker_does_not_replace_accepted_audio(redis, settings)
 def test_a_submission_claims_the_next_job(redis):
     for text in ("first", "second"):
         enqueue(redis, make_spec(text))
-    result = jobs.JobResult("c", duration_ms=1, blob=make_blob())
+    result = jobs.JobResult.stored(make_blob(), duration_ms=1)
 
     submitted = jobs.submit(redis, claim(redis).id, "w", result, "tone")
     last = jobs.submit(redis, submitted.next.id, "w", result, "tone")
 
-    assert (submitted.status, submitted.next.text, submitted.next.attempt) == ("OK", "second", 1)
+    assert (submitted.status, text_of(submitted.next), submitted.next.attempt) == ("OK", "second", 1)
     assert (last.status, last.next) == ("OK", None)
 
 
@@ -467,7 +471,7 @@ def test_a_released_job_is_not_counted_and_first_in_the_queue(redis):
     jobs.release(redis, job.id, "w")
 
     again = claim(redis)
-    assert (again.text, again.attempt) == ("first", 1)
+    assert (text_of(again), again.attempt) == ("first", 1)
 
 
 def test_a_result_whose_bytes_are_lost_is_made_again(redis):

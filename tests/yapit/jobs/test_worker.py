@@ -1,4 +1,4 @@
-"""The worker and its engine: every failure ends in a definite state of the block."""
+"""The worker with the handler of speech jobs: every failure ends in a definite state of the block."""
 
 import os
 import signal
@@ -19,6 +19,7 @@ from yapit.engines import Speech
 from yapit.engines.tone import ToneEngine
 from yapit.jobs import State
 from yapit.jobs.worker import EXIT_HUNG, RunningTime, Worker
+from yapit.synthesis.speech_handler import SpeechHandler
 
 REVISION = ToneEngine.revision
 
@@ -29,7 +30,7 @@ def tone_spec(text="A tone, please.", **parameters):
 
 @pytest.fixture
 def worker(redis):
-    return Worker("tone", ToneEngine("tone"), "w", redis, redis, StopFlag())
+    return Worker("tone", "speech", SpeechHandler("tone"), "w", redis, redis, StopFlag())
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_an_engine_that_raises_is_retried_until_the_last_attempt(redis, worker, 
 
     spec = tone_spec()
     enqueue(redis, spec)
-    worker.engine = Broken("tone")
+    worker.handler.engine = Broken("tone")
 
     attempts = 0
     while worker.run_once():
@@ -133,7 +134,7 @@ def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
 
     spec = tone_spec()
     enqueue(redis, spec)
-    worker.engine = Long("tone")
+    worker.handler.engine = Long("tone")
 
     worker.run_once()
 

@@ -13,7 +13,7 @@ from config.redis import multiplexed
 from config.streams import StreamConsumer
 from tests.waiting import async_wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_voice
-from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec
+from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec, text_of
 from tests.yapit.sockets.socket_client import Listener, listener, work_off
 from yapit.accounts import identity, preferences
 from yapit.catalog import resolution
@@ -303,7 +303,7 @@ def user_with_jobs(document, redis):
         enqueue(redis, make_spec(text), user=user_id)
     while job := claim(redis):
         finish(redis, job)
-        if job.text == "charged":
+        if text_of(job) == "charged":
             StreamConsumer(BillingHandler(), redis).run_once(wait=False)
     enqueue(redis, make_spec("waiting"), user=user_id)
     return user_id

@@ -23,6 +23,7 @@ from tests.yapit.jobs.job_steps import (
     make_spec,
     submit_error,
     submit_nothing,
+    text_of,
 )
 from yapit import jobs
 from yapit.catalog import previews, resolution
@@ -155,8 +156,8 @@ def test_jobs_of_listeners_are_claimed_first(redis, store, voice):
     Warming(redis, store, warming.of_voices()).step()
     enqueue(redis, make_spec("For a listener.", model=MODEL))
 
-    assert jobs.claim(redis, MODEL, "w").text == "For a listener."
-    assert jobs.claim(redis, MODEL, "w").text == previews.sentence("de")
+    assert text_of(jobs.claim(redis, MODEL, "w")) == "For a listener."
+    assert text_of(jobs.claim(redis, MODEL, "w")) == previews.sentence("de")
 
 
 def test_warming_waits_while_too_much_audio_is_not_stored(redis, store, voice, settings):
@@ -183,9 +184,9 @@ def test_failed_blocks_do_not_stop_the_others(redis, store, operator, voice):
     document = make_document(operator, "Good.", "Bad.", "Empty.")
 
     def make(redis, job):
-        if job.text == "Good.":
+        if text_of(job) == "Good.":
             finish(redis, job)
-        elif job.text == "Bad.":
+        elif text_of(job) == "Bad.":
             submit_error(redis, job.id, "w", "engine_failed")
         else:
             submit_nothing(redis, job.id, "w")

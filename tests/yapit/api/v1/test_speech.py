@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 
 from tests.waiting import async_wait_until
 from tests.yapit.api.v1.synthesis_requests import error_of, speaking_site, synthesize, with_worker
-from tests.yapit.jobs.job_steps import at_rest, finalize, finish, submit_nothing
+from tests.yapit.jobs.job_steps import at_rest, finalize, finish, submit_nothing, text_of
 from tests.yapit.sockets.socket_client import fail_all
 from yapit import jobs
 from yapit.catalog import previews
@@ -195,7 +195,7 @@ async def test_a_preview_is_free_and_in_the_language_of_the_voice(site, redis, s
     @sync_to_async
     def note(redis):
         while job := jobs.claim(redis, "tone", "w"):
-            spoken.append(job.text)
+            spoken.append(text_of(job))
             finish(redis, job)
 
     answer = await with_worker(redis, site.get("/v1/audio/voices/sine/preview"), note)
