@@ -39,9 +39,9 @@ class NotificationHub:
         self.connections: set[ClientConnection] = set()
         self.subscribers = Subscribers()
         self.announced = AnnouncedAudio()
-        self._background = BackgroundTasks()
-        self.access = AccessChecks(self.connections, self._background)
-        self.credit = CreditChecks(self._background)
+        self.background = BackgroundTasks()
+        self.access = AccessChecks(self.connections, self.background)
+        self.credit = CreditChecks(self.background)
         self._periodic = PeriodicWork(self.connections, self.access, self.credit)
         self._channel = NotificationChannel(self.process, self.subscribers.deliver, self._on_subscribed)
         self._connection_count = 0
@@ -62,13 +62,13 @@ class NotificationHub:
     async def close(self) -> None:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
-        await self._background.close()
+        await self.background.close()
         await self.link.close()
         await redis_clients.close_hot()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run in the background until it ends or the hub is closed."""
-        return self._background.spawn(work)
+        return self.background.spawn(work)
 
     def new_connection(self) -> str:
         """Name for a connection, unique among all processes: `{process}.{number}`."""

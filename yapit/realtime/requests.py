@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from yapit import jobs
 from yapit.jobs import BlockState, EnqueueRequest, State
@@ -14,6 +14,8 @@ from yapit.synthesis import credit as credits
 from yapit.synthesis import lookup
 from yapit.synthesis.credit import Credit, Limited, Meter
 
+NONE_PENDING: Set[str] = frozenset()
+
 
 class BlockRequests:
     """Two round trips to Redis for any number of blocks: one for their states, one to enqueue."""
@@ -24,7 +26,8 @@ class BlockRequests:
         self._user_id = user_id
         self._hub = hub
         self._answers = answers
-        self._documents: set[str] = set()  # that were waited for when blocks were last enqueued
+        # Pending when blocks were last enqueued. An idle connection shares the empty set.
+        self._documents: Set[str] = NONE_PENDING
         self.meter = Meter(hub.link, user_id)
         self.is_closed = False
 

@@ -2,28 +2,35 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from yapit import protocol
+from yapit.realtime.background import BackgroundTasks
 
 LIMIT = 1000  # messages that a slow reader may leave unread
 BATCH = 64  # statuses in one frame
 
 SendFrame = Callable[[dict[str, Any]], Awaitable[None]]
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Outbox:
     """Frames are numbered from 1: a gap shows a loss."""
 
     __slots__ = (
-        "_is_flush_due", "_is_flushing", "_messages", "_send", "_seq", "_spawn", "is_batched", "is_closed"
-    )  # fmt: skip
+        "_background",
+        "_is_flush_due",
+        "_is_flushing",
+        "_messages",
+        "_send",
+        "_seq",
+        "is_batched",
+        "is_closed",
+    )
 
-    def __init__(self, send: SendFrame, spawn: Spawn) -> None:
+    def __init__(self, send: SendFrame, background: BackgroundTasks) -> None:
         self._send = send
-        self._spawn = spawn
+        self._background = background
         self._messages: deque[protocol.ServerMessage] = deque()
         self._seq = 0
         self._is_flush_due = False
@@ -60,7 +67,7 @@ class Outbox:
     def _flush_in_background(self) -> None:
         self._is_flush_due = False
         if self._messages and not self._is_flushing:
-            self._spawn(self.flush())
+            self._background.spawn(self.flush())
 
     def _next_message(self) -> protocol.ServerMessage:
         """The oldest message, in batched mode with all statuses that follow it so far."""

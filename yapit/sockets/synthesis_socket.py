@@ -67,7 +67,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def connect(self) -> None:
         self.hub = hub()
         self.session: SynthesisSession | None = None
-        self.outbox = Outbox(self.base_send, self.hub.spawn)
+        self.outbox = Outbox(self.base_send, self.hub.background)
         offered = self.scope.get("subprotocols", ())
         # A browser sees a refusal before this only as a bare 403.
         await self.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
@@ -81,7 +81,6 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             return
         self.session = SynthesisSession(self.connection, found.user_id, self.hub, self._put)
         await self.hub.enter(self)
-        self.hub.credit.add(self)
         if identity.changes_seen() != changes:  # before the hub knew this connection
             await self.hub.access.check([self])
 
@@ -124,6 +123,7 @@ class SynthesisSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def _handle(self, message: protocol.ClientMessage, session: SynthesisSession) -> None:
         match message:
             case protocol.Synthesize():
+                self.hub.credit.add(self)
                 await session.request(message)  # counts the message in the same round trip
             case protocol.CursorMoved():
                 await session.check_rate()

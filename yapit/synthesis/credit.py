@@ -7,7 +7,7 @@ reading stays valid until the balance itself changes, which raises the epoch `cr
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -168,21 +168,23 @@ class Meter:
 
     link: MultiplexedConnection
     user_id: int
-    _used: set[str] = field(default_factory=set)
-    _warned: set[str] = field(default_factory=set)
+    # Defaults are shared by all idle connections.
+    _used: frozenset[str] = frozenset()
+    _warned: frozenset[str] = frozenset()
 
     @property
     def is_used(self) -> bool:
         return bool(self._used)
 
     async def credit(self, usage_type: str) -> Credit:
-        self._used.add(usage_type)
+        if usage_type not in self._used:
+            self._used |= {usage_type}
         return await credit_of(self.link, self.user_id, usage_type)
 
     async def check(self) -> list[UsageThreshold]:
         """Warnings to send after a change of the balance."""
         warnings = []
-        for usage_type in tuple(self._used):
+        for usage_type in self._used:
             credit = await self.credit(usage_type)
             left = credit.left if isinstance(credit, Limited) else 0
             warnings += self.warnings(usage_type, credit, left)
@@ -191,11 +193,12 @@ class Meter:
     def warnings(self, usage_type: str, credit: Credit, left: int) -> list[UsageThreshold]:
         """A warning when `left` falls below the threshold; another one only after it has recovered."""
         if isinstance(credit, Unlimited) or not credit.is_past_threshold(left):
-            self._warned.discard(usage_type)
+            if usage_type in self._warned:
+                self._warned -= {usage_type}
             return []
         if usage_type in self._warned:
             return []
-        self._warned.add(usage_type)
+        self._warned |= {usage_type}
         return [
             UsageThreshold(
                 usage_type=usage_type,

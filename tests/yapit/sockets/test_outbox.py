@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from yapit import protocol
+from yapit.realtime.background import BackgroundTasks
 from yapit.sockets import outbox
 from yapit.sockets.outbox import Outbox
 
@@ -29,7 +30,7 @@ async def box(frames):
     async def send(message):
         frames.append(json.loads(message["text"]))
 
-    return Outbox(send, asyncio.ensure_future)
+    return Outbox(send, BackgroundTasks())
 
 
 async def test_messages_leave_in_order_and_numbered(box, frames):
@@ -82,7 +83,7 @@ async def test_after_a_disconnect_the_messages_are_dropped(frames):
         frames.append(message)
         raise OSError
 
-    box = Outbox(fail, asyncio.ensure_future)
+    box = Outbox(fail, BackgroundTasks())
     for index in range(3):
         box.put(status(index))
 
