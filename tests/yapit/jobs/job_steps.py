@@ -32,7 +32,7 @@ def make_spec(text="Hello there.", **changes):
 
 
 def enqueue(redis, spec, *, user=1, document="d", index=0, connection="web.1", limit=None, **options):
-    """`ceiling`: how many characters may be asked for in all, since the first of them; None: any number."""
+    """`limit`: of the requested total, which begins at 0; None: unlimited."""
     member = jobs.member(user, document, index, connection)
     request = EnqueueRequest(spec, member=member, document=document, **options)
     limits = {}
