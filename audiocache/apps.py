@@ -3,6 +3,4 @@ from django.apps import AppConfig
 
 class AudiocacheConfig(AppConfig):
     name = "audiocache"
-
-    def ready(self) -> None:
-        from audiocache import checks  # noqa: F401  # registers them
+    label = "audio_stores"  # `audiocache` is the label of audiocache.sqlite, whose tables were here first

@@ -1,11 +1,11 @@
-"""Blobs: a small header followed by the audio, as stored in Redis and SQLite. Pure; imports no Django.
+"""Blobs: a small header followed by the audio, in Redis and in audio stores. Pure; imports no Django.
 
     4 bytes   length of what follows up to the audio, big-endian
     n bytes   msgpack array of the Header's fields, then their CRC-32, big-endian
     the rest  the audio
 
-SQLite keeps the part before the audio in a column `meta` of its own: blob == meta + audio. The header has its
-own CRC because the checksum of the audio does not cover it: a flipped bit in a duration would go unnoticed.
+A store keeps the part before the audio apart, as `meta`: blob == meta + audio. The header has its own
+CRC because the checksum of the audio does not cover it: a flipped bit in a duration would go unnoticed.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def header_for(
 
 
 def header_bytes(header: Header) -> bytes:
-    """The part of a blob before the audio: `meta` in SQLite."""
+    """The part of a blob before the audio: `meta` in stores."""
     body = _encoder.encode(header)
     size = len(body) + CRC_BYTES
     if size > MAX_HEADER_BYTES:

@@ -8,16 +8,16 @@ class AudioCacheError(Exception):
 
 
 class WriterBusy(AudioCacheError):
-    """Another process holds the writer lock of this file."""
+    """Another process writes to this store."""
 
 
 class StoreMissing(AudioCacheError):
-    """The file does not exist yet; `manage.py init_audiocache` creates it."""
+    """The storage does not exist yet; `manage.py init_audiocache` creates it."""
 
 
 class StoreUnavailable(AudioCacheError, OperationalError):
-    """The file is locked, the disk full or the file unreadable. Nothing was changed; retry later."""
+    """The storage is locked, full or cannot be reached. Nothing was changed; retry later."""
 
 
 class StoreDamaged(AudioCacheError):
-    """The file is corrupt. run_persister sets it aside and creates an empty one."""
+    """The storage is corrupt. run_persister sets it aside and creates an empty one."""

@@ -12,11 +12,11 @@ from django.utils.module_loading import import_string
 from redis import Redis
 from redis.exceptions import RedisError
 
-from audiocache import blob
+from audiocache import aliases, blob
 from audiocache.errors import AudioCacheError, StoreDamaged
 from audiocache.orders import ORDERS_STREAM, Order
 from audiocache.records import Change, Put
-from audiocache.store import AudioStore
+from audiocache.store import Store
 from config.observability import metrics
 from config.redis import keys
 from config.streams import Batch, BatchResult, Fields, Handler, UnreadableEntry
@@ -25,13 +25,12 @@ from config.streams.dead_letters import replay_script
 logger = logging.getLogger(__name__)
 
 PERSIST_STREAM = "persist"
-ALIAS = "audio"  # of the store for the audio of blocks
 
 STORED = metrics.counter("audiocache_stored", "Entries stored on disk", ["alias"])
 EVICTED = metrics.counter("audiocache_evicted", "Entries evicted", ["alias"])
 REFUSED_PINS = metrics.counter("audiocache_refused_pins", "Pins beyond half of the limit", ["alias"])
-SET_ASIDE = metrics.counter("audiocache_set_aside", "Corrupt files that were replaced", ["alias"])
-BYTES = metrics.gauge("audiocache_bytes", "Bytes of audio in the file", ["alias"])
+SET_ASIDE = metrics.counter("audiocache_set_aside", "Corrupt storage that was replaced", ["alias"])
+BYTES = metrics.gauge("audiocache_bytes", "Bytes of audio in the store", ["alias"])
 FULL = metrics.gauge("audiocache_full", "1: far over its limit, and no entry may be evicted", ["alias"])
 LOST = metrics.counter("audiocache_lost", "Audio that was missing or damaged before it was stored")
 
@@ -48,7 +47,7 @@ redis.call('INCRBY', 'unpersisted', args[1])
 redis.call('PERSIST', 'audio:' .. args[2])
 """)
 
-# While STORAGE_FULL exists, ENQUEUE refuses jobs: a file is far over its limit and cannot evict entries.
+# While STORAGE_FULL exists, ENQUEUE refuses jobs: a store is far over its limit and cannot evict entries.
 FULL_SECONDS = 30  # expiry of that key, in case the persister dies
 FULL_PERCENT = 110  # of the limit
 
@@ -86,7 +85,7 @@ class Finished:
 
 
 class PersistHandler(Handler[Finished | Order]):
-    """Writes to the audio stores, whose writer locks it must hold. One process writes, so no write waits."""
+    """Writes to audio stores whose writer is open. One process writes, so no write waits."""
 
     streams = (PERSIST_STREAM, ORDERS_STREAM)
     group = "persister"
@@ -96,10 +95,10 @@ class PersistHandler(Handler[Finished | Order]):
     on_acknowledge = PERSISTED
     private_fields = frozenset({b"job"})  # holds the text
 
-    def __init__(self, stores: Mapping[str, AudioStore], redis: Redis) -> None:
+    def __init__(self, stores: Mapping[str, Store], redis: Redis) -> None:
         self.stores = stores
         self.redis = redis
-        self._untidy = dict.fromkeys(stores, True)  # aliases with entries to evict or pages to free
+        self._untidy = dict.fromkeys(stores, True)  # aliases with entries to evict or space to free
         self._full: set[str] = set()
 
     @cached_property
@@ -131,7 +130,7 @@ class PersistHandler(Handler[Finished | Order]):
                 finished.append(event)
         # Every order given before the last commit is in this batch or was applied.
         caught_up = ORDERS_STREAM in batch.drained
-        lost = self._store(finished, orders.pop(ALIAS, []), caught_up)
+        lost = self._store(finished, orders.pop(aliases.AUDIO, []), caught_up)
         for alias, others in orders.items():
             self._write(alias, [], others, caught_up)
         for event in lost:
@@ -143,7 +142,7 @@ class PersistHandler(Handler[Finished | Order]):
         return any(self._untidy.values())
 
     def maintain(self) -> None:
-        """Evict from each file and return its free pages, in steps that delay no write."""
+        """Evict from each store and return its unused space, in steps that delay no write."""
         for alias in self.stores:
             self._tidy(alias)
 
@@ -155,7 +154,7 @@ class PersistHandler(Handler[Finished | Order]):
         for part in _by_bytes(finished, settings.PERSIST_BATCH_BYTES) or ([[]] if orders else []):
             puts = self._fetch(part)
             lost += [event for event in part if event.hash not in puts]
-            self._write(ALIAS, list(puts.values()), orders, caught_up)
+            self._write(aliases.AUDIO, list(puts.values()), orders, caught_up)
             # Touches and pins may concern any part; removals must not reach entries stored after them.
             orders = [order for order in orders if not order.kind.removes]
             caught_up = False  # the marks of this part are newer than the orders that were read
@@ -200,16 +199,16 @@ class PersistHandler(Handler[Finished | Order]):
                 self.redis.delete(keys.STORAGE_FULL)
 
     def _tidy(self, alias: str) -> None:
-        """One step: evict, and once no entry is left to evict, free pages."""
+        """One step: evict, and once no entry is left to evict, free space."""
         if self._untidy[alias] or alias in self._full:
             self._write(alias, [], [], caught_up=True)  # every stream was found empty
         if not self._untidy[alias]:
-            self._untidy[alias] = self.stores[alias].free_pages()
+            self._untidy[alias] = self.stores[alias].free_space()
 
     def _restore_lost(self, event: Finished) -> None:
         """Queue the job of lost audio again, so that those who wait for it or ask for it later get it."""
         self.redis.delete(event.hot_key)  # a damaged value
-        if self.stores[ALIAS].get(event.hash) is not None:
+        if self.stores[aliases.AUDIO].get(event.hash) is not None:
             return  # stored by an earlier attempt
         LOST.inc()
         logger.error("%s was lost before it was stored; it will be synthesized again", event.hash)
@@ -219,23 +218,28 @@ class PersistHandler(Handler[Finished | Order]):
             raise CannotRestore(event.hash) from exc
 
 
-def replace_damaged(store: AudioStore, redis: Redis, reason: Exception) -> None:
-    """Set a corrupt file aside and continue with an empty one. Its audio is synthesized again on request."""
+def replace_damaged(store: Store, redis: Redis, reason: Exception) -> None:
+    """Set corrupt storage aside and continue with an empty one. Its audio is synthesized again on request."""
     aside = store.replace_damaged()
     SET_ASIDE.labels(store.alias).inc()
     logger.critical(
-        "%s is corrupt (%s) and was set aside as %s; the service goes on with an empty file."
+        "%s is corrupt (%s) and was set aside as %s; the service goes on with an empty store."
         " %d pinned entries are listed in %s: manage.py warm_audio --lost synthesizes them again.",
         store.alias,
         reason,
-        aside.file.name,
+        aside.place,
         aside.pinned,
-        aside.pinned_list.name,
+        aside.pinned_list,
     )
     try:
-        redis.incr(f"generation:{store.alias}")  # shown by `audiocache_stats`
+        redis.incr(f"generation:{store.alias}")
     except RedisError as exc:
         logger.warning("cannot count the replacement in Redis: %s", type(exc).__name__)
+
+
+def replacements(redis: Redis, alias: str) -> int:
+    """The number of times that corrupt storage of an alias was replaced."""
+    return int(redis.get(f"generation:{alias}") or 0)
 
 
 def backlog(redis: Redis) -> dict[str, int]:

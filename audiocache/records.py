@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 
@@ -60,9 +59,18 @@ class Change:
         self.pinned_bytes -= sum(one.size for one in removed if one.pinned)
 
 
-class SetAside(NamedTuple):
-    """Paths of a corrupt file that was moved away and of the list of its pinned entries."""
+class Record(NamedTuple):
+    """One entry without its audio."""
 
-    file: Path
-    pinned_list: Path
+    hash: str
+    size: int  # bytes of audio
+    is_pinned: bool
+    last_access: float | None  # seconds since 1970; None: to be evicted next
+
+
+class SetAside(NamedTuple):
+    """Where corrupt storage was moved to, and the list of its pinned entries. Both for operators."""
+
+    place: str
+    pinned_list: str
     pinned: int

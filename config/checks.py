@@ -20,6 +20,7 @@ from config.redis.scripts import Script
 DOTTED_NAMES: dict[str, Callable[[Any], Iterable[str]]] = {
     "API_MIDDLEWARE": list,
     "AUDIO_LOST_HOOK": lambda name: [name],
+    "AUDIO_STORES": lambda stores: [store["class"] for store in stores.values()],
     "BILLING_BATCH_HOOKS": list,
     "DEAD_LETTERS": dict.values,
     "ENGINES": dict.values,

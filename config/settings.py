@@ -4,6 +4,7 @@ Values come from the environment (`make run` sets them itself). Invalid values a
 """
 
 from pathlib import Path
+from typing import Any
 
 from environs import Env
 from redis.backoff import ConstantBackoff
@@ -46,6 +47,7 @@ INSTALLED_APPS = [
     "ninja",
     "config",
     "audiocache",
+    "audiocache.sqlite",
     "billing",
     "yapit",
 ]
@@ -123,24 +125,33 @@ DATABASES = {
     }
 }
 
-# --- SQLite: stored audio, one file for each alias ----------------------------------------------------------
+# --- Stored audio -------------------------------------------------------------------------------------------
 
 AUDIO_DIR = Path(env.str("AUDIO_DIR", str(STATE_DIR / "audio")))
-AUDIO_ALIASES = ("audio", "documents", "extractions")
-AUDIO_LIMITS = {  # bytes of audio for each alias
-    alias: env.int(f"{alias.upper()}_LIMIT_MB", 1024) * 1024 * 1024 for alias in AUDIO_ALIASES
+AUDIO_ALIAS = "audio"  # of the store for the audio of blocks
+AUDIO_STORES: dict[
+    str, dict[str, Any]
+] = {  # alias -> class of the store (audiocache.store.Store) and its options
+    alias: {
+        "class": "audiocache.sqlite.SqliteStore",
+        "options": {
+            "path": AUDIO_DIR / f"{alias}.sqlite3",
+            "limit": env.int(f"{alias.upper()}_LIMIT_MB", 1024) * 1024 * 1024,  # bytes of audio
+        },
+    }
+    for alias in (AUDIO_ALIAS, "documents", "extractions")
 }
-for _alias in AUDIO_ALIASES:
+for _alias, _store in AUDIO_STORES.items():  # of audiocache.sqlite; an entry per file
     DATABASES[_alias] = {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": AUDIO_DIR / f"{_alias}.sqlite3",
+        "NAME": _store["options"]["path"],
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000",
         },
         "TEST": {"NAME": AUDIO_DIR / f"test_{_alias}.sqlite3"},
     }
-DATABASE_ROUTERS = ["audiocache.router.AudioRouter"]
+DATABASE_ROUTERS = ["audiocache.sqlite.router.AudioRouter"]
 
 # --- Redis: caches, jobs and streams ------------------------------------------------------------------------
 

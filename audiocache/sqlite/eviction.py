@@ -8,10 +8,9 @@ retrieval.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from audiocache.store import PROTECTED_MS
 from config.database.sqlite import sqlite3
 
-# Entries used or announced this recently stay: clients fetch announced audio within minutes.
-PROTECTED_MS = 300_000
 MARKED = 0  # `last_access` of entries marked for eviction
 FREED = 1  # `last_access` of entries unmarked since: the oldest of all
 

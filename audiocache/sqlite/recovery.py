@@ -24,7 +24,7 @@ def set_aside(path: Path) -> SetAside:
     pinned_list.write_text("".join(f"{hash_hex}\n" for hash_hex in pinned))
     moved = path.with_name(f"{path.name}.damaged-{stamp}")
     _move(path, moved)
-    return SetAside(moved, pinned_list, len(pinned))
+    return SetAside(str(moved), str(pinned_list), len(pinned))
 
 
 def finish(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
@@ -10,42 +9,35 @@ from django.db.migrations.executor import MigrationExecutor
 from audiocache.sqlite.lock import WriterLock
 from config.database.sqlite import sqlite3
 
+APP = "audiocache"  # label of audiocache.sqlite
 PAGE_SIZE = 16384
 
 
-def path_of(alias: str) -> Path:
-    return Path(settings.DATABASES[alias]["NAME"])
-
-
-def is_ready(alias: str) -> bool:
+def is_ready(path: Path, alias: str) -> bool:
     """Whether the file exists with every migration applied."""
-    if not path_of(alias).exists():
+    if not path.exists():
         return False
     executor = MigrationExecutor(connections[alias])
-    return not executor.migration_plan(executor.loader.graph.leaf_nodes("audiocache"))
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes(APP))
 
 
-def make(alias: str) -> None:
+def make(path: Path, alias: str) -> None:
     """Create or migrate the file. Raises WriterBusy while another process holds the writer lock."""
-    path = path_of(alias)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = WriterLock(path)
     lock.acquire()
     try:
-        build(alias)
+        build(path, alias)
     finally:
         lock.release()
 
 
-def build(alias: str) -> None:
-    """Create or migrate the file. The caller holds the writer lock."""
-    path = path_of(alias)
+def build(path: Path, alias: str) -> None:
+    """Create or migrate the file, Django's database of this alias. The caller holds the writer lock."""
     connections[alias].close()
     try:
         _set_page_size(path)
-        call_command(
-            "migrate", "audiocache", database=alias, verbosity=0, interactive=False, skip_checks=True
-        )
+        call_command("migrate", APP, database=alias, verbosity=0, interactive=False, skip_checks=True)
     finally:
         connections[alias].close()
 

@@ -64,13 +64,10 @@ class Writer:
         self._lock.release()
 
     def write_batch(self, puts: Sequence[Put], orders: Sequence[Order], *, caught_up: bool = True) -> Change:
-        """Apply one batch in one transaction. Repeatable.
+        """Apply one batch in one transaction; see Store.
 
-        Removals come first, then new entries, then pins and touches, which may concern new entries. Eviction
-        comes last, or the batch could evict entries that it pins or touches. `caught_up`: every touch
-        ordered before the last batch is among `orders` or was applied, so marked entries may be evicted.
-        Raises StoreUnavailable, with nothing changed, when the disk is full or the file locked or
-        unreadable, and StoreDamaged when the file is corrupt.
+        Eviction comes last, or the batch could evict entries that it pins or touches. Raises
+        StoreUnavailable when the disk is full or the file locked or unreadable.
         """
         change = Change()
         now_ms = int(self._clock() * 1000)
@@ -91,7 +88,7 @@ class Writer:
             self._checkpoint_when_alone()
         return change
 
-    def free_pages(self) -> bool:
+    def free_space(self) -> bool:
         """Return some free pages to the file system, if the file has more than it will need again.
 
         Whether another call would free more. Blocks writes for milliseconds, however large the file is.

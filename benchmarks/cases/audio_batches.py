@@ -62,6 +62,7 @@ def audio_growth(size: Size) -> Iterator[Figure]:
 
 def store_batch(path: Path, empty: Path, count: int) -> float:
     """Seconds of a batch of 40 inserts, 200 touches and eviction in a full file."""
+    from audiocache import aliases
     from audiocache.orders import Kind, Order
     from audiocache.sqlite import SqliteStore
 
@@ -75,7 +76,7 @@ def store_batch(path: Path, empty: Path, count: int) -> float:
         def batch() -> None:
             now[0] += 1
             touched = random.sample(keys, TOUCHES)
-            order = Order("audio", Kind.TOUCH, touched, [int(now[0] * 1000)])
+            order = Order(aliases.AUDIO, Kind.TOUCH, touched, [int(now[0] * 1000)])
             store.write_batch(factory.puts(INSERTS), [order])
 
         taken = [seconds(batch) for _ in range(12)]

@@ -115,9 +115,10 @@ def use_store(url: str, names: list[str], seconds: float, start: Any, done: Any)
     import django
 
     django.setup()
+    from audiocache import aliases
     from audiocache.store import store_for
 
-    done.put(mix(store_for("audio").get, Setter(url).put, names, seconds, start))
+    done.put(mix(store_for(aliases.AUDIO).get, Setter(url).put, names, seconds, start))
 
 
 class Setter:

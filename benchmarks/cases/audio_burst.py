@@ -33,10 +33,10 @@ def fill_file(entries: int) -> None:
 
     from audiocache.sqlite import SqliteStore
 
-    path = settings.DATABASES["audio"]["NAME"]
+    options = settings.AUDIO_STORES[settings.AUDIO_ALIAS]["options"]
     # An hour ago, since recently used entries are not evicted.
     hour_ago = time.time() - 3600
-    with closing(SqliteStore(path, settings.AUDIO_LIMITS["audio"], clock=lambda: hour_ago)) as store:
+    with closing(SqliteStore(**options, clock=lambda: hour_ago)) as store:
         store.open_writer()
         fill(store, PutFactory(), entries)
 

@@ -86,12 +86,11 @@ def put_audio(stack: Stack) -> list[str]:
 
 def store_audio() -> list[str]:
     """Store one value for each connection in SQLite only. Returns their hashes."""
-    from django.conf import settings
-
+    from audiocache import aliases
     from audiocache.records import Put
-    from audiocache.sqlite import SqliteStore
+    from audiocache.store import store_for
 
-    store = SqliteStore(settings.DATABASES["audio"]["NAME"], settings.AUDIO_LIMITS["audio"])
+    store = store_for(aliases.AUDIO)
     store.open_writer()
     puts = []
     for _ in range(CONNECTIONS):

@@ -58,21 +58,23 @@ def audio_reads(size: Size) -> Iterator[Figure]:
 
 
 def prepare(path: Path) -> list[str]:
+    from audiocache import aliases
     from audiocache.orders import Kind, Order
     from audiocache.sqlite import SqliteStore
 
     with closing(SqliteStore(path, LIMIT)) as store:
         store.open_writer()
         puts = fill(store, PutFactory(), ENTRIES)
-        store.write_batch([], [Order("audio", Kind.PIN, [put.key for put in puts], [0])])
+        store.write_batch([], [Order(aliases.AUDIO, Kind.PIN, [put.key for put in puts], [0])])
         return hashes_of(puts)
 
 
 async def read_store(hashes: list[str], concurrent: int, seconds: float) -> Read:
+    from audiocache import aliases
     from audiocache.store import store_for
     from yapit.api.audio import ColdReads
 
-    cold = ColdReads(store_for("audio").get)
+    cold = ColdReads(store_for(aliases.AUDIO).get)
     return await read(lambda: cold.get(random.choice(hashes)), concurrent, seconds)
 
 

@@ -10,8 +10,8 @@ RESERVED_COUNTED = "reserved-counted"  # a flag: `reserved:*` has been counted s
 FINISHED = "finished"  # sorted set: ids of finished jobs by the time of their end, in milliseconds
 
 # Owner audiocache.
-UNPERSISTED = "unpersisted"  # integer: bytes of finished audio that is not in SQLite yet
-STORAGE_FULL = "storage-full"  # a flag that expires: the audio files are far above their limit
+UNPERSISTED = "unpersisted"  # integer: bytes of finished audio that is not stored yet
+STORAGE_FULL = "storage-full"  # a flag that expires: an audio store is far above its limit
 
 
 def reserved(user_id: int) -> str:

@@ -76,6 +76,7 @@ def tamper(files) -> Callable[..., None]:
 def shown(files, monkeypatch):
     """Points the alias `audio` at the file of this test, for Django as well."""
     path = files / "audio.sqlite3"
+    monkeypatch.setitem(django_settings.AUDIO_STORES["audio"]["options"], "path", path)
     monkeypatch.setitem(django_settings.DATABASES["audio"], "NAME", path)
     monkeypatch.setitem(connections["audio"].settings_dict, "NAME", path)
     connections["audio"].close()

@@ -65,7 +65,7 @@ KINDS = {
 
 def run(kind: str, log: Path) -> None:
     store_class, handler_class = KINDS[kind]
-    store = store_class(settings.DATABASES["audio"]["NAME"], settings.AUDIO_LIMITS["audio"])
+    store = store_class(**settings.AUDIO_STORES["audio"]["options"])
     store.log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     store.open_writer()
     redis = redis_clients.sync()

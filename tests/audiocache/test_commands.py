@@ -5,10 +5,10 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from audiocache.inspection import ThrottledReader
 from audiocache.management.commands import audiocache_stats, check_audiocache, prune_audio
 from audiocache.orders import Kind
 from audiocache.persister import PersistHandler
-from audiocache.sqlite import ThrottledReader
 from config.streams import StreamConsumer
 from tests.audiocache.audio_blobs import finish, order, sounds
 from tests.audiocache.background_persister import persisting

@@ -17,6 +17,7 @@ MISSING = "yapit.jobs.no_such_function"
 VALUES = {  # setting -> a value that names `name`
     "API_MIDDLEWARE": lambda name: [name],
     "AUDIO_LOST_HOOK": lambda name: name,
+    "AUDIO_STORES": lambda name: {"audio": {"class": name, "options": {}}},
     "BILLING_BATCH_HOOKS": lambda name: [name],
     "DEAD_LETTERS": lambda name: {"jobs": name},
     "ENGINES": lambda name: {"tone": name},
@@ -74,7 +75,9 @@ def test_a_process_checks_only_the_settings_that_it_resolves(settings):
     ("command", "setting"),
     [
         ("run_billing", "BILLING_BATCH_HOOKS"),
+        ("init_audiocache", "AUDIO_STORES"),
         ("run_persister", "AUDIO_LOST_HOOK"),
+        ("run_persister", "AUDIO_STORES"),
         ("run_worker", "ENGINES"),
         ("run_worker", "JOB_HANDLERS"),
         ("run_scheduler", "PERIODIC"),

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from redis.exceptions import RedisError
 
+from audiocache import aliases
 from audiocache.errors import StoreUnavailable
 from audiocache.store import store_for
 from config.admin import LargeTableAdmin, ReadOnlyAdmin
@@ -23,13 +24,13 @@ HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 def audio_locations(hashes: Sequence[str]) -> dict[str, str]:
-    """Location of each hash: hot (Redis), cold (SQLite), nowhere or unknown. Two round trips for all."""
+    """Location of each hash: hot (Redis), cold (the audio store), nowhere or unknown. Two round trips for all."""
     try:
         with redis_clients.sync() as client, client.pipeline(transaction=False) as pipeline:
             for hash_hex in hashes:
                 pipeline.exists(keys.audio(hash_hex))
             hot = dict(zip(hashes, pipeline.execute(), strict=True))
-        cold = store_for("audio").exists_many(list(hashes))
+        cold = store_for(aliases.AUDIO).exists_many(list(hashes))
     except (RedisError, StoreUnavailable):
         return dict.fromkeys(hashes, "unknown")
     return {each: "hot" if hot[each] else "cold" if each in cold else "nowhere" for each in hashes}

@@ -1,5 +1,5 @@
 """GET and HEAD of /v1/audio/{hash}: an ASGI application without Django's handler, since every played block is
-fetched here. Reads Redis first, then SQLite; no middleware, and no ORM on the event loop.
+fetched here. Reads Redis first, then the audio store; no middleware, and no ORM on the event loop.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from audiocache import blob
+from audiocache import aliases, blob
 from audiocache.errors import StoreUnavailable
 from audiocache.store import StoredAudio, store_for
 from config.observability import metrics
@@ -36,7 +36,7 @@ MEDIA_TYPE = re.compile(r"audio/[a-z0-9.+-]+(; ?codecs=[a-z0-9.,+-]+)?")
 CONDITIONAL_HEADERS = frozenset({b"if-none-match", b"if-range", b"range"})
 IMMUTABLE = "max-age=31536000, immutable"
 COLD_THREADS = 2
-COLD_LIMIT = 1024  # pending reads of SQLite; more are refused
+COLD_LIMIT = 1024  # pending reads of the store; more are refused
 RETRY_SECONDS = 1
 
 REQUESTS = metrics.counter("audio_requests", "Requests for audio by how they ended", ["outcome"])
@@ -69,7 +69,7 @@ class LoadedAudio:
 
 
 class ColdReads:
-    """Reads of SQLite in dedicated threads, so that the disk never blocks the event loop.
+    """Reads of the audio store in dedicated threads, so that the disk never blocks the event loop.
 
     Not an executor: its overhead per call exceeds the duration of most reads.
     """
@@ -126,7 +126,7 @@ class ColdReads:
 
 
 class AudioApplication:
-    """`identify` raises as yapit.accounts.identity.identify_scope does; `read` is `AudioStore.get`."""
+    """`identify` raises as yapit.accounts.identity.identify_scope does; `read` is `Store.get`."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class AudioApplication:
         read: Callable[[str], StoredAudio | None] | None = None,
     ) -> None:
         self._identify = identify
-        self.cold = ColdReads(read or (lambda hash_hex: store_for("audio").get(hash_hex)))
+        self.cold = ColdReads(read or (lambda hash_hex: store_for(aliases.AUDIO).get(hash_hex)))
 
     async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
         response = await self.respond(scope)
@@ -184,7 +184,7 @@ class AudioApplication:
         return _audio_response(audio, hash_hex, byte_range)
 
     async def _find(self, hash_hex: str) -> LoadedAudio | None:
-        """From Redis first: audio is stored in SQLite before it is removed from Redis."""
+        """From Redis first: audio is stored before it is removed from Redis."""
         try:
             hot = await blob_reader().get(keys.audio(hash_hex))
         except RedisError as exc:

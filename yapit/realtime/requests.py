@@ -44,7 +44,7 @@ class BlockRequests:
         return states
 
     async def answer(self, blocks: Sequence[PendingBlock], states: Sequence[BlockState]) -> None:
-        """Answer from Redis, then from SQLite; enqueue the rest."""
+        """Answer from Redis, then from the audio store; enqueue the rest."""
         unknown = [
             block.spec.hash
             for block, state in zip(blocks, states, strict=True)

@@ -6,7 +6,7 @@ import time
 
 from redis.exceptions import RedisError
 
-from audiocache import orders
+from audiocache import aliases, orders
 from config.per_loop import PerLoop
 from config.redis import clients as redis_clients
 
@@ -40,7 +40,7 @@ class AccessLog:
         times, self._times = self._times, {}
         try:
             async with redis_clients.hot().pipeline(transaction=False) as pipe:
-                orders.touch_at(pipe, "audio", times)
+                orders.touch_at(pipe, aliases.AUDIO, times)
                 await pipe.execute()
         except RedisError as exc:
             logger.warning("%d accesses wait to be written: %s", len(times), type(exc).__name__)

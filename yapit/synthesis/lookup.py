@@ -1,4 +1,4 @@
-"""Look-up of requested blocks in PostgreSQL (voices, texts) and SQLite (headers, audio)."""
+"""Look-up of requested blocks in PostgreSQL (voices, texts) and the audio store (headers, audio)."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from audiocache import blob, orders
+from audiocache import aliases, blob, orders
 from audiocache.store import store_for
 from config.per_loop import PerLoop
 from config.redis import keys
@@ -17,7 +17,7 @@ from yapit.catalog.resolution import SpokenAs
 from yapit.jobs import JobSpec
 from yapit.synthesis import block_cache
 
-# For SQLite only: reads must not queue behind work that waits for PostgreSQL.
+# For the audio store only: reads must not queue behind work that waits for PostgreSQL.
 _header_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stored-headers")
 # Headers must not queue behind large audio.
 _audio_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="stored-audio")
@@ -44,7 +44,7 @@ async def resolve(message: protocol.Synthesize, user_id: int) -> Resolved:
 
 
 class StoredHeaders:
-    """Headers of audio in SQLite, of one event loop. Requests made during a read share the next one.
+    """Headers of stored audio, of one event loop. Requests made during a read share the next one.
 
     Audio that is found will be announced, and must stay until it can be fetched: one order touches all of it.
     """
@@ -71,9 +71,11 @@ class StoredHeaders:
         requested, self._requested = dict.fromkeys(self._requested), []
         self._last, self._next = self._next, None
         loop = asyncio.get_running_loop()
-        headers = await loop.run_in_executor(_header_readers, store_for("audio").headers, list(requested))
+        headers = await loop.run_in_executor(
+            _header_readers, store_for(aliases.AUDIO).headers, list(requested)
+        )
         if headers:
-            await orders.touch(link, "audio", list(headers))
+            await orders.touch(link, aliases.AUDIO, list(headers))
         return headers
 
 
@@ -81,18 +83,18 @@ _stored = PerLoop(StoredHeaders)
 
 
 async def stored_headers(link: MultiplexedConnection, variants: Sequence[str]) -> Mapping[str, bytes]:
-    """Headers of those hashes whose audio is in SQLite."""
+    """Headers of those hashes whose audio is stored."""
     return await _stored().of(link, variants)
 
 
 async def audio_of(
     link: MultiplexedConnection, variant: str
 ) -> tuple[blob.Header, bytes | memoryview] | None:
-    """Header and audio, from Redis or else from SQLite: audio is stored there before it expires in Redis."""
+    """Header and audio, from Redis or else from the store: audio is stored before it expires in Redis."""
     value: Any = await link.execute("GET", keys.audio(variant))
     if value is not None:
         with contextlib.suppress(blob.BadBlob):  # the persister finds the same, and enqueues the job again
             return blob.split(value)
     loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(_audio_readers, store_for("audio").get, variant)
+    found = await loop.run_in_executor(_audio_readers, store_for(aliases.AUDIO).get, variant)
     return (blob.header_of(found.header), found.audio) if found else None

@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from audiocache import orders
-from audiocache.store import AudioStore
+from audiocache import aliases, orders
+from audiocache.store import Store
 from config.redis import scripts
 from yapit import jobs
 from yapit.catalog import previews, resolution, voices
@@ -24,7 +24,6 @@ from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, Priority, 
 from yapit.models import Block, BlockVariant, Document
 from yapit.synthesis import block_cache
 
-ALIAS = "audio"
 BATCH = 200  # of one step: less than the limit of waiting jobs
 PIN_SECONDS = 30.0  # for run_persister to apply an order
 
@@ -110,7 +109,7 @@ def _spoken_or_none(voice: str, user_id: int) -> SpokenAs | None:
 class Warming:
     """Requests to warm. `outcomes` counts those that have ended, `left` has the others by hash."""
 
-    def __init__(self, redis: Redis, store: AudioStore, requests: Iterable[WarmRequest]) -> None:
+    def __init__(self, redis: Redis, store: Store, requests: Iterable[WarmRequest]) -> None:
         self._redis = redis
         self._store = store
         self.left = {request.spec.hash: request for request in requests}
@@ -131,7 +130,7 @@ class Warming:
         """Entries that are still unpinned after the order was applied exceed the limit of pinned bytes."""
         if not variants:
             return
-        order = orders.pin(self._redis, ALIAS, variants)
+        order = orders.pin(self._redis, aliases.AUDIO, variants)
         if not orders.wait_for(self._redis, order, PIN_SECONDS):
             return
         for variant, is_pinned in self._store.pins(variants).items():

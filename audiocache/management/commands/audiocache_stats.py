@@ -1,32 +1,21 @@
 """Statistics of the audio files and of the audio that waits to be stored."""
 
-import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
+from audiocache import aliases
 from audiocache.errors import AudioCacheError
+from audiocache.inspection import statistics
 from audiocache.persister import backlog
-from audiocache.sqlite import FileStats, file_stats
 from audiocache.store import store_for
 from config.redis import clients as redis_clients
 
 MEGABYTE = 1024 * 1024
-SHOWN = (  # field, heading
-    ("entries", "entries"),
-    ("bytes", "audio MB"),
-    ("limit", "limit MB"),
-    ("pinned_bytes", "pinned MB"),
-    ("file_bytes", "file MB"),
-    ("log_bytes", "log MB"),
-    ("free_bytes", "free MB"),
-    ("oldest_access", "oldest access"),
-    ("set_aside", "set aside"),
-)
+HEADINGS = {"bytes": "audio MB", "oldest_access": "oldest access", "set_aside": "set aside"}
 
 
 class Command(BaseCommand):
@@ -39,16 +28,12 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         try:
             with redis_clients.sync() as redis:
-                files = [file_stats(store_for(alias), redis) for alias in settings.AUDIO_ALIASES]
+                files = [statistics(store_for(alias), redis) for alias in aliases.ALL]
                 waiting = backlog(redis)
         except (AudioCacheError, RedisError) as exc:
             raise CommandError(str(exc)) from exc
         if options["json"]:
-            self.stdout.write(
-                json.dumps(
-                    {"files": [dataclasses.asdict(one) for one in files], "waiting": waiting}, indent=1
-                )
-            )
+            self.stdout.write(json.dumps({"files": files, "waiting": waiting}, indent=1))
             return
         self.stdout.write(_table(files))
         self.stdout.write(
@@ -58,9 +43,14 @@ class Command(BaseCommand):
         )
 
 
-def _table(files: list[FileStats]) -> str:
-    rows = [["", *(one.alias for one in files)]]
-    rows += [[heading, *(_cell(field, getattr(one, field)) for one in files)] for field, heading in SHOWN]
+def _table(files: list[dict[str, Any]]) -> str:
+    rows = [["", *(one["alias"] for one in files)]]
+    fields = dict.fromkeys(field for one in files for field in one if field != "alias")
+    for field in fields:
+        heading = HEADINGS.get(field) or (
+            field if field == "entries" else f"{field.removesuffix('_bytes')} MB"
+        )
+        rows.append([heading, *(_cell(field, one.get(field)) for one in files)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
 

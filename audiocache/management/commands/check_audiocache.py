@@ -3,13 +3,12 @@
 import sys
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audiocache import orders
+from audiocache import aliases, orders
 from audiocache.errors import AudioCacheError
-from audiocache.sqlite import SqliteStore, ThrottledReader, wrong_totals
-from audiocache.store import store_for
+from audiocache.inspection import ThrottledReader
+from audiocache.store import Store, store_for
 from config.observability.progress import Progress
 from config.redis import clients as redis_clients
 
@@ -26,7 +25,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--alias",
-            choices=settings.AUDIO_ALIASES,
+            choices=aliases.ALL,
             help="verify only this file (default: all)",
         )
         parser.add_argument(
@@ -41,16 +40,14 @@ class Command(BaseCommand):
         if rate <= 0:
             raise CommandError("--rate must be greater than 0.")
         try:
-            errors = sum(
-                self._check(store_for(one), rate) for one in ([alias] if alias else settings.AUDIO_ALIASES)
-            )
+            errors = sum(self._check(store_for(one), rate) for one in ([alias] if alias else aliases.ALL))
         except AudioCacheError as exc:
             raise CommandError(f"{exc}. run_persister sets a corrupt file aside.") from exc
         if errors:
             raise CommandError(f"{errors} found wrong.")
 
-    def _check(self, store: SqliteStore, rate: float) -> int:
-        totals = wrong_totals(store)
+    def _check(self, store: Store, rate: float) -> int:
+        totals = store.wrong_totals()
         for sentence in totals:
             self.stderr.write(f"{store.alias}: {sentence}")
         progress = Progress(sys.stderr, store.stats().bytes, store.alias)

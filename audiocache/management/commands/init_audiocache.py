@@ -1,13 +1,13 @@
-"""Creates or migrates the SQLite files of finished audio and their folder. Repeatable."""
+"""Creates or migrates the storage of each audio store. Repeatable."""
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 
-from audiocache import sqlite
-from audiocache.errors import WriterBusy
+from audiocache import aliases
+from audiocache.errors import StoreMissing, StoreUnavailable, WriterBusy
+from audiocache.store import store_for
+from config import checks
 
 
 class Command(BaseCommand):
@@ -15,16 +15,16 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # works without other databases
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for alias in settings.AUDIO_ALIASES:
+        checks.require("AUDIO_STORES")
+        for alias in aliases.ALL:
             try:
-                if sqlite.is_ready(alias):
-                    continue
-                sqlite.make(alias)
-            except DatabaseError as exc:
+                is_new = store_for(alias).prepare()
+            except StoreUnavailable as exc:
                 self.stderr.write(f"{alias}: {exc}; if the file is corrupt, run_persister sets it aside")
-                continue
             except WriterBusy as exc:
                 raise CommandError(f"{exc}; stop run_persister first") from exc
-            except OSError as exc:
-                raise CommandError(f"{sqlite.path_of(alias)} cannot be created: {exc.strerror}") from exc
-            self.stdout.write(f"{alias}: ready")
+            except StoreMissing as exc:
+                raise CommandError(str(exc)) from exc
+            else:
+                if is_new:
+                    self.stdout.write(f"{alias}: ready")

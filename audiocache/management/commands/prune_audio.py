@@ -4,12 +4,11 @@ import sys
 import time
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis
 
-from audiocache import orders
-from audiocache.store import AudioStore, store_for
+from audiocache import aliases, orders
+from audiocache.store import Store, store_for
 from config.observability.progress import Progress
 from config.redis import clients as redis_clients
 
@@ -30,7 +29,7 @@ class Command(BaseCommand):
             "--to", type=float, required=True, metavar="MB", help="megabytes of audio to keep at most"
         )
         parser.add_argument(
-            "--alias", choices=settings.AUDIO_ALIASES, default="audio", help="the file (default: audio)"
+            "--alias", choices=aliases.ALL, default=aliases.AUDIO, help="the file (default: %(default)s)"
         )
         parser.add_argument(
             "--wait",
@@ -60,7 +59,7 @@ class Command(BaseCommand):
         if not orders.wait_for(redis, orders.prune(redis, alias, goal), wait):
             raise CommandError("run_persister has not accepted the order yet; it will when it runs.")
 
-    def _watch(self, store: AudioStore, before_bytes: int, goal: int) -> None:
+    def _watch(self, store: Store, before_bytes: int, goal: int) -> None:
         progress = Progress(sys.stderr, before_bytes - goal, store.alias)
         kept, changed_at = before_bytes, time.monotonic()
         while kept > goal and time.monotonic() - changed_at < STUCK_SECONDS:

@@ -1,4 +1,4 @@
-"""The command that runs the persister, the one process that writes the audio files."""
+"""The command that runs the persister, the one process that writes to the audio stores."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -8,10 +8,10 @@ from django.core.checks import Tags
 from django.core.management.base import CommandError
 from redis import Redis
 
+from audiocache import aliases
 from audiocache.errors import StoreDamaged, StoreMissing, WriterBusy
 from audiocache.persister import PersistHandler, replace_damaged
-from audiocache.sqlite import SqliteStore
-from audiocache.store import store_for
+from audiocache.store import Store, store_for
 from config import checks
 from config.redis import clients as redis_clients
 from config.streams import EX_TEMPFAIL, StreamCommand
@@ -21,20 +21,20 @@ class Command(StreamCommand):
     help = "Store finished audio and apply orders to stored audio. Run exactly one."
 
     def handle(self, *args: object, **options: Any) -> None:
-        checks.require("AUDIO_LOST_HOOK")
+        checks.require("AUDIO_LOST_HOOK", "AUDIO_STORES")
         with ExitStack() as at_the_end:
-            self.stores = {alias: self._open(alias, at_the_end) for alias in settings.AUDIO_ALIASES}
-            self.check(tags=[Tags.database], databases=settings.AUDIO_ALIASES)
+            self.stores = {alias: self._open(alias, at_the_end) for alias in aliases.ALL}
+            databases = [alias for alias in aliases.ALL if alias in settings.DATABASES]
+            self.check(tags=[Tags.database], databases=databases)
             super().handle(*args, **options)
 
     def make_handler(self, redis: Redis) -> PersistHandler:
         return PersistHandler(self.stores, redis)
 
-    def _open(self, alias: str, at_the_end: ExitStack) -> SqliteStore:
+    def _open(self, alias: str, at_the_end: ExitStack) -> Store:
         store = store_for(alias)
         at_the_end.callback(store.close)
         try:
-            store.finish_replacement()
             store.open_writer()
         except StoreDamaged as exc:
             with redis_clients.sync() as redis:

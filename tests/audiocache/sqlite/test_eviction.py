@@ -186,7 +186,7 @@ def test_pages_freed_by_pruning_are_returned_in_steps(open_store, files, clock):
     evict_all(store)
 
     steps = 0
-    while store.free_pages():
+    while store.free_space():
         steps += 1
     store.close()  # checkpoints the log
 
@@ -200,7 +200,7 @@ def test_free_pages_below_the_spare_size_are_kept(open_store, clock):
     clock.now += 3600
     assert evict_all(store) == 10
 
-    assert not store.free_pages()
+    assert not store.free_space()
 
 
 @pytest.mark.parametrize(

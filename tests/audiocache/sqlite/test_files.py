@@ -7,9 +7,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.checks import Tags, run_checks
 
-from audiocache import checks
-from audiocache.models import Entry
-from audiocache.router import AudioRouter
+from audiocache import aliases
+from audiocache.sqlite import checks
+from audiocache.sqlite.models import Entry
+from audiocache.sqlite.router import AudioRouter
 from audiocache.sqlite.schema import PAGE_SIZE
 from config.database.sqlite import sqlite3
 from tests.audiocache.audio_blobs import sound
@@ -20,13 +21,13 @@ from yapit.models import Document
 @pytest.fixture
 def aliased_files(files, monkeypatch):
     """Points the aliases at the files of this test."""
-    for alias in django_settings.AUDIO_ALIASES:
+    for alias in aliases.ALL:
         monkeypatch.setitem(django_settings.DATABASES[alias], "NAME", files / f"{alias}.sqlite3")
     return files
 
 
-def ids(*aliases):
-    found = run_checks(tags=[Tags.database], databases=aliases or django_settings.AUDIO_ALIASES)
+def ids(*chosen):
+    found = run_checks(tags=[Tags.database], databases=chosen or aliases.ALL)
     return [message.id for message in found]
 
 

@@ -1,8 +1,10 @@
 """Recovery from a corrupt file: it is set aside with its log and replaced by an empty one."""
 
+from pathlib import Path
+
 import pytest
 
-from audiocache.errors import StoreDamaged
+from audiocache.errors import StoreDamaged, StoreMissing
 from audiocache.orders import Kind
 from audiocache.persister import PersistHandler
 from audiocache.sqlite import recovery
@@ -124,11 +126,10 @@ def test_an_interrupted_replacement_is_finished_at_the_next_start(store, open_st
     log.write_bytes(b"of the file set aside")
 
     again = open_store()
-    again.finish_replacement()
-
-    assert aside.file.exists()
-    assert not log.exists() or log.read_bytes()[:4] != b"of t"
     again.open_writer()
+
+    assert Path(aside.place).exists()
+    assert not log.exists() or log.read_bytes()[:4] != b"of t"
     assert again.write_batch([sound().put], []).stored == 1
 
 
@@ -136,6 +137,7 @@ def test_without_an_interrupted_replacement_no_file_is_created(store, open_store
     store.close()
     shown.unlink()
 
-    open_store().finish_replacement()
+    with pytest.raises(StoreMissing):
+        open_store(writer=True)
 
     assert not shown.exists()

@@ -10,8 +10,9 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
+from audiocache import aliases
 from audiocache.errors import AudioCacheError
-from audiocache.store import AudioStore, store_for
+from audiocache.store import Store, store_for
 from config.observability.progress import Progress
 from config.redis import clients as redis_clients
 from yapit.errors import DocumentNotFound, UnknownModel, UnknownVoice
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        store = store_for(warming.ALIAS)
+        store = store_for(aliases.AUDIO)
         try:
             with redis_clients.sync() as redis:
                 self._warm(Warming(redis, store, self._requests(store, **options)), options["wait"])
@@ -70,7 +71,7 @@ class Command(BaseCommand):
             raise CommandError(f"{exc} Repeat it to go on.") from exc
 
     def _requests(
-        self, store: AudioStore, previews: bool, document: list[UUID], lost: bool, **options: Any
+        self, store: Store, previews: bool, document: list[UUID], lost: bool, **options: Any
     ) -> Iterator[WarmRequest]:
         pairs = [(each, voice) for each in document for voice in options["voice"] or [None]]
         parts: list[Iterable[WarmRequest]] = [warming.of_document(*pair) for pair in pairs]
@@ -80,7 +81,7 @@ class Command(BaseCommand):
             parts.append(self._lost(store))
         return chain.from_iterable(parts)
 
-    def _lost(self, store: AudioStore) -> list[WarmRequest]:
+    def _lost(self, store: Store) -> list[WarmRequest]:
         listed = store.lost_pins()
         requests = list(warming.of_hashes(listed))
         self.stdout.write(

@@ -1,6 +1,6 @@
 """Models of the audio files, for migrations and the admin. Every query names its alias.
 
-Reads and writes of the service use the same tables through `audiocache.store`, without the ORM.
+Reads and writes of the service use the same tables through `SqliteStore`, without the ORM.
 """
 
 from django.db import models

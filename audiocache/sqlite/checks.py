@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from audiocache import aliases
 from config.database.sqlite import FIRST_SOUND, is_sound, sqlite3
 
 OWN_TABLES = {"entry", "payload", "stat", "django_migrations"}
@@ -22,7 +23,7 @@ def check_audio_files(
     messages: list[CheckMessage] = []
     for alias in databases or ():
         path = Path(settings.DATABASES[alias]["NAME"])
-        if alias in settings.AUDIO_ALIASES and path.exists():
+        if alias in aliases.ALL and path.exists():
             messages += _file_messages(alias, path)
     return messages
 

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import Permission
 
-from audiocache import admin as audio_admin
+from audiocache.sqlite import admin as audio_admin
 from tests.audiocache.audio_blobs import Kind, finish, order, sound, sounds
 from tests.audiocache.background_persister import persisting
 from tests.waiting import wait_until

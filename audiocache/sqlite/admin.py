@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -12,14 +14,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from redis.exceptions import RedisError
 
-from audiocache import orders
-from audiocache.models import Entry, Stat
-from audiocache.sqlite import FREED, path_of
+from audiocache import aliases, orders
+from audiocache.sqlite.eviction import FREED
+from audiocache.sqlite.models import Entry, Stat
 from audiocache.store import store_for
 from config.admin import ReadOnlyAdmin
 from config.redis import clients as redis_clients
 
-ALIAS = "audio"
 HASH_BYTES = 32
 WAIT_SECONDS = 5.0  # for run_persister to apply an order
 
@@ -30,10 +31,9 @@ class TotalsPaginator(Paginator):  # type: ignore[type-arg]  # generic in the st
         """The number of entries from the running totals: counting a million rows takes seconds."""
         if isinstance(self.object_list, QuerySet) and self.object_list.query.where:
             return super().count
-        return sum(Stat.objects.using(ALIAS).values_list("n", flat=True))
+        return sum(Stat.objects.using(aliases.AUDIO).values_list("n", flat=True))
 
 
-@admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
     list_display = ["hash", "length", "stored", "last_used", "is_pinned"]
     readonly_fields = fields = ("hash", "length", "checksum", "stored", "last_used", "is_pinned")
@@ -46,9 +46,9 @@ class EntryAdmin(ReadOnlyAdmin):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
-        entries = super().get_queryset(request).using(ALIAS).defer("meta")
+        entries = super().get_queryset(request).using(aliases.AUDIO).defer("meta")
         # A query must not create the file: its page size would be wrong.
-        return entries if path_of(ALIAS).exists() else entries.none()
+        return entries if Path(settings.DATABASES[aliases.AUDIO]["NAME"]).exists() else entries.none()
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)
@@ -58,7 +58,7 @@ class EntryAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        stats = store_for(ALIAS).stats()
+        stats = store_for(aliases.AUDIO).stats()
         totals = {name: filesizeformat(getattr(stats, name)) for name in ("bytes", "pinned_bytes", "limit")}
         context = {"totals": {**totals, "entries": stats.entries}, **(extra_context or {})}
         return super().changelist_view(request, context)
@@ -66,7 +66,9 @@ class EntryAdmin(ReadOnlyAdmin):
     @admin.action(description="Pin: exempt from eviction", permissions=["order"])
     def pin(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
         hashes = self._order(request, queryset, orders.pin)
-        unpinned = Entry.objects.using(ALIAS).filter(key__in=map(bytes.fromhex, hashes), pinned=0).count()
+        unpinned = (
+            Entry.objects.using(aliases.AUDIO).filter(key__in=map(bytes.fromhex, hashes), pinned=0).count()
+        )
         if unpinned:
             text = f"{unpinned} are not pinned (yet): at most half of the limit can be."
             self.message_user(request, text, messages.WARNING)
@@ -85,7 +87,7 @@ class EntryAdmin(ReadOnlyAdmin):
         hashes = [bytes(key).hex() for key in queryset.values_list("key", flat=True)]
         try:
             with redis_clients.sync() as redis:
-                is_done = orders.wait_for(redis, send(redis, ALIAS, hashes), WAIT_SECONDS)
+                is_done = orders.wait_for(redis, send(redis, aliases.AUDIO, hashes), WAIT_SECONDS)
         except RedisError as exc:
             self.message_user(request, f"Not ordered: {type(exc).__name__}.", messages.ERROR)
         else:
@@ -133,3 +135,7 @@ class EntryAdmin(ReadOnlyAdmin):
     @admin.display(boolean=True, description="pinned")
     def is_pinned(self, entry: Entry) -> bool:
         return bool(entry.pinned)
+
+
+if aliases.AUDIO in settings.DATABASES:  # otherwise the audio is in another store
+    admin.site.register(Entry, EntryAdmin)
