@@ -119,7 +119,7 @@ class Store(Protocol):
         """Take the exclusive right to write, until `close` or the end of the process.
 
         Finishes a `replace_damaged` that was interrupted. Raises WriterBusy while another process has the
-        right, StoreMissing before `prepare`, and StoreDamaged, which `replace_damaged` may follow.
+        right, StoreMissing before `prepare`, and StoreDamaged, after which `replace_damaged` may be called.
         """
 
     def write_batch(self, puts: Sequence[Put], orders: Sequence[Order], *, caught_up: bool = True) -> Change:

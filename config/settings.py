@@ -149,7 +149,7 @@ for _alias, _store in AUDIO_STORES.items():  # of audiocache.sqlite; an entry pe
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000",
         },
-        "TEST": {"NAME": AUDIO_DIR / f"test_{_alias}.sqlite3"},
+        "TEST": {"NAME": AUDIO_DIR / f"test_{_alias}.sqlite3", "DEPENDENCIES": []},
     }
 DATABASE_ROUTERS = ["audiocache.sqlite.router.AudioRouter"]
 

@@ -1,6 +1,5 @@
 """Recovery from a corrupt file: it is set aside with its log, and an empty file takes its place."""
 
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ LARGEST_ID = 10**8  # a larger one is a damaged value
 
 def set_aside(path: Path) -> SetAside:
     """Move the file and its log away. Requires the writer lock; readers reopen the new file by themselves."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds)) + f"-{nanoseconds:09d}"
     pinned = list(dict.fromkeys(_pinned(path)))
     pinned_list = path.with_name(f"{path.name}.pinned-{stamp}.txt")
     pinned_list.write_text("".join(f"{hash_hex}\n" for hash_hex in pinned))

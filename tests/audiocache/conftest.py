@@ -13,6 +13,8 @@ from config.database.sqlite import sqlite3
 from tests.audiocache.audio_blobs import NOW
 from tests.audiocache.files import copy_files
 
+pytest.register_assert_rewrite("tests.audiocache.store_contract")
+
 
 class Clock:
     """A clock that the test sets, in seconds since 1970."""

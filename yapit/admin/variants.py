@@ -24,7 +24,7 @@ HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 def audio_locations(hashes: Sequence[str]) -> dict[str, str]:
-    """Location of each hash: hot (Redis), cold (the audio store), nowhere or unknown. Two round trips for all."""
+    """Location of each hash: hot (Redis), cold (the store), nowhere or unknown. Two round trips for all."""
     try:
         with redis_clients.sync() as client, client.pipeline(transaction=False) as pipeline:
             for hash_hex in hashes:
