@@ -38,7 +38,7 @@ class Bus:
         self._silent_seconds = silent_seconds
         self._task: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
-        self._pause = 0.0
+        self.pause = 0.0
 
     @property
     def is_subscribed(self) -> bool:
@@ -68,13 +68,13 @@ class Bus:
             try:
                 await self._receive()
             except FAILURES as error:
-                self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.1)
+                self.pause = min(LONGEST_PAUSE, self.pause * 2 or 0.1)
                 logger.warning(
                     "Cache events are not received: %s; subscribing again in %.1f s",
                     type(error).__name__,
-                    self._pause,
+                    self.pause,
                 )
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self.pause)
 
     async def _receive(self) -> None:
         client = redis_clients.subscriber()
@@ -108,7 +108,7 @@ class Bus:
     def _handle(self, kind: str, data: bytes) -> None:
         if kind == "subscribe":
             SUBSCRIBED.inc()
-            self._pause = 0.0
+            self.pause = 0.0
             self._subscriptions.notify_missed()
             self._subscribed.set()
         elif kind == "message":

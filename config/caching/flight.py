@@ -74,13 +74,18 @@ class Flights(Generic[K, V]):
     def under_way(self) -> int:
         return len(self._under_way)
 
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[V]]:
+        """The tasks of fetches in progress."""
+        return frozenset(self._tasks)
+
     def fetch_once(self, key: K, fetch: Callable[[], V]) -> V:
         """The result of `fetch()`, shared with all concurrent callers; so is an exception. Blocks.
 
         The first caller runs the fetch; when it is interrupted, another one does.
         """
         while True:
-            flight, is_first = self._join(key)
+            flight, is_first = self.join(key)
             if is_first:
                 return self._fetch_here(key, flight, fetch)
             _refuse_deadlock(flight)
@@ -92,7 +97,7 @@ class Flights(Generic[K, V]):
     async def afetch_once(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
         """Like `fetch_once`, for tasks. The fetch is a separate task, which outlives cancelled callers."""
         while True:
-            flight, is_first = self._join(key)
+            flight, is_first = self.join(key)
             if is_first:
                 self._fetch_in_task(key, flight, fetch)
             elif flight.fetcher is asyncio.current_task():
@@ -105,7 +110,7 @@ class Flights(Generic[K, V]):
 
     def begin(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
         """Start a fetch in the background, unless one is in progress."""
-        flight, is_first = self._join(key)
+        flight, is_first = self.join(key)
         if is_first:
             self._fetch_in_task(key, flight, fetch)
 
@@ -127,8 +132,8 @@ class Flights(Generic[K, V]):
 
     # --- Fetching --------------------------------------------------------------------------------------
 
-    def _join(self, key: K) -> tuple[_Flight[V], bool]:
-        """The flight of this key, and whether the caller has to fetch."""
+    def join(self, key: K) -> tuple[_Flight[V], bool]:
+        """The flight of this key, and whether the caller has to fetch. Called once by each caller."""
         with self._lock:
             flight = self._under_way.get(key)
             if flight is not None:

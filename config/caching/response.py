@@ -129,7 +129,7 @@ class TtlResponseCache:
         for event in self._follows:
             subscribe(event, lambda _: self.flush(), missed=self.flush)
         if kind is not None:
-            subscribe(f"{kind}:*", self._forget_subject)
+            subscribe(f"{kind}:*", self.forget_subject)
         _response_caches[name] = self
 
     def __len__(self) -> int:
@@ -183,7 +183,17 @@ class TtlResponseCache:
         self._bodies.forget_all()
         self._drop_records(1, lambda key: True)
 
-    def _forget_subject(self, event: str) -> None:
+    @property
+    def is_shared_level_away(self) -> bool:
+        """Whether Redis failed a moment ago, so that this process builds for itself."""
+        return self._shared.is_away
+
+    @property
+    def under_way(self) -> int:
+        """The number of builds in progress in this process."""
+        return self._bodies.under_way
+
+    def forget_subject(self, event: str) -> None:
         subject = event.partition(":")[2]
         self._drop_records(self._bodies.forget_subject(subject), lambda key: key[0] == subject)
 

@@ -149,9 +149,9 @@ class SharedLevel:
     async def _run(
         self, script: scripts.Script, key: Sequence[str], epochs: Sequence[str], *args: Any
     ) -> Any:
-        if time.monotonic() < self._away_until or not is_possible():
+        if self.is_away or not is_possible():
             raise SharedCacheUnavailable
-        call = script.call(*args, keys=[*self._keys(key), *(f"epoch:{epoch}" for epoch in epochs)])
+        call = script.call(*args, keys=[*self.keys(key), *(f"epoch:{epoch}" for epoch in epochs)])
         try:
             return await asyncio.get_running_loop().run_in_executor(_threads, _call, call)
         except FAILURES as error:
@@ -161,7 +161,12 @@ class SharedLevel:
             )
             raise SharedCacheUnavailable from error
 
-    def _keys(self, key: Sequence[str]) -> tuple[str, str]:
+    @property
+    def is_away(self) -> bool:
+        """Whether a call failed less than AWAY_SECONDS ago."""
+        return time.monotonic() < self._away_until
+
+    def keys(self, key: Sequence[str]) -> tuple[str, str]:
         # Parts of the key come from clients: of any length, with any characters.
         digest = hashlib.sha256(msgspec.msgpack.encode(tuple(key))).hexdigest()
         value = str(caches[ALIAS].make_key(f"response:{self._name}:{digest}"))

@@ -30,6 +30,11 @@ class Subscriptions:
     def __len__(self) -> int:
         return sum(map(len, (*self._by_event.values(), *self._by_prefix.values())))
 
+    @property
+    def patterns(self) -> set[str]:
+        """The patterns with a subscription."""
+        return {*self._by_event, *(f"{prefix}*" for prefix in self._by_prefix)}
+
     def add(
         self, pattern: str, on_event: Callable[[str], None], missed: Callable[[], None] | None = None
     ) -> Callable[[], None]:

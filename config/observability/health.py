@@ -21,6 +21,12 @@ CACHED_SECONDS = 1.0
 _cached: tuple[float, asyncio.Task[dict[str, Verdict]]] | None = None
 
 
+def forget() -> None:
+    """Check anew at the next request."""
+    global _cached
+    _cached = None
+
+
 async def health(request: HttpRequest) -> JsonResponse:
     checks = await _recent_checks()
     status = "draining" if is_draining() else summary(checks)

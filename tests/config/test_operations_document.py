@@ -43,8 +43,13 @@ def rows(title):
 
 def options_of(command):
     parser = load_command_class(get_commands()[command], command).create_parser("manage.py", command)
-    inherited = BaseCommand().create_parser("manage.py", "any")._option_string_actions
-    return {name for name in parser._option_string_actions if name not in inherited}
+    inherited = BaseCommand().create_parser("manage.py", "any")
+    return options_in(parser) - options_in(inherited)
+
+
+def options_in(parser):
+    """The long options that the help text lists."""
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", parser.format_usage()))
 
 
 def options():

@@ -12,6 +12,7 @@ from config.caching.bus import Bus
 from config.caching.subscriptions import EVENTS, Subscriptions
 from config.redis import clients as redis_clients
 from tests.config.caching.neighbour import neighbour
+from tests.metrics import value_of
 from tests.waiting import PATIENCE, async_wait_until, wait_until
 
 
@@ -71,13 +72,13 @@ async def test_thousands_of_events_arrive_in_order(listener):
 
 
 async def test_malformed_messages_are_ignored_and_counted(listener, redis):
-    before = EVENTS.labels("malformed")._value.get()
+    before = value_of(EVENTS, "malformed")
     for payload in (b"\xff\x00", b"[1]", b"[" * 1000):
         redis.publish(events.CHANNEL, payload)
     caching.publish("a:after")
 
     await async_wait_until(lambda: listener.received == ["a:after"])
-    assert EVENTS.labels("malformed")._value.get() == before + 3
+    assert value_of(EVENTS, "malformed") == before + 3
 
 
 # --- Lost connections -----------------------------------------------------------------------------------
@@ -98,12 +99,12 @@ async def test_without_redis_it_subscribes_again_later(redis, settings):
     url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
     listener = Listener()
     listener.bus.start()
-    await async_wait_until(lambda: listener.bus._pause > 0.3)
+    await async_wait_until(lambda: listener.bus.pause > 0.3)
 
     settings.REDIS_URL = url
     await asyncio.wait_for(listener.bus.subscribed(), PATIENCE)
 
-    assert (listener.missed, listener.bus._pause) == (1, 0)
+    assert (listener.missed, listener.bus.pause) == (1, 0)
     await listener.bus.stop()
 
 
@@ -115,7 +116,7 @@ async def test_a_connection_without_replies_is_closed(redis, settings):
     settings.REDIS_URL = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
     listener = Listener(silent_seconds=0.1)
     listener.bus.start()
-    await async_wait_until(lambda: listener.bus._pause > 0)
+    await async_wait_until(lambda: listener.bus.pause > 0)
 
     settings.REDIS_URL = url
     await asyncio.wait_for(listener.bus.subscribed(), PATIENCE)

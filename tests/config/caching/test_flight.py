@@ -135,7 +135,7 @@ async def test_a_cancelled_fetch_is_repeated_by_the_next_caller(flights):
     first, *others = await gathered(3, lambda: flights.afetch_once("key", gate.fetch))
     await gate.started.wait()
 
-    next(iter(flights._tasks)).cancel()
+    next(iter(flights.tasks)).cancel()
     gate.opened.set()
 
     assert await asyncio.gather(*others) == ["value", "value"]
@@ -147,7 +147,7 @@ async def test_a_cancelled_fetch_is_repeated_by_the_next_caller(flights):
 async def test_a_fetch_cancelled_before_its_first_step_leaves_no_state(flights):
     first = asyncio.create_task(flights.afetch_once("key", Source().afetch))
     await asyncio.sleep(0)
-    next(iter(flights._tasks)).cancel()
+    next(iter(flights.tasks)).cancel()
 
     with pytest.raises(FetchAbandoned):
         await first
@@ -169,7 +169,7 @@ async def test_many_keys_leave_no_state(flights, count):
     for start in range(0, count, 1000):
         await asyncio.gather(*(flights.afetch_once(key, fetch) for key in range(start, start + 1000)))
 
-    assert (flights.under_way, len(flights._tasks)) == (0, 0)
+    assert (flights.under_way, len(flights.tasks)) == (0, 0)
 
 
 # --- Threads --------------------------------------------------------------------------------------------
@@ -180,8 +180,8 @@ class CountedFlights(Flights):
 
     joined = 0
 
-    def _join(self, key):
-        found = super()._join(key)
+    def join(self, key):
+        found = super().join(key)
         with self._lock:
             self.joined += 1
         return found

@@ -7,7 +7,7 @@ import pytest
 
 from config.caching import MISSING, MemoryCache, caches
 from config.caching.footprint import footprint
-from config.caching.memory import ENTRY_BYTES, EVICTIONS, INVALIDATIONS, LOOKUPS, REBUILDS
+from config.caching.memory import ENTRY_BYTES, EVICTIONS, INVALIDATIONS, LOOKUPS, REBUILDS, Memory
 from tests.config.caching.crowds import (
     RUNS,
     THREADS,
@@ -18,6 +18,7 @@ from tests.config.caching.crowds import (
     Source,
     in_threads,
 )
+from tests.metrics import value_of
 
 
 class Clock:
@@ -121,9 +122,10 @@ def test_bytes_are_counted_and_never_exceeded():
         cache.get_or_fetch(number, lambda number=number: bytes(number * 10))
         assert cache.size <= 100_000
 
-    entries = cache._memory.entries
-    assert cache.size == sum(entry.size for entry in entries.values()) > 80_000
-    assert all(entry.size > ENTRY_BYTES + len(entry.value) for entry in entries.values())
+    cached = [value for number in range(1000) if (value := cache.get(number, None)) is not None]
+    assert len(cached) == len(cache)
+    assert cache.size > 80_000
+    assert cache.size > len(cached) * ENTRY_BYTES + sum(map(len, cached))
 
 
 def test_a_value_that_is_too_large_is_returned_and_not_kept():
@@ -203,15 +205,15 @@ def test_control_without_single_flight_there_are_several_fetches(naive):
 
 def test_a_look_up_just_before_the_end_of_a_fetch_does_not_fetch_again(monkeypatch):
     cache, source = make_cache(), Source()
-    look = cache._memory.look
+    look = Memory.look
 
-    def look_and_be_late(key):
-        found = look(key)
+    def look_and_be_late(memory, key):
+        found = look(memory, key)
         monkeypatch.undo()
         cache.get_or_fetch(key, source.fetch)
         return found
 
-    monkeypatch.setattr(cache._memory, "look", look_and_be_late)
+    monkeypatch.setattr(Memory, "look", look_and_be_late)
 
     assert cache.get_or_fetch("a", source.fetch) == "value"
     assert source.fetches == 1
@@ -331,9 +333,9 @@ def test_metrics_count_look_ups_fetches_and_invalidations():
     cache.invalidate("c")
     cache.flush()
 
-    assert LOOKUPS.labels("counted", "hit")._value.get() == 1
-    assert LOOKUPS.labels("counted", "miss")._value.get() == 3
-    assert REBUILDS.labels("counted")._value.get() == 3
-    assert EVICTIONS.labels("counted")._value.get() == 1
-    assert INVALIDATIONS.labels("counted")._value.get() == 2
+    assert value_of(LOOKUPS, "counted", "hit") == 1
+    assert value_of(LOOKUPS, "counted", "miss") == 3
+    assert value_of(REBUILDS, "counted") == 3
+    assert value_of(EVICTIONS, "counted") == 1
+    assert value_of(INVALIDATIONS, "counted") == 2
     assert caches()["counted"] is cache

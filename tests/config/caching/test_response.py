@@ -10,6 +10,7 @@ from config import caching
 from config.caching.memory import INVALIDATIONS, LOOKUPS, REBUILDS
 from config.caching.response import FAILURES, Body
 from tests.config.caching.crowds import Gate, LeaderFetches, NoGeneration, Source
+from tests.metrics import value_of
 from tests.waiting import async_wait_until
 
 KEY = ("a",)
@@ -45,7 +46,7 @@ async def gathered(count, call):
 
 
 def count(metric, *labels):
-    return metric.labels("tested", *labels)._value.get()
+    return value_of(metric, "tested", *labels)
 
 
 async def data(cache, source, key=KEY):
@@ -117,7 +118,7 @@ async def test_a_stale_body_is_served_at_once_while_one_task_builds(cache, clock
 
     assert ({body.data for body in served}, gate.fetches) == ({b"old"}, 1)
     gate.opened.set()
-    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    await async_wait_until(lambda: cache.under_way == 0)
     assert await data(cache, Source(b"unwanted")) == b"new"
 
 
@@ -128,7 +129,7 @@ async def test_a_failing_build_is_repeated_once_per_interval(cache, clock, caplo
     for interval in (1, 2, 3):
         for _ in range(100):
             assert await data(cache, failing) == b"old"
-        await async_wait_until(lambda: cache._bodies.under_way == 0)
+        await async_wait_until(lambda: cache.under_way == 0)
         for _ in range(100):
             assert await data(cache, failing) == b"old"
 
@@ -146,7 +147,7 @@ async def test_stale_since_is_reported_until_a_build_succeeds(cache, clock):
     clock.pass_(31)
     before = count(FAILURES)
     await cache.get(KEY, Source(LookupError()).afetch)
-    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    await async_wait_until(lambda: cache.under_way == 0)
     assert since() > 0
     assert (count(FAILURES), cache.stale_since) == (before + 1, since())
 
@@ -202,7 +203,7 @@ async def test_a_refusal_is_no_failure(clock):
     await cache.get(KEY, Source(b"old").afetch)
     clock.pass_(31)
     await cache.get(KEY, Source(Gone()).afetch)
-    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    await async_wait_until(lambda: cache.under_way == 0)
 
     with pytest.raises(Gone):
         await cache.get(KEY, Source(Gone()).afetch)
@@ -214,7 +215,7 @@ async def test_a_refusal_is_no_failure(clock):
 
 @pytest.mark.parametrize(
     "change",
-    [lambda cache: cache.invalidate(KEY), lambda cache: cache.flush(), lambda c: c._forget_subject("x:a")],
+    [lambda cache: cache.invalidate(KEY), lambda cache: cache.flush(), lambda c: c.forget_subject("x:a")],
 )
 async def test_a_body_that_changed_during_its_build_is_not_kept(cache, change):
     gate = Gate(b"old")
@@ -260,7 +261,7 @@ async def test_only_changed_bodies_are_dropped(cache):
     await cache.get(("a", "1"), Source(b"a").afetch)
     await cache.get(("b", "1"), Source(b"b").afetch)
 
-    cache._forget_subject("thing:a")
+    cache.forget_subject("thing:a")
 
     assert await data(cache, Source(b"new"), ("a", "1")) == b"new"
     assert await data(cache, Source(b"new"), ("b", "1")) == b"b"
@@ -283,7 +284,7 @@ async def test_metrics_count_requests_builds_and_failures(cache, clock):
     await cache.get(KEY, source.afetch)
     clock.pass_(31)
     await cache.get(KEY, source.afetch)
-    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    await async_wait_until(lambda: cache.under_way == 0)
     cache.invalidate(KEY)
 
     assert [count(*name) - was for name, was in zip(names, before, strict=True)] == [1, 1, 1, 2, 1]
@@ -301,7 +302,7 @@ async def test_without_redis_each_process_builds_for_itself(settings, clock):
 
     for _ in range(3):
         assert await data(cache, source) == b"body"
-        await async_wait_until(lambda: cache._bodies.under_way == 0)
+        await async_wait_until(lambda: cache.under_way == 0)
         clock.pass_(31)
 
     assert source.fetches == 3

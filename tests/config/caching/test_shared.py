@@ -118,7 +118,7 @@ async def test_a_stored_body_is_fresh_and_then_stale(level, redis):
     fresh = await level.take(KEY, EPOCHS, "two")
     assert (fresh.turn, fresh.body) == (Turn.FRESH, b"body")
 
-    redis.expire(level._keys(KEY)[0], 59)
+    redis.expire(level.keys(KEY)[0], 59)
 
     assert (await level.take(KEY, EPOCHS, "two")).turn is Turn.LEAD
     old = await level.take(KEY, EPOCHS, "three")
@@ -126,7 +126,7 @@ async def test_a_stored_body_is_fresh_and_then_stale(level, redis):
 
 
 async def test_a_lease_lasts_while_it_is_renewed(level, redis):
-    lock = level._keys(KEY)[1]
+    lock = level.keys(KEY)[1]
     await level.take(KEY, EPOCHS, "one")
     async with level.holding(KEY, "one"):
         redis.expire(lock, 60)
@@ -202,7 +202,7 @@ async def test_a_missed_event_is_noticed_at_the_next_build(cache, clock):
     caching.announce("thing:a")
     clock.pass_(31)
     assert (await cache.get(KEY, Source(LookupError()).afetch)).data == b"old"
-    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    await async_wait_until(lambda: cache.under_way == 0)
 
     with pytest.raises(LookupError):
         await cache.get(KEY, Source(LookupError()).afetch)
@@ -235,7 +235,7 @@ async def test_an_emptied_redis_costs_one_build(cache, clock, redis):
     clock.pass_(31)
 
     assert (await cache.get(KEY, Source(b"new").afetch)).data == b"old"
-    await async_wait_until(lambda: cache._bodies.under_way == 0)
+    await async_wait_until(lambda: cache.under_way == 0)
     assert (await cache.get(KEY, Source(b"unwanted").afetch)).data == b"new"
 
 
@@ -245,4 +245,4 @@ async def test_a_redis_that_hangs_delays_one_build_and_not_the_next(cache, redis
     assert (await cache.get(KEY, Source(b"body").afetch)).data == b"body"
     assert (await cache.get(("b",), Source(b"other").afetch)).data == b"other"
 
-    assert cache._shared._away_until > 0
+    assert cache.is_shared_level_away

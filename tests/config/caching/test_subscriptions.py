@@ -3,6 +3,7 @@
 import pytest
 
 from config.caching.subscriptions import EVENTS, Subscriptions
+from tests.metrics import value_of
 
 
 @pytest.fixture
@@ -45,11 +46,11 @@ def test_a_failing_missed_callback_does_not_stop_others(subscriptions):
 
 
 def test_events_without_subscription_are_ignored_and_counted(subscriptions):
-    before = EVENTS.labels("unknown")._value.get()
+    before = value_of(EVENTS, "unknown")
 
     subscriptions.notify(["unknown", "other"])
 
-    assert EVENTS.labels("unknown")._value.get() == before + 2
+    assert value_of(EVENTS, "unknown") == before + 2
 
 
 def test_after_unsubscribing_no_events_are_received_and_no_entry_remains(subscriptions):
@@ -65,7 +66,7 @@ def test_after_unsubscribing_no_events_are_received_and_no_entry_remains(subscri
 
     assert (received, len(subscriptions)) == (["a"], 1)
     unsubscribe[0]()
-    assert (subscriptions._by_event, subscriptions._by_prefix) == ({}, {})
+    assert subscriptions.patterns == set()
 
 
 def test_a_callback_may_unsubscribe(subscriptions):

@@ -7,12 +7,12 @@ import pytest
 from django.db import connections
 
 import config.observability.health
-from config.observability.health import health
+from config.observability.health import forget, health
 
 
 @pytest.fixture(autouse=True)
-def _nothing_cached(monkeypatch):
-    monkeypatch.setattr(config.observability.health, "_cached", None)
+def _nothing_cached():
+    forget()
 
 
 async def get_health(rf):
@@ -47,7 +47,7 @@ async def test_a_server_that_hangs_is_a_timeout(rf, async_redis, monkeypatch):
 
 
 async def test_while_draining_it_returns_503(rf, async_redis, monkeypatch):
-    monkeypatch.setattr("config.serving.drain._draining", True)
+    monkeypatch.setattr(config.observability.health, "is_draining", lambda: True)
 
     status, body = await get_health(rf)
 

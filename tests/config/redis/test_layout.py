@@ -1,5 +1,7 @@
 """The layout of Redis: its version, the migration from layout 1, and refusal beside other processes."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -9,12 +11,13 @@ STREAMS = ("billing", "persist")
 
 
 @pytest.fixture
-def single():
-    """One connection on an empty Valkey, as `migrate_redis` has it."""
+def single(settings):
+    """One connection on an empty database that no other test uses, as `migrate_redis` has it."""
+    settings.REDIS_URL = urlsplit(settings.REDIS_URL)._replace(path="/9").geturl()
     with clients.named("test-layout") as redis:
-        redis.flushall()
+        redis.flushdb()
         yield redis
-        redis.flushall()  # later processes of the suite would refuse to start
+        redis.flushdb()  # later processes of the suite would refuse to start
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,9 @@
 """Several commands in one write: replies in order, errors in their place, none of an earlier exchange."""
 
 import pytest
+from django.conf import settings
+from redis import BlockingConnectionPool, Redis
+from redis import connection as redis_connection
 from redis.exceptions import ConnectionError, ResponseError
 
 from config.redis import clients as redis_clients
@@ -34,21 +37,21 @@ def test_a_lost_connection_is_opened_again(redis, pipeline):
 def test_an_interrupted_exchange_leaves_no_reply_for_the_next(redis, pipeline, monkeypatch):
     redis.set("a", "first")
 
-    def interrupted(self):
+    def interrupted(*args, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, "_reply", interrupted)
+        patch.setattr(redis_connection.Connection, "read_response", interrupted)
         with pytest.raises(KeyboardInterrupt):
             pipeline.exchange([("GET", "a")])
 
     assert pipeline.exchange([("STRLEN", "a")]) == [5]
 
 
-def test_an_unreachable_server_raises(unused_port):
+def test_an_unreachable_server_raises(unused_port, settings):
+    settings.REDIS_URL = f"redis://127.0.0.1:{unused_port}/0"
     client = redis_clients.sync()
     pipeline = Pipeline.to(client)
-    pipeline._connection.port = unused_port
 
     with pytest.raises(ConnectionError):
         pipeline.exchange([("PING",)])
@@ -63,8 +66,9 @@ def unused_port():
 
 
 def test_a_connection_of_the_client_is_returned_to_its_pool(redis):
-    with pipeline_of(redis) as pipeline:
-        pipeline.exchange([("SET", "a", "1")])
+    pool = BlockingConnectionPool.from_url(settings.REDIS_URL, max_connections=1, timeout=1)
+    with Redis(connection_pool=pool) as client:
+        with pipeline_of(client) as pipeline:
+            pipeline.exchange([("SET", "a", "1")])
 
-    assert redis.get("a") == b"1"
-    assert not redis.connection_pool._in_use_connections
+        assert client.get("a") == b"1"  # on the only connection of the pool

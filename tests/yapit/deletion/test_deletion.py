@@ -63,7 +63,7 @@ def rows_about(user_id):
     for table in apps.get_models(include_auto_created=True):
         for field in table._meta.concrete_fields:
             if field.related_model is User:
-                rows = table._base_manager.filter(**{field.name: user_id})
+                rows = table.objects.filter(**{field.name: user_id})
                 counts[table._meta.label] = counts.get(table._meta.label, 0) + rows.count()
     return {label: count for label, count in counts.items() if count}
 
