@@ -9,7 +9,7 @@ from audiocache import blob
 from benchmarks.factories import BenchmarkAccount, make_accounts, make_document, switch_on
 from tests.stack import Stack
 from yapit.catalog import resolution
-from yapit.documents import texts_between
+from yapit.documents import blocks_between
 from yapit.load import Listener
 from yapit.models import Block, Document
 from yapit.synthesis import block_cache
@@ -56,6 +56,6 @@ def put_audio(stack: Stack, document_ids: Iterable[str], first: int = 0, last: i
     spoken = resolution.resolve(MODEL, VOICE, 0)
     with stack.redis as redis, redis.pipeline(transaction=False) as pipe:
         for document_id in document_ids:
-            for text in texts_between(UUID(document_id), first, last).values():
-                pipe.set(f"audio:{block_cache.job_spec(text, spoken).hash}", blob.pack(header, audio))
+            for block in blocks_between(UUID(document_id), first, last).values():
+                pipe.set(f"audio:{block_cache.job_spec(block.text, spoken).hash}", blob.pack(header, audio))
         pipe.execute()

@@ -15,7 +15,7 @@ from websockets.server import ServerProtocol
 STATUS = (
     b'{"type":"status","seq":1,"document_id":"00000000-0000-0000-0000-000000000000","block_idx":%d,'
     b'"status":"%s","audio_url":"/v1/audio/' + b"0" * 64 + b'","error":null,"recoverable":true,"code":null,'
-    b'"model_slug":"tone","voice_slug":"instant","word_timestamps":null,"duration_ms":20000,"usage":null}'
+    b'"model_slug":"tone","voice_slug":"instant","word_timestamps":null,"duration_ms":20000,"pause_ms":250,"usage":null}'
 )
 
 

@@ -112,6 +112,7 @@ class Status(msgspec.Struct, tag="status", kw_only=True):
     voice_slug: str | None = None
     word_timestamps: str | None = None
     duration_ms: int | None = None
+    pause_ms: int | None = None
     usage: Usage | None = None
 
 

@@ -73,6 +73,7 @@ def charges(stack, document):
 def check_all_spoken_and_charged(stack, blocks, document):
     assert [block.index for block in blocks] == list(range(COUNT))
     assert all(block.audio.startswith(b"OggS") and block.duration_ms and block.words for block in blocks)
+    assert {block.pause_ms for block in blocks} == {500}
     wait_until(lambda: charges(stack, document) >= COUNT, 30)
     assert charges(stack, document) == COUNT
 

@@ -179,6 +179,7 @@ def test_documents_keep_their_text_and_visibility(content, ask):
         assert (found["title"], found["is_public"]) == (document["title"], document["is_public"])
         blocks = ask(owner, f"/v1/documents/{document['id']}/blocks")["data"]
         assert [block["text"] for block in blocks] == document["blocks"]
+        assert {block["pause_ms"] for block in blocks} == {250}  # they were stored before there were pauses
         other = "bert" if owner == "anna" else "anna"
         ask(other, f"/v1/documents/{document['id']}", status=200 if document["is_public"] else 404)
 

@@ -106,8 +106,8 @@ def test_a_document_is_read_with_its_blocks_if_the_account_may_read_it():
         return sorted(fetch_rows(SELECT_WITH_BLOCKS, params))
 
     head = Document.objects.values_list("owner_id", "block_count").get(pk=private.pk)
-    blocks = list(private.blocks.filter(index__gte=1).values_list("index", "text"))
+    blocks = list(private.blocks.filter(index__gte=1).values_list("index", "text", "pause_ms"))
     assert rows(private.pk, private.owner_id) == [(*head, *block) for block in blocks]
-    assert rows(private.pk, private.owner_id, 3, 9) == [(*head, None, None)]
+    assert rows(private.pk, private.owner_id, 3, 9) == [(*head, None, None, None)]
     assert rows(private.pk, public.owner_id) == rows(uuid.uuid4(), public.owner_id) == []
-    assert rows(public.pk, private.owner_id, 0, 0) == [(public.owner_id, 1, 0, "Hello there.")]
+    assert rows(public.pk, private.owner_id, 0, 0) == [(public.owner_id, 1, 0, "Hello there.", 250)]

@@ -75,8 +75,8 @@ class PartOfDocument(LargeTableAdmin, ReadOnlyAdmin):
 
 @admin.register(Block)
 class BlockAdmin(PartOfDocument):
-    list_display = ["document_id", "index", "characters"]
-    fields = ("document", "index", "characters", "text")
+    list_display = ["document_id", "index", "characters", "pause_ms"]
+    fields = ("document", "index", "characters", "pause_ms", "text")
 
 
 @admin.register(Section)

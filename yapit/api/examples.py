@@ -24,7 +24,7 @@ DOCUMENT = {
     "est_duration_ms": 3400,
     "position": {**POSITION, "played_at": MOMENT},
 }
-BLOCK = {"idx": 0, "text": "Good morning.", "est_duration_ms": 900}
+BLOCK = {"idx": 0, "text": "Good morning.", "est_duration_ms": 900, "pause_ms": 500}
 SECTION = {
     "position": 0,
     "kind": "heading",

@@ -38,7 +38,7 @@ class Word(msgspec.Struct, frozen=True, rename={"text": "t", "start": "s", "end"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One spoken block, or with `failure` one without audio."""
+    """One spoken block, or with `failure` one without audio. `pause_ms`: the silence after it."""
 
     index: int
     duration_ms: int = 0
@@ -46,6 +46,7 @@ class Block:
     model: str | None = None
     voice: str | None = None
     failure: BlockFailed | None = None
+    pause_ms: int = 0
     _audio: bytes = field(default=b"", repr=False)
 
     @property
@@ -112,8 +113,9 @@ class Client:
     ) -> AsyncIterator[Block]:
         """The blocks from `start` to `stop` in order, each with its audio; blocks without speech are omitted.
 
-        Up to `ahead` blocks are synthesized in advance. Raises UsageLimit when the plan is used up; any
-        other failed block is yielded with its `failure`.
+        Up to `ahead` blocks are synthesized in advance. When playing, leave `pause_ms` of silence after each
+        block. Raises UsageLimit when the plan is used up; any other failed block is yielded with its
+        `failure`.
         """
         stop = await self._stop(document_id, stop)
         blocks = ReadAhead(stop, start, ahead)
@@ -256,6 +258,7 @@ def _block(status: Status, audio: bytes) -> Block:
         words=_words(status.word_timestamps),
         model=status.model_slug,
         voice=status.voice_slug,
+        pause_ms=status.pause_ms or 0,
         _audio=audio,
     )
 

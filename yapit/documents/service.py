@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -29,7 +29,7 @@ LARGEST_INDEX = 2**31 - 1  # a larger block index does not fit the column
 # A document that the account may read, with its blocks from the first to the last: one row for each block,
 # or one with NULL where it has no such block.
 SELECT_WITH_BLOCKS = f"""
-SELECT d.owner_id, d.block_count, b.index, b.text
+SELECT d.owner_id, d.block_count, b.index, b.text, b.pause_ms
 FROM {Document._meta.db_table} d
 LEFT JOIN {Block._meta.db_table} b
     ON b.document_id = d.id AND b.index BETWEEN %(first)s AND %(last)s
@@ -46,6 +46,13 @@ class VisibleDocument:
     is_owner: bool
     block_idx: int = 0
     played_at: datetime | None = None
+
+
+class BlockText(NamedTuple):
+    """The text of a block, and the silence after it."""
+
+    text: str
+    pause_ms: int
 
 
 # --- Creation ---------------------------------------------------------------------------------------------
@@ -72,7 +79,7 @@ def create_text(
         characters=sum(map(len, blocks)),
         est_duration_ms=sum(map(text.estimate_ms, blocks)),
     )
-    _insert(document, blocks, spoken.sections)
+    _insert(document, blocks, spoken.pauses, spoken.sections)
     return VisibleDocument(document, is_owner=True)
 
 
@@ -81,12 +88,14 @@ def _title(given: str | None) -> str:
 
 
 @transaction.atomic
-def _insert(document: Document, blocks: Sequence[str], sections: Sequence[text.Section]) -> None:
+def _insert(
+    document: Document, blocks: Sequence[str], pauses: Sequence[int], sections: Sequence[text.Section]
+) -> None:
     document.save(force_insert=True)
     Block.objects.bulk_create(
         (
-            Block(document=document, index=index, text=block, characters=len(block))
-            for index, block in enumerate(blocks)
+            Block(document=document, index=index, text=block, characters=len(block), pause_ms=pause)
+            for index, (block, pause) in enumerate(zip(blocks, pauses, strict=True))
         ),
         batch_size=ROWS_AT_ONCE,
     )
@@ -109,8 +118,8 @@ def _insert(document: Document, blocks: Sequence[str], sections: Sequence[text.S
 # --- Reading ----------------------------------------------------------------------------------------------
 
 
-def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[int, str]:
-    """{index: text} of the existing blocks among `indices`, in one query.
+def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[int, BlockText]:
+    """{index: block} of the existing blocks among `indices`, in one query.
 
     Raises DocumentNotFound if the document does not exist or the account may not read it.
     """
@@ -121,11 +130,11 @@ def blocks_for(document_id: UUID, user_id: int, indices: Iterable[int]) -> dict[
         .filter(pk=document_id)
         .annotate(requested=FilteredRelation("blocks", condition=Q(blocks__index__in=valid)))
         .order_by()
-        .values_list("requested__index", "requested__text")
+        .values_list("requested__index", "requested__text", "requested__pause_ms")
     )
     if not rows:
         raise _missing()
-    return {index: text for index, text in rows if index is not None}
+    return {index: BlockText(*block) for index, *block in rows if index is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +153,25 @@ def access(document_id: UUID, user_id: int) -> DocumentAccess:
     return DocumentAccess(*row)
 
 
-def access_with_texts(
+def access_with_blocks(
     document_id: UUID, user_id: int, first: int, last: int
-) -> tuple[DocumentAccess, dict[int, str]]:
-    """Like `access`, with {index: text} of the blocks from `first` to `last` inclusive, in one query."""
+) -> tuple[DocumentAccess, dict[int, BlockText]]:
+    """Like `access`, with {index: block} of the blocks from `first` to `last` inclusive, in one query."""
     params = {"document_id": document_id, "user_id": user_id, "first": first, "last": last}
     rows = fetch_rows(SELECT_WITH_BLOCKS, params)
     if not rows:
         raise _missing()
-    return DocumentAccess(*rows[0][:2]), {index: text for *_, index, text in rows if index is not None}
+    blocks = {index: BlockText(*block) for _, _, index, *block in rows if index is not None}
+    return DocumentAccess(*rows[0][:2]), blocks
 
 
-def texts_between(document_id: UUID, first: int, last: int) -> dict[int, str]:
-    """{index: text} of the blocks from `first` to `last` inclusive. Does not check access."""
+def blocks_between(document_id: UUID, first: int, last: int) -> dict[int, BlockText]:
+    """{index: block} of the blocks from `first` to `last` inclusive. Does not check access."""
     rows = Block.objects.filter(document=document_id, index__gte=first, index__lte=last).order_by()
-    return dict(rows.values_list("index", "text"))
+    return {
+        index: BlockText(text, pause_ms)
+        for index, text, pause_ms in rows.values_list("index", "text", "pause_ms")
+    }
 
 
 def find(document_id: UUID, user_id: int) -> VisibleDocument:

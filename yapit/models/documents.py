@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from yapit.text import pauses
+
 MAX_TITLE = 500
 
 
@@ -47,6 +49,10 @@ class Block(models.Model):
     index = models.PositiveIntegerField()
     text = models.TextField()
     characters = models.PositiveIntegerField(help_text="Code points of the text in NFC.")
+    pause_ms = models.PositiveSmallIntegerField(
+        default=pauses.SENTENCE,
+        help_text="Silence after the block, in milliseconds.",
+    )
 
     class Meta:
         ordering = ["document_id", "index"]

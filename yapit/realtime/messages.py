@@ -28,6 +28,7 @@ def terminal(block: PendingBlock, state: BlockState, usage: Usage | None = None)
             audio_url=_audio_url(block),
             word_timestamps=word_timestamps,
             duration_ms=duration_ms,
+            pause_ms=block.pause_ms,
         )
     if state.state is State.SKIPPED:
         return _status(block, "skipped", code="nothing_to_speak", recoverable=True)

@@ -16,6 +16,7 @@ class PendingBlock:
     index: int
     spec: JobSpec
     priority: int
+    pause_ms: int | None = None  # None: not a block of a document
     attempts: int = 0  # how often its job vanished and it was requested again
     is_billable: bool = True
     # `queued` must not follow `cached`: a state that is notified before `queued` is sent waits here.

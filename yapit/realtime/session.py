@@ -55,8 +55,9 @@ class SynthesisSession:
             out_of_range: list[int] = []
             for index in dict.fromkeys(message.block_indices):
                 if index in specs:
-                    priority = PRIORITIES[message.priority]
-                    blocks.append(PendingBlock(message.document_id, index, specs[index], priority))
+                    spec, priority = specs[index], PRIORITIES[message.priority]
+                    block = PendingBlock(message.document_id, index, spec.job, priority, spec.pause_ms)
+                    blocks.append(block)
                 else:
                     out_of_range.append(index)
             if bucket:

@@ -1,4 +1,4 @@
-"""Block cache: texts of blocks and their job specs, in pages, in the memory of each process.
+"""Block cache: blocks and their job specs, in pages, in the memory of each process.
 
 PostgreSQL is queried once for the many messages that request blocks of a page, whatever the number of their
 listeners. A document that is deleted or no longer shared is dropped at once, by an event.
@@ -6,6 +6,7 @@ listeners. A document that is deleted or no longer shared is dropped at once, by
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from config import caching
 from config.database.offload import offload
 from yapit import documents, invalidation
 from yapit.catalog.resolution import SpokenAs
-from yapit.documents import DocumentAccess
+from yapit.documents import BlockText, DocumentAccess
 from yapit.jobs import JobSpec
 from yapit.variant_hash import variant_hash
 
@@ -26,35 +27,43 @@ CACHED_BYTES = 64 * 1024 * 1024
 CACHED_SECONDS = 600.0
 ACCESS_BYTES = 8 * 1024 * 1024
 ACCESS_SECONDS = 30.0  # when the event is lost
-SPEC_BYTES = 900  # without its text
+SPEC_BYTES = 950  # without its text
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """The job of a block in a voice, and the silence after the block."""
+
+    job: JobSpec
+    pause_ms: int
+
+
 class BlockPage:
-    """Texts by index, and their job specs in the voice that was requested last."""
+    """Blocks by index, and their specs in the voice that was requested last."""
 
-    __slots__ = ("_specs", "_spoken", "texts")
+    __slots__ = ("_blocks", "_specs", "_spoken")
 
-    def __init__(self, texts: dict[int, str]) -> None:
-        self.texts = texts
+    def __init__(self, blocks: dict[int, BlockText]) -> None:
+        self._blocks = blocks
         self._spoken: SpokenAs | None = None
-        self._specs: dict[int, JobSpec] = {}
+        self._specs: dict[int, BlockSpec] = {}
 
-    def spec(self, index: int, spoken: SpokenAs) -> JobSpec | None:
+    def spec(self, index: int, spoken: SpokenAs) -> BlockSpec | None:
         """None: there is no block with this index."""
         if self._spoken is not spoken:
             if self._spoken != spoken:
                 self._specs = {}
             self._spoken = spoken
         spec = self._specs.get(index)
-        if spec is None and index in self.texts:
-            spec = self._specs[index] = job_spec(self.texts[index], spoken)
+        if spec is None and index in self._blocks:
+            spec = self._specs[index] = _block_spec(self._blocks[index], spoken)
         return spec
 
     @property
     def size(self) -> int:
-        return sum(len(text) * 2 + SPEC_BYTES for text in self.texts.values())
+        return sum(len(block.text) * 2 + SPEC_BYTES for block in self._blocks.values())
 
 
 _pages: caching.RowCache[tuple[UUID, int], BlockPage] = caching.RowCache(
@@ -84,7 +93,7 @@ _access.invalidate_if_on(f"{invalidation.ACCOUNT}*", is_stale=_is_access_of_acco
 
 def find_cached(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
-) -> Mapping[int, JobSpec] | None:
+) -> Mapping[int, BlockSpec] | None:
     """Specs of those blocks that exist, by index. None: PostgreSQL has to be queried."""
     if _access.peek((document_id, user_id)) is None:
         return None
@@ -96,7 +105,7 @@ def find_cached(
 
 async def find(
     document_id: UUID, user_id: int, indices: Sequence[int], spoken: SpokenAs
-) -> Mapping[int, JobSpec]:
+) -> Mapping[int, BlockSpec]:
     """Like `find_cached`, with up to three statements for what is not cached, whatever the document's length.
 
     Raises DocumentNotFound when there is no such document that the account may read.
@@ -105,10 +114,14 @@ async def find(
     existing = [index for index in indices if 0 <= index < access.block_count]
     numbers = _numbers(existing)
     if len(numbers) > PAGES_AT_ONCE:
-        texts = await offload(documents.blocks_for, document_id, user_id, existing)
-        return {index: job_spec(text, spoken) for index, text in texts.items()}
+        blocks = await offload(documents.blocks_for, document_id, user_id, existing)
+        return {index: _block_spec(block, spoken) for index, block in blocks.items()}
     pages = {number: await _pages.aread((document_id, number), _read_page) for number in numbers}
     return _specs(pages, existing, spoken)
+
+
+def _block_spec(block: BlockText, spoken: SpokenAs) -> BlockSpec:
+    return BlockSpec(job_spec(block.text, spoken), block.pause_ms)
 
 
 def job_spec(text: str, spoken: SpokenAs) -> JobSpec:
@@ -143,23 +156,25 @@ def _open(key: tuple[UUID, int], indices: Sequence[int]) -> DocumentAccess:
     if _pages.peek((document_id, number)) is not None:
         return documents.access(document_id, user_id)
     first = number * PAGE
-    access, texts = documents.access_with_texts(document_id, user_id, first, first + PAGE - 1)
+    access, blocks = documents.access_with_blocks(document_id, user_id, first, first + PAGE - 1)
     if number * PAGE < access.block_count:
-        _pages.read((document_id, number), lambda _: BlockPage(texts))
+        _pages.read((document_id, number), lambda _: BlockPage(blocks))
     return access
 
 
 def _read_page(key: tuple[UUID, int]) -> BlockPage:
     document_id, number = key
     first = number * PAGE
-    return BlockPage(documents.texts_between(document_id, first, first + PAGE - 1))
+    return BlockPage(documents.blocks_between(document_id, first, first + PAGE - 1))
 
 
 def _numbers(indices: Sequence[int]) -> set[int]:
     return {index // PAGE for index in indices}
 
 
-def _specs(pages: Mapping[int, BlockPage], indices: Sequence[int], spoken: SpokenAs) -> Mapping[int, JobSpec]:
+def _specs(
+    pages: Mapping[int, BlockPage], indices: Sequence[int], spoken: SpokenAs
+) -> Mapping[int, BlockSpec]:
     specs = {}
     for index in indices:
         spec = pages[index // PAGE].spec(index, spoken)

@@ -14,15 +14,15 @@ from config.redis.multiplexed import MultiplexedConnection
 from yapit import protocol
 from yapit.catalog import resolution
 from yapit.catalog.resolution import SpokenAs
-from yapit.jobs import JobSpec
 from yapit.synthesis import block_cache
+from yapit.synthesis.block_cache import BlockSpec
 
 # For the audio store only: reads must not queue behind work that waits for PostgreSQL.
 _header_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stored-headers")
 # Headers must not queue behind large audio.
 _audio_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="stored-audio")
 
-Resolved = tuple[SpokenAs, Mapping[int, JobSpec]]
+Resolved = tuple[SpokenAs, Mapping[int, BlockSpec]]
 
 
 def resolve_cached(message: protocol.Synthesize, user_id: int) -> Resolved | None:

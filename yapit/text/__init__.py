@@ -1,5 +1,6 @@
 """Text transformation: Markdown or plain text to blocks (spoken) and sections (shown). Imports no Django."""
 
+from yapit.text import pauses
 from yapit.text.cleaning import clean, one_line
 from yapit.text.output import ESTIMATED_CHARACTERS_PER_SECOND, Section, Transformed, estimate_ms
 from yapit.text.transform import to_blocks
@@ -11,5 +12,6 @@ __all__ = [
     "clean",
     "estimate_ms",
     "one_line",
+    "pauses",
     "to_blocks",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from yapit.text import html
+from yapit.text import html, pauses
 from yapit.text.atoms import Atom, Line
 from yapit.text.html import Mark
 from yapit.text.splitting import split
@@ -27,27 +27,39 @@ class BlockBuilder:
 
     def __init__(self) -> None:
         self.blocks: list[str] = []
+        self.pauses: list[int] = []  # after each block, in ms
 
-    def add_line(self, line: Line) -> str:
-        """Add a line as a separate text and return its HTML."""
-        return self.add_lines([line])[0]
+    def add_line(self, line: Line, pause: int = pauses.PARAGRAPH) -> str:
+        """Add a line as a separate text and return its HTML. `pause`: after its last block, in ms."""
+        return self.add_lines([line], pause)[0]
 
-    def add_lines(self, lines: Sequence[Line]) -> list[str]:
-        """Add the lines as one text and return the HTML of each."""
+    def add_lines(self, lines: Sequence[Line], pause: int) -> list[str]:
+        """Add the lines as one text and return the HTML of each. `pause`: after each line, in ms."""
         layout = _Layout()
         rows = [layout.line(line) for line in lines]
-        starts, numbers = self._number_chunks(layout.text())
+        starts, numbers = self._number_chunks(layout, pause)
         return [html.spans(_segments(row, starts, numbers)) for row in rows]
 
-    def _number_chunks(self, spoken: str) -> tuple[list[int], list[int | None]]:
+    def lengthen_pause(self, pause: int) -> None:
+        """After the last block so far there is at least this pause."""
+        if self.pauses:
+            self.pauses[-1] = max(self.pauses[-1], pause)
+
+    def _number_chunks(self, layout: "_Layout", pause: int) -> tuple[list[int], list[int | None]]:
         starts: list[int] = []
         numbers: list[int | None] = []
-        for start, end in split(spoken, first=not self.blocks) if spoken else ():
+        spoken = layout.text()
+        begin = len(self.blocks)
+        for start, end, ends_sentence in split(spoken, first=not self.blocks) if spoken else ():
             chunk = unicodedata.normalize("NFC", spoken[start:end].strip())
             starts.append(start)
             numbers.append(len(self.blocks) if is_speakable(chunk) else None)
             if is_speakable(chunk):
                 self.blocks.append(chunk)
+                self.pauses.append(0)
+            if len(self.blocks) > begin:  # punctuation without words ends the block before it
+                after = pauses.SENTENCE if ends_sentence else pauses.INSIDE_SENTENCE
+                self.lengthen_pause(pause if end in layout.line_ends or end == len(spoken) else after)
         return starts, numbers
 
 
@@ -64,11 +76,13 @@ class _Layout:
         self._length = 0
         self._last = " "
         self._gap = False
+        self.line_ends: set[int] = set()
 
     def line(self, atoms: Line) -> list[_Placement]:
         row = [self._add_atom(atom) for atom in atoms]
         self._add_space()
         self._gap = False
+        self.line_ends.add(self._length)
         return row
 
     def text(self) -> str:

@@ -20,10 +20,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """A document's title, its blocks (the text of each) and its sections."""
+    """A document's title, its blocks (the text of each), the pauses after them in ms, and its sections."""
 
     title: str | None
     blocks: tuple[str, ...]
+    pauses: tuple[int, ...]
     sections: tuple[Section, ...]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from yapit.text import callouts, html
+from yapit.text import callouts, html, pauses
 from yapit.text.atoms import CAPTION, Line, LineReader, math
 from yapit.text.block_builder import BlockBuilder
 from yapit.text.output import Section
@@ -73,8 +73,8 @@ class SectionWriter:
     def _flow(self, nodes: Sequence[Node]) -> str:
         return "".join(map(self._write, nodes))
 
-    def _joined_flow(self, nodes: Sequence[Node]) -> str:
-        """Like _flow, but consecutive paragraphs are spoken as one text."""
+    def _joined_flow(self, nodes: Sequence[Node], pause: int) -> str:
+        """Like _flow, but consecutive paragraphs are spoken as one text, with `pause` after each."""
         out: list[str] = []
         pending: list[tuple[Node, Line]] = []
         for node in nodes:
@@ -83,15 +83,15 @@ class SectionWriter:
                 if not is_images_only(line):
                     pending.append((node, line))
                     continue
-                out.append(self._write_paragraphs(pending) + self._images(line))
+                out.append(self._write_paragraphs(pending, pause) + self._images(line))
             else:
-                out.append(self._write_paragraphs(pending) + self._write(node))
+                out.append(self._write_paragraphs(pending, pause) + self._write(node))
             pending = []
-        out.append(self._write_paragraphs(pending))
+        out.append(self._write_paragraphs(pending, pause))
         return "".join(out)
 
-    def _write_paragraphs(self, pending: list[tuple[Node, Line]]) -> str:
-        contents = self.builder.add_lines([line for _, line in pending])
+    def _write_paragraphs(self, pending: list[tuple[Node, Line]], pause: int) -> str:
+        contents = self.builder.add_lines([line for _, line in pending], pause)
         return "".join(
             content if node.token.hidden else html.wrap("p", content)
             for (node, _), content in zip(pending, contents, strict=True)
@@ -103,7 +103,9 @@ class SectionWriter:
     def _heading(self, node: Node) -> str:
         line = self._line(node)
         self.heading = self.heading or "".join(atom.text for atom in line if atom.shown).strip()
-        return html.wrap(node.token.tag, self.builder.add_line(line))
+        if node.token.tag == "h1" and node.token.level == 0:
+            self.builder.lengthen_pause(pauses.CHAPTER)
+        return html.wrap(node.token.tag, self.builder.add_line(line, pauses.HEADING))
 
     def _paragraph(self, node: Node) -> str:
         line = self._line(node)
@@ -123,7 +125,9 @@ class SectionWriter:
         return "".join(html.wrap("figure", self.builder.add_line(figure).strip()) for figure in figures)
 
     def _list(self, node: Node) -> str:
-        items = "".join(html.wrap("li", self._joined_flow(item.children)) for item in node.children)
+        items = "".join(
+            html.wrap("li", self._joined_flow(item.children, pauses.LIST_ITEM)) for item in node.children
+        )
         start = node.token.attrGet("start")
         attributes = f' start="{int(start)}"' if isinstance(start, int) else ""
         return html.wrap(node.token.tag, items, attributes)
@@ -157,6 +161,7 @@ class SectionWriter:
         return self._shown(f'<div class="math-block">{math(node.token.content, node.token.info)}</div>')
 
     def _rule(self, node: Node) -> str:
+        self.builder.lengthen_pause(pauses.CHAPTER)
         return self._shown("<hr>")
 
     def _table(self, node: Node) -> str:
@@ -183,7 +188,7 @@ class SectionWriter:
         items = []
         for label, node in footnotes.items():
             self._lines = LineReader(self._numbers)
-            content = self._joined_flow(node.children)
+            content = self._joined_flow(node.children, pauses.PARAGRAPH)
             number = self._numbers[label]
             items.append(f'<li id="fn-{number}" data-label="{escape(label)}">{content}</li>')
         return f'<ol class="footnotes">{"".join(items)}</ol>'

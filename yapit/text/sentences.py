@@ -1,6 +1,7 @@
 """Sentence boundaries in any script: the sentencex library on bounded windows."""
 
 import re
+from collections.abc import Iterator
 
 import sentencex
 
@@ -22,26 +23,33 @@ _SCRIPTS = {
 
 def sentence_ends(text: str) -> list[int]:
     """The offsets after each sentence and the space that follows it; the last one is the text's length."""
-    ends: list[int] = []
+    return [end for end, _ in sentences(text)]
+
+
+def sentences(text: str) -> Iterator[tuple[int, bool]]:
+    """Like `sentence_ends`, each with False if a sentence longer than a window is cut there."""
     start = 0
     while start < len(text):
         window = text[start : start + WINDOW]
-        window_ends = _ends_in(window)
-        if start + WINDOW < len(text):
-            _drop_incomplete(window, window_ends)
-        ends.extend(start + end for end in window_ends)
-        start = ends[-1]
-    return ends
+        ends = _ends_in(window)
+        is_cut = start + WINDOW < len(text) and _drop_incomplete(window, ends)
+        for end in ends:
+            yield start + end, not (is_cut and end == ends[-1])
+        start += ends[-1]
 
 
-def _drop_incomplete(window: str, ends: list[int]) -> None:
-    """Leave the last, perhaps incomplete sentence to the next window, or cut a long one between words."""
+def _drop_incomplete(window: str, ends: list[int]) -> bool:
+    """Leave the last, perhaps incomplete sentence to the next window, or cut a long one between words.
+
+    Returns whether a sentence was cut.
+    """
     previous = ends[-2] if len(ends) > 1 else 0
     if previous > WINDOW // 2:
         ends.pop()
-    else:
-        space = window.rfind(" ", previous)
-        ends[-1] = space + 1 if space > previous else len(window)
+        return False
+    space = window.rfind(" ", previous)
+    ends[-1] = space + 1 if space > previous else len(window)
+    return True
 
 
 def _ends_in(window: str) -> list[int]:

@@ -3,10 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from yapit.text.sentences import sentence_ends
-
-Span = tuple[int, int]
+from yapit.text.sentences import sentence_ends, sentences
 
 # Characters. Sentences are packed up to TARGET; a single sentence may reach LIMIT before it is cut.
 TARGET = 250
@@ -22,68 +21,79 @@ _SENTENCE_MARK = re.compile(rf"[.!?…]{_CLOSING}*(?=\s)|[。！？｡．।॥�
 _CLAUSE_MARK = re.compile(rf"[,:;–]{_CLOSING}?(?=\s)|[—，、；：،؛]{_CLOSING}?")
 
 
+class Span(NamedTuple):
+    """A part of a text; `ends_sentence`: not cut inside a sentence at its end."""
+
+    start: int
+    end: int
+    ends_sentence: bool
+
+
 def split(text: str, *, first: bool = False) -> list[Span]:
     """Split a text whose only white space is single spaces into spans that cover it without gaps.
 
     A span has at most LIMIT characters, without the space at its end. With `first` the first span is short.
     """
-    head = _first_end(text) if first else 0
-    spans = [(0, head)] if head else []
-    if _width(text, head, len(text)) <= TARGET:
-        return [*spans, (head, len(text))] if head < len(text) else spans
-    return spans + list(_merge(text, _pack(text, _pieces(text, head))))
+    head = _first_span(text) if first else None
+    spans, start = ([head], head.end) if head else ([], 0)
+    if _width(text, start, len(text)) <= TARGET:
+        return [*spans, Span(start, len(text), True)] if start < len(text) else spans
+    return spans + _merge(text, _pack(text, _pieces(text, start)))
 
 
 def _width(text: str, start: int, end: int) -> int:
     return end - start - (end > start and text[end - 1] == " ")
 
 
-def _first_end(text: str) -> int:
-    """The end of a short first block, or 0 if the text is short anyway or has no suitable place."""
+def _first_span(text: str) -> Span | None:
+    """A short first block, or None if the text is short anyway or has no suitable place."""
     if len(text) <= FIRST_BLOCK:
-        return 0
+        return None
     window = text[: 2 * FIRST_BLOCK]
     ends = [end for end in sentence_ends(window)[:-1] if SHORTEST_FIRST <= end <= FIRST_BLOCK + 1]
     if ends:
-        return next((end for end in ends if end >= SHORTEST), ends[-1])
+        return Span(0, next((end for end in ends if end >= SHORTEST), ends[-1]), True)
     marks = [match.end() for match in _CLAUSE_MARK.finditer(window, 0, FIRST_BLOCK + 1)]
     suitable = [end for end in marks if end >= SHORTEST and len(text) - end >= SHORTEST]
-    return _past_space(text, suitable[-1]) if suitable else 0
+    return Span(0, _past_space(text, suitable[-1]), False) if suitable else None
 
 
 def _pieces(text: str, start: int) -> Iterator[Span]:
     """The sentences; those above LIMIT in several pieces."""
     offset = start
-    for end in sentence_ends(text[offset:]):
-        if _width(text, start, offset + end) > LIMIT:
-            yield from _cut(text, start, offset + end)
+    for end, is_end in sentences(text[offset:]):
+        piece = Span(start, offset + end, is_end)
+        if _width(text, piece.start, piece.end) > LIMIT:
+            yield from _cut(text, piece)
         else:
-            yield start, offset + end
+            yield piece
         start = offset + end
 
 
-def _cut(text: str, start: int, end: int) -> Iterator[Span]:
+def _cut(text: str, sentence: Span) -> Iterator[Span]:
+    start, end, is_end = sentence
     while _width(text, start, end) > TARGET:
-        cut = _cut_end(text, start, end)
-        yield start, cut
-        start = cut
+        piece = _cut_off(text, sentence._replace(start=start))
+        yield piece
+        start = piece.end
     if start < end:
-        yield start, end
+        yield Span(start, end, is_end)
 
 
-def _cut_end(text: str, start: int, end: int) -> int:
-    """The best place within TARGET: the end of a quoted sentence, of a clause, of a word, or any letter."""
+def _cut_off(text: str, sentence: Span) -> Span:
+    """Cut at the best place within TARGET: after a quoted sentence, a clause, a word, or any letter."""
+    start, end, _ = sentence
     for mark in (_SENTENCE_MARK, _CLAUSE_MARK):
         places = _places(mark, text, start)
         suitable = [place for place in places if place - start >= SHORTEST and end - place >= SHORTEST]
         if suitable:
-            return _past_space(text, suitable[-1])
+            return Span(start, _past_space(text, suitable[-1]), mark is _SENTENCE_MARK)
     if places:
-        return _past_space(text, places[-1])
+        return Span(start, _past_space(text, places[-1]), False)
     place = text.rfind(" ", start, start + TARGET + 1)
     if place <= start:
         place = _between_letters(text, start, start + TARGET)
-    return end if _width(text, place, end) < SHORTEST else _past_space(text, place)
+    return sentence if _width(text, place, end) < SHORTEST else Span(start, _past_space(text, place), False)
 
 
 def _places(mark: re.Pattern[str], text: str, start: int) -> list[int]:
@@ -105,25 +115,27 @@ def _between_letters(text: str, start: int, place: int) -> int:
 
 def _pack(text: str, pieces: Iterable[Span]) -> Iterator[Span]:
     """Join consecutive pieces up to TARGET."""
-    start = end = -1
-    for piece_start, piece_end in pieces:
-        if start >= 0 and _width(text, start, piece_end) > TARGET:
-            yield start, end
-            start = -1
-        start = piece_start if start < 0 else start
-        end = piece_end
-    if start >= 0:
-        yield start, end
+    packed: Span | None = None
+    for piece in pieces:
+        if packed is None:
+            packed = piece
+        elif _width(text, packed.start, piece.end) > TARGET:
+            yield packed
+            packed = piece
+        else:
+            packed = piece._replace(start=packed.start)
+    if packed is not None:
+        yield packed
 
 
 def _merge(text: str, spans: Iterable[Span]) -> list[Span]:
     """Join spans below SHORTEST to their neighbours, up to LIMIT."""
     merged: list[Span] = []
-    for start, end in spans:
-        if merged and _width(text, merged[-1][0], end) <= LIMIT:
+    for span in spans:
+        if merged and _width(text, merged[-1].start, span.end) <= LIMIT:
             previous = merged[-1]
-            if min(_width(text, start, end), _width(text, *previous)) < SHORTEST:
-                merged[-1] = (previous[0], end)
+            if min(_width(text, *span[:2]), _width(text, *previous[:2])) < SHORTEST:
+                merged[-1] = span._replace(start=previous.start)
                 continue
-        merged.append((start, end))
+        merged.append(span)
     return merged

@@ -35,7 +35,7 @@ def _from_markdown(text: str) -> Transformed:
         tags.pair(inlines([definition]))
     writer = SectionWriter({label: number for number, label in enumerate(used, start=1)})
     writer.write(body, used)
-    return _transformed(writer.heading, writer.builder.blocks, writer.sections)
+    return _transformed(writer.heading, writer.builder, writer.sections)
 
 
 def _from_plain(text: str) -> Transformed:
@@ -47,12 +47,12 @@ def _from_plain(text: str) -> Transformed:
         if content:
             count = len(builder.blocks) - start
             sections.append(Section("paragraph", html.wrap("p", content), start, count))
-    return _transformed("", builder.blocks, sections)
+    return _transformed("", builder, sections)
 
 
-def _transformed(heading: str, blocks: Sequence[str], sections: Sequence[Section]) -> Transformed:
-    title = _shortened(heading or (blocks[0] if blocks else ""))
-    return Transformed(title or None, tuple(blocks), tuple(sections))
+def _transformed(heading: str, builder: BlockBuilder, sections: Sequence[Section]) -> Transformed:
+    title = _shortened(heading or (builder.blocks[0] if builder.blocks else ""))
+    return Transformed(title or None, tuple(builder.blocks), tuple(builder.pauses), tuple(sections))
 
 
 def _shortened(title: str) -> str:

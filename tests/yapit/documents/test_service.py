@@ -24,8 +24,8 @@ def queries():
 def test_a_text_becomes_blocks_and_sections():
     made = documents.create_text(make_user().pk, "# Heading\n\nFirst.\n\n```\ncode\n```\n\nLast.").document
 
-    texts = list(made.blocks.order_by("index").values_list("index", "text"))
-    assert texts == [(0, "Heading"), (1, "First."), (2, "Last.")]
+    blocks = list(made.blocks.order_by("index").values_list("index", "text", "pause_ms"))
+    assert blocks == [(0, "Heading", 800), (1, "First.", 500), (2, "Last.", 500)]
     assert (made.title, made.block_count, made.characters) == ("Heading", 3, 18)
     sections = list(made.sections.order_by("position").values_list("position", "first_block", "block_count"))
     assert sections == [(0, 0, 1), (1, 1, 1), (2, 2, 0), (3, 2, 1)]
@@ -61,7 +61,7 @@ def test_a_long_document_is_stored_whole():
     made = documents.create_text(make_user().pk, content, markdown=False).document
 
     assert made.block_count == made.blocks.count() == 3000
-    assert documents.blocks_for(made.pk, made.owner_id, [2999]) == {2999: "Paragraph number 2999."}
+    assert documents.blocks_for(made.pk, made.owner_id, [2999]) == {2999: ("Paragraph number 2999.", 500)}
 
 
 def test_blocks_are_read_in_one_query(queries):
@@ -70,7 +70,7 @@ def test_blocks_are_read_in_one_query(queries):
 
     blocks = documents.blocks_for(made.pk, made.owner_id, [3, 5, 50, -1, 10**12])
 
-    assert blocks == {3: "Block 3.", 5: "Block 5."}
+    assert blocks == {3: ("Block 3.", 250), 5: ("Block 5.", 250)}
     assert len(queries) == before + 1
 
 
@@ -101,10 +101,10 @@ def test_access_and_blocks_are_read_in_one_query(django_assert_num_queries):
     made = make_document(None, "One.", "Two.", "Three.")
 
     with django_assert_num_queries(2):
-        opened = documents.access_with_texts(made.pk, made.owner_id, 1, 63)
-        past_the_end = documents.access_with_texts(made.pk, made.owner_id, 64, 127)
+        opened = documents.access_with_blocks(made.pk, made.owner_id, 1, 63)
+        past_the_end = documents.access_with_blocks(made.pk, made.owner_id, 64, 127)
 
-    assert opened == (documents.access(made.pk, made.owner_id), {1: "Two.", 2: "Three."})
+    assert opened == (documents.access(made.pk, made.owner_id), {1: ("Two.", 250), 2: ("Three.", 250)})
     assert past_the_end == (opened[0], {})
 
 
@@ -115,7 +115,7 @@ def test_a_private_document_is_not_found_by_other_accounts():
         documents.blocks_for,
         documents.page_of_blocks,
         documents.page_of_sections,
-        documents.access_with_texts,
+        documents.access_with_blocks,
     )
     for read in reads:
         rest = ([0],) if read is documents.blocks_for else (0, 10)
@@ -130,7 +130,7 @@ def test_a_private_document_is_not_found_by_other_accounts():
 def test_a_public_document_can_be_read_and_not_changed_by_other_accounts():
     made, other = make_document(is_public=True), make_user()
 
-    assert documents.blocks_for(made.pk, other.pk, [0]) == {0: "Hello there."}
+    assert documents.blocks_for(made.pk, other.pk, [0]) == {0: ("Hello there.", 250)}
     assert documents.find(made.pk, other.pk).is_owner is False
     with pytest.raises(DocumentNotFound):
         documents.change(made.pk, other.pk, title="Mine")

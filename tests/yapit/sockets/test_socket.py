@@ -45,6 +45,7 @@ async def test_a_block_is_queued_and_then_cached_with_address_and_duration(docum
         await work_off(redis)
         cached = await client.frame()
 
+    assert (queued["pause_ms"], cached["pause_ms"]) == (None, 250)
     assert (queued["status"], queued["audio_url"]) == ("queued", cached["audio_url"])
     assert (cached["status"], cached["duration_ms"]) == ("cached", 1234)
     assert (cached["model_slug"], cached["voice_slug"]) == ("tone", "sine")

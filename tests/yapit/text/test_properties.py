@@ -52,9 +52,9 @@ def test_spans_cover_the_text_and_keep_the_limit(text, first):
     text = " ".join(text.split())
     spans = split(text, first=first)
 
-    assert [start for start, _ in spans] == [0, *(end for _, end in spans)][: len(spans)]
-    assert "".join(text[start:end] for start, end in spans) == text
-    assert all(len(text[start:end].strip()) <= LIMIT for start, end in spans)
+    assert [span.start for span in spans] == [0, *(span.end for span in spans)][: len(spans)]
+    assert "".join(text[span.start : span.end] for span in spans) == text
+    assert all(len(text[span.start : span.end].strip()) <= LIMIT for span in spans)
 
 
 @given(WORDS)
@@ -92,6 +92,8 @@ def test_every_block_is_speakable_and_storable(source):
         assert block == block.strip() == unicodedata.normalize("NFC", block)
         assert is_speakable(block)
         assert "\x00" not in block
+    assert len(document.pauses) == len(document.blocks)
+    assert set(document.pauses) <= {120, 250, 300, 500, 800, 1200}
 
 
 @given(DOCUMENTS)

@@ -9,7 +9,7 @@ SENTENCE = "This sentence has exactly fifty characters in it. "
 
 
 def chunks(text, *, first=False):
-    return [text[start:end].strip() for start, end in split(text, first=first)]
+    return [text[start:end].strip() for start, end, _ in split(text, first=first)]
 
 
 def sizes(text, **options):

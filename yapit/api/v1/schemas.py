@@ -90,10 +90,16 @@ class BlockOut(Schema):
     idx: int
     text: str
     est_duration_ms: int
+    pause_ms: int = Field(description="Silence that belongs after the block, before the next one.")
 
     @classmethod
     def of(cls, block: Block) -> "BlockOut":
-        return cls(idx=block.index, text=block.text, est_duration_ms=estimate_ms(block.text))
+        return cls(
+            idx=block.index,
+            text=block.text,
+            est_duration_ms=estimate_ms(block.text),
+            pause_ms=block.pause_ms,
+        )
 
 
 class BlockList(Schema):

@@ -66,7 +66,7 @@ async def test_a_document_is_created_listed_changed_and_deleted(client):
     assert (await client.get("/v1/documents")).json()["data"] == [document]
     blocks = (await client.get(f"{path}/blocks")).json()
     assert blocks["total"] == 2
-    assert blocks["data"][1] == {"idx": 1, "text": "Two.", "est_duration_ms": 286}
+    assert blocks["data"][1] == {"idx": 1, "text": "Two.", "est_duration_ms": 286, "pause_ms": 500}
     sections = (await client.get(f"{path}/sections?limit=1")).json()
     assert (sections["total"], len(sections["data"])) == (2, 1)
     assert (await patch(client, path, {"title": "Ours", "is_public": True})).json()["title"] == "Ours"
