@@ -12,6 +12,8 @@ from yapit.api.http import http_cache
 from yapit.api.v1 import schemas
 from yapit.errors import DocumentNotFound
 
+# Raise it with every change of the schemas: bodies that an earlier version left in Redis are then not served.
+FORMAT = "2"
 CACHED_SECONDS = 30.0
 CACHED_BYTES = 2 * 1024 * 1024
 # Only these page sizes are cached: each further size would store the whole document again.
@@ -31,7 +33,7 @@ async def public_page(document_id: UUID, part: str, offset: int, limit: int, rea
     """Cached page `part` (`blocks` or `sections`); None if it is not public or not a cached page size."""
     if limit not in LIMITS or offset % limit or not await _is_public(document_id):
         return None
-    key = (str(document_id), part, str(offset), str(limit))
+    key = (FORMAT, str(document_id), part, str(offset), str(limit))
     try:
         return await pages.get(key, partial(offload, _build, read, document_id, offset, limit))
     except DocumentNotFound:
