@@ -12,9 +12,12 @@ from redis.exceptions import RedisError
 from audiocache import orders
 from audiocache.orders import Order
 from audiocache.records import Change, Put, Record, SetAside, Stats, StoredAudio
+from config.observability import metrics
 from config.redis import clients as redis_clients
 
 logger = logging.getLogger(__name__)
+
+DAMAGED = metrics.counter("audiocache_wrong", "Entries whose header or audio is damaged", ["alias"])
 
 __all__ = ["PROTECTED_MS", "Store", "StoredAudio", "store_for"]
 
@@ -25,10 +28,10 @@ PROTECTED_MS = 300_000
 class Store(Protocol):
     """Audio by hash (64 hex digits, of the content's description: an entry never changes).
 
-    AUDIO_STORES names the class for each alias. It is called with the keywords `alias`, `report_damaged` (a
-    function that takes the hash of a damaged entry and orders its verification; it never raises) and the
-    options of the settings, and opens nothing: web processes, commands and run_persister construct it before
-    the storage exists. `tests/audiocache/store_contract.py` tests an implementation.
+    AUDIO_STORES names the class for each alias. It is called with the keywords `alias` and `report_damaged`
+    and with the options of the settings, and opens nothing: web processes, commands and run_persister
+    construct it before the storage exists. `report_damaged` takes the hash of a damaged entry, counts it and
+    orders its verification; it never raises. `tests/audiocache/store_contract.py` tests implementations.
 
     *Reads* may be called in every process and from any thread, also while another process writes, and never
     wait for a write. They see a batch whole or not at all, and every committed batch. Without storage they
@@ -153,6 +156,8 @@ def store_for(alias: str) -> Store:
     """This process's store of an alias, as the settings describe it."""
 
     def report_damaged(hash_hex: str) -> None:
+        DAMAGED.labels(alias).inc()
+        logger.error("%s: damaged, treated as absent: %s", alias, hash_hex)
         try:
             with redis_clients.sync() as redis:
                 orders.verify(redis, alias, [hash_hex])

@@ -1,6 +1,5 @@
 """The SQLite implementation of Store: one file, read by every process and written by one."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,6 @@ from audiocache.sqlite.eviction import FREED
 from audiocache.sqlite.reader import Reader
 from audiocache.sqlite.writer import Writer
 from audiocache.store import Store
-from config.observability import metrics
-
-logger = logging.getLogger(__name__)
-
-DAMAGED = metrics.counter("audiocache_wrong", "Entries whose header or audio is damaged", ["alias"])
 
 AT_ONCE = 500  # hashes in one statement
 SIZED = "SELECT size, meta, sha256, data FROM entry LEFT JOIN payload USING (id) WHERE key = ?"
@@ -200,8 +194,6 @@ class SqliteStore(Store):
             return []
 
     def _damaged(self, hashes: Sequence[str]) -> None:
-        DAMAGED.labels(self.alias).inc(len(hashes))
-        logger.error("%s: damaged, treated as absent: %s", self.alias, ", ".join(hashes))
         for hash_hex in hashes:
             self._report_damaged(hash_hex)
 

@@ -74,7 +74,7 @@ async def read_store(hashes: list[str], concurrent: int, seconds: float) -> Read
     from audiocache.store import store_for
     from yapit.api.audio import ColdReads
 
-    cold = ColdReads(store_for(aliases.AUDIO).get)
+    cold = ColdReads(lambda: store_for(aliases.AUDIO))
     return await read(lambda: cold.get(random.choice(hashes)), concurrent, seconds)
 
 

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from audiocache import aliases, blob
 from audiocache.errors import StoreUnavailable
-from audiocache.store import StoredAudio, store_for
+from audiocache.store import Store, StoredAudio, store_for
 from config.observability import metrics
 from config.redis import keys
 from config.redis.blob_reader import blob_reader
@@ -46,6 +46,7 @@ Scope = Mapping[str, Any]
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
+Bounds = tuple[int, int | None]  # of a slice
 
 
 class AudioUnavailable(Exception):
@@ -61,11 +62,13 @@ class AudioResponse:
 
 @dataclass(frozen=True, slots=True)
 class LoadedAudio:
-    """Audio with its media type and hexadecimal SHA-256."""
+    """Audio or a part of it, with the media type, hexadecimal SHA-256 and length of the whole."""
 
     data: bytes | memoryview
     media_type: str
     checksum: str
+    length: int
+    offset: int = 0  # of `data` in the whole
 
 
 class ColdReads:
@@ -74,21 +77,24 @@ class ColdReads:
     Not an executor: its overhead per call exceeds the duration of most reads.
     """
 
-    def __init__(self, read: Callable[[str], StoredAudio | None]) -> None:
-        self._read = read
-        self._requests: SimpleQueue[tuple[str, asyncio.Future[StoredAudio | None]]] = SimpleQueue()
+    def __init__(self, store: Callable[[], Store]) -> None:
+        self._store = store
+        self._requests: SimpleQueue[tuple[str, Bounds | None, asyncio.Future[StoredAudio | None]]] = (
+            SimpleQueue()
+        )
         self._done: deque[tuple[asyncio.Future[StoredAudio | None], StoredAudio | Exception | None]] = deque()
         self._pending = 0
         self._threads: list[threading.Thread] = []
 
-    async def get(self, hash_hex: str) -> StoredAudio | None:
+    async def get(self, hash_hex: str, bounds: Bounds | None = None) -> StoredAudio | None:
+        """The audio, or the part between these bounds."""
         if self._pending >= COLD_LIMIT:
             raise AudioUnavailable
         if len(self._threads) < min(COLD_THREADS, self._pending + 1):
             self._start_thread()
         self._pending += 1
         future: asyncio.Future[StoredAudio | None] = asyncio.get_running_loop().create_future()
-        self._requests.put((hash_hex, future))
+        self._requests.put((hash_hex, bounds, future))
         try:
             return await future
         except StoreUnavailable as exc:
@@ -102,10 +108,11 @@ class ColdReads:
 
     def _serve(self) -> None:
         while True:
-            hash_hex, future = self._requests.get()
+            hash_hex, bounds, future = self._requests.get()
             outcome: StoredAudio | Exception | None
             try:
-                outcome = self._read(hash_hex)
+                store = self._store()
+                outcome = store.get_range(hash_hex, *bounds) if bounds else store.get(hash_hex)
             except Exception as exc:  # raised by `get`
                 outcome = exc
             self._done.append((future, outcome))
@@ -126,15 +133,15 @@ class ColdReads:
 
 
 class AudioApplication:
-    """`identify` raises as yapit.accounts.identity.identify_scope does; `read` is `Store.get`."""
+    """`identify` raises as yapit.accounts.identity.identify_scope does; `store` is called at each read."""
 
     def __init__(
         self,
         identify: Callable[[Scope], Awaitable[object]] = identify_scope,
-        read: Callable[[str], StoredAudio | None] | None = None,
+        store: Callable[[], Store] = lambda: store_for(aliases.AUDIO),
     ) -> None:
         self._identify = identify
-        self.cold = ColdReads(read or (lambda hash_hex: store_for(aliases.AUDIO).get(hash_hex)))
+        self.cold = ColdReads(store)
 
     async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
         response = await self.respond(scope)
@@ -168,8 +175,12 @@ class AudioApplication:
         if conditional.is_known(headers.get(b"if-none-match"), hash_hex):
             KNOWN.inc()
             return AudioResponse(304, _cache_headers(hash_hex))
+        # HEAD does not support ranges.
+        byte_range = headers.get(b"range") if scope["method"] == "GET" else None
+        # If-Range is judged by the checksum, which is known with the audio only.
+        bounds = conditional.bounds(byte_range) if byte_range and b"if-range" not in headers else None
         try:
-            audio = await self._find(hash_hex)
+            audio = await self._find(hash_hex, bounds)
         except AudioUnavailable:
             REQUESTS.labels("unavailable").inc()
             return _unavailable("Audio cannot be read right now. Try again.", "unavailable")
@@ -177,26 +188,27 @@ class AudioApplication:
             REQUESTS.labels("gone").inc()
             return _error(404, "audio_gone", "This audio is not here (any longer): ask for its block again.")
         access_log().note(hash_hex)
-        # HEAD does not support ranges.
-        byte_range = headers.get(b"range") if scope["method"] == "GET" else None
         if byte_range and not conditional.may_be_partial(headers.get(b"if-range"), audio.checksum):
             byte_range = None
         return _audio_response(audio, hash_hex, byte_range)
 
-    async def _find(self, hash_hex: str) -> LoadedAudio | None:
-        """From Redis first: audio is stored before it is removed from Redis."""
+    async def _find(self, hash_hex: str, bounds: Bounds | None) -> LoadedAudio | None:
+        """From Redis first: audio is stored before it is removed from Redis.
+
+        From the store, only the part between the bounds.
+        """
         try:
             hot = await blob_reader().get(keys.audio(hash_hex))
         except RedisError as exc:
             logger.warning("hot audio unavailable: %s", type(exc).__name__)
-            cold = await self.cold.get(hash_hex)
+            cold = await self.cold.get(hash_hex, bounds)
             if cold is None:  # it may be in Redis
                 raise AudioUnavailable from exc
-            return _cold_audio(cold)
+            return _cold_audio(cold, bounds)
         audio = _hot_audio(hot)
         if audio is None:
-            cold = await self.cold.get(hash_hex)
-            return _cold_audio(cold) if cold else None
+            cold = await self.cold.get(hash_hex, bounds)
+            return _cold_audio(cold, bounds) if cold else None
         return audio
 
 
@@ -208,13 +220,14 @@ def _hot_audio(value: memoryview | None) -> LoadedAudio | None:
     except blob.BadBlob:  # the persister detects it as well and has it synthesized again
         return None
     HOT.inc()
-    return LoadedAudio(data, front.media_type, front.sha256.hex())
+    return LoadedAudio(data, front.media_type, front.sha256.hex(), front.length)
 
 
-def _cold_audio(stored: StoredAudio) -> LoadedAudio:
+def _cold_audio(stored: StoredAudio, bounds: Bounds | None) -> LoadedAudio:
     front = blob.front_of(stored.header)  # verified by the store
+    offset = slice(*bounds).indices(front.length)[0] if bounds else 0
     COLD.inc()
-    return LoadedAudio(stored.audio, front.media_type, front.sha256.hex())
+    return LoadedAudio(stored.audio, front.media_type, front.sha256.hex(), front.length, offset)
 
 
 def _conditional_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
@@ -228,7 +241,7 @@ def _conditional_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, 
 
 
 def _audio_response(audio: LoadedAudio, hash_hex: str, byte_range: str | None) -> AudioResponse:
-    length = len(audio.data)
+    length = audio.length
     try:
         span = conditional.span(byte_range, length)
     except conditional.Unsatisfiable:
@@ -249,7 +262,9 @@ def _audio_response(audio: LoadedAudio, hash_hex: str, byte_range: str | None) -
     if span is None:
         return AudioResponse(200, headers, bytes(audio.data))  # Daphne accepts bytes only
     partial = (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, length))
-    return AudioResponse(206, (*headers, partial), bytes(audio.data[start:stop]))
+    return AudioResponse(
+        206, (*headers, partial), bytes(audio.data[start - audio.offset : stop - audio.offset])
+    )
 
 
 @lru_cache

@@ -85,7 +85,7 @@ def flip(content, audio, chance):
 
 
 async def test_damaged_audio_is_not_served(damaged, many, async_redis):
-    application = AudioApplication(known, damaged.get)
+    application = AudioApplication(known, lambda: damaged)
 
     answers = [await ask(application, one) for one in many]
 
@@ -94,7 +94,7 @@ async def test_damaged_audio_is_not_served(damaged, many, async_redis):
 
 
 async def test_no_range_of_damaged_audio_is_served(damaged, many, chance, async_redis):
-    application = AudioApplication(known, damaged.get)
+    application = AudioApplication(known, lambda: damaged)
 
     for one in many:
         start = chance.randrange(len(one.audio) - 100)
@@ -120,7 +120,7 @@ async def test_without_the_checksum_all_damaged_audio_would_be_served(
 ):
     """Shows that the flipped bits are in the served audio, and that SQLite does not detect them."""
     monkeypatch.setattr(blob, "is_whole", lambda meta, sha256, data: True)
-    application = AudioApplication(known, damaged.get)
+    application = AudioApplication(known, lambda: damaged)
 
     served = [await ask(application, one) for one in many]
 

@@ -6,6 +6,7 @@ ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 RANGE_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 BLANKS = " \t"
 LONGEST_NUMBER = 18  # digits; longer than any file, and int() refuses thousands of digits
+PAST_ANY_END = (10**LONGEST_NUMBER, None)
 
 
 class Unsatisfiable(Exception):
@@ -24,23 +25,30 @@ def may_be_partial(if_range: str | None, checksum: str) -> bool:
     return if_range is None or if_range.strip(BLANKS) in (checksum, f'"{checksum}"')
 
 
-def span(value: str | None, length: int) -> tuple[int, int] | None:
-    """(start, stop) of a Range header with a single byte range; stop is exclusive.
+def bounds(value: str | None) -> tuple[int, int | None] | None:
+    """Bounds of a Range header with a single byte range, as those of a slice.
 
-    None means the complete representation, also for several ranges and for other or invalid units. Raises
-    Unsatisfiable.
+    None means the complete representation, also for several ranges and for other or invalid units.
     """
     unit, _, ranges = (value or "").strip(BLANKS).partition("=")
     specs = [spec.strip(BLANKS) for spec in ranges.split(",") if spec.strip(BLANKS)]
     match = RANGE_SPEC.fullmatch(specs[0]) if unit.lower() == "bytes" and len(specs) == 1 else None
     if match is None or match[0] == "-":
         return None
+    first, last = _number(match[1]), _number(match[2])
     if not match[1]:
-        start, stop = max(0, length - _number(match[2])), length
-    else:
-        start, stop = _number(match[1]), min(length, _number(match[2]) + 1) if match[2] else length
-        if match[2] and _number(match[2]) < start:
-            return None
+        return (-last, None) if last else PAST_ANY_END
+    if not match[2]:
+        return first, None
+    return (first, last + 1) if first <= last else None
+
+
+def span(value: str | None, length: int) -> tuple[int, int] | None:
+    """(start, stop) of a Range header within this length, or None like `bounds`. Raises Unsatisfiable."""
+    found = bounds(value)
+    if found is None:
+        return None
+    start, stop, _ = slice(*found).indices(length)
     if start >= length:
         raise Unsatisfiable
     return start, stop
