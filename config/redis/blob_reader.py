@@ -207,7 +207,7 @@ def _command(words: tuple[bytes, ...]) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-blob_reader = PerLoop(lambda: BlobReader(settings.REDIS_URL))
+blob_reader = PerLoop(lambda: BlobReader(settings.REDIS_URL), close=BlobReader.close)
 
 
 async def close_blob_reader() -> None:

@@ -31,7 +31,11 @@ def _make_hot() -> redis.asyncio.Redis:
     return redis.asyncio.Redis(connection_pool=pool)
 
 
-_hot = PerLoop(_make_hot)  # making a client takes longer than most commands
+async def _close(client: redis.asyncio.Redis) -> None:
+    await client.connection_pool.disconnect()
+
+
+_hot = PerLoop(_make_hot, close=_close)  # making a client takes longer than most commands
 
 
 def hot() -> redis.asyncio.Redis:
@@ -43,7 +47,7 @@ async def close_hot() -> None:
     """Close the pool of the running event loop, at the end of the loop."""
     client = _hot.pop()
     if client is not None:
-        await client.connection_pool.disconnect()
+        await _close(client)
 
 
 def subscriber() -> redis.asyncio.Redis:

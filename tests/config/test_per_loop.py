@@ -5,6 +5,8 @@ import gc
 import threading
 import weakref
 
+from asgiref.sync import async_to_sync
+
 from config.per_loop import PerLoop
 
 
@@ -70,3 +72,38 @@ def test_loops_of_several_threads_keep_their_objects():
         thread.join()
 
     assert same == [True] * 8
+
+
+def test_the_object_is_closed_when_its_loop_shuts_down():
+    closed = []
+
+    async def close(thing):
+        await asyncio.sleep(0)
+        closed.append(thing)
+
+    things = PerLoop(Thing, close=close)
+
+    async def make():
+        return things()
+
+    made = asyncio.run(make())
+    assert closed == [made]
+    assert async_to_sync(make)() in closed
+    assert len(closed) == 2
+
+
+def test_a_popped_object_is_not_closed_a_second_time():
+    closed = []
+
+    async def close(thing):
+        closed.append(thing)
+
+    things = PerLoop(Thing, close=close)
+
+    async def make_and_pop():
+        things()
+        things.pop()
+        return things()
+
+    assert asyncio.run(make_and_pop()) is closed[0]
+    assert len(closed) == 1
