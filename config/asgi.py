@@ -18,19 +18,22 @@ from yapit.api.audio import application as audio
 from yapit.api.http.body_limit import Application, BodyLimit, Receive, Scope, Send
 from yapit.api.http.handler import ApiHandler
 from yapit.api.http.not_modified import NotModifiedLayer
+from yapit.sockets.events_socket import EventsSocket
 from yapit.sockets.synthesis_socket import SynthesisSocket
 
 if not settings.SECRET_KEY:  # fail at start, not at the first log-in
     raise ImproperlyConfigured("Set SECRET_KEY to a long random text: it signs sessions and API keys.")
 
-SOCKET = "/v1/ws/tts"
 NO_SUCH_SOCKET = 4404
 OVER_TLS = {"http": "https", "websocket": "wss"}
 # Of the paths below /v1/audio/, models and voices/... belong to the API, all others to audio.
 AUDIO = re.compile(r"/v1/audio/(?!models/?$|voices(/|$))")
 
 api: Application = NotModifiedLayer(BodyLimit(ApiHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
-socket: Application = SynthesisSocket.as_asgi()
+sockets: dict[str, Application] = {
+    "/v1/ws/tts": SynthesisSocket.as_asgi(),
+    "/v1/ws/events": EventsSocket.as_asgi(),
+}
 pages: Application = BodyLimit(ASGIHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
@@ -41,7 +44,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _http_application(scope["path"])(scope, receive, send)
     elif scope["type"] == "websocket":
         # No authentication middleware: the consumer uses `yapit.accounts.identity` itself.
-        await (socket if scope["path"] == SOCKET else _no_such_socket)(scope, receive, send)
+        await sockets.get(scope["path"], _no_such_socket)(scope, receive, send)
     else:
         raise ValueError(f"There is no {scope['type']} here.")
 

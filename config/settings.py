@@ -186,6 +186,19 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [_redis.channel_layer_host()], "prefix": "layer"},
     }
 }
+# Kinds of change events that raise an epoch, and the groups of the channel layer that they wake:
+# `credit:42` wakes `account.42`.
+EVENT_GROUPS = {
+    "access": "account",
+    "account": "account",
+    "catalog": "catalog",
+    "credit": "account",
+    "document": "document",
+    "keys": "account",
+    "preferences": "account",
+    "spent": "account",
+}
+EPOCH_CHECK_SECONDS = 5.0  # connections learn of a change whose message was lost this much later
 
 # --- Synthesis ----------------------------------------------------------------------------------------------
 
@@ -242,7 +255,7 @@ PERSIST_BATCH_SIZE = env.int("PERSIST_BATCH_SIZE", 200)
 PERSIST_BATCH_BYTES = 32 * 1024 * 1024
 COLD_PAUSE_SECONDS = env.float("COLD_PAUSE_SECONDS", 0.1)  # between batches that are not full
 RESULTS_PAUSE_SECONDS = env.float("RESULTS_PAUSE_SECONDS", 0.002)  # the same; listeners wait for results
-BILLING_BATCH_HOOKS = ["yapit.synthesis.variants.record"]
+BILLING_BATCH_HOOKS = ["yapit.synthesis.variants.record", "yapit.usage.account_usage.announce_charges"]
 AUDIO_LOST_HOOK = "yapit.jobs.requeue_lost"
 
 # --- Money ------------------------------------------------------------------------------------------------

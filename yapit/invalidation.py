@@ -16,10 +16,12 @@ ACCOUNT = "account:"  # followed by its id
 ACCESS = "access:"  # followed by the account's id
 PREFERENCES = "preferences:"  # followed by the account's id
 KEY = "key:"  # followed by its public id
+KEYS = "keys:"  # followed by the account's id: one of its keys was made, changed or revoked
 SESSION = "session:"  # followed by the hash of its key
 RENEWED = ":renewed"  # suffix of a session's event: the session continues under another key
 DOCUMENT = "document:"  # followed by its id
-CREDIT = "credit:"  # followed by the account's id; published with an epoch, by `config.caching.bump`
+CREDIT = "credit:"  # followed by the account's id; published with an epoch, by `billing.plans.balances`
+SPENT = "spent:"  # followed by the account's id: a charge; told to groups only
 LEADERBOARD = "leaderboard:all"
 
 
@@ -40,16 +42,16 @@ def catalog_changed() -> None:
 
 def accounts_changed(*user_ids: int) -> None:
     """Activation, password, deletion or roles of accounts. Their open sockets are authenticated again."""
-    _publish(*(f"{ACCOUNT}{user_id}" for user_id in user_ids))
+    _publish_with_epochs(*(f"{ACCOUNT}{user_id}" for user_id in user_ids))
 
 
 def access_changed(*user_ids: int) -> None:
     """The voices that accounts may use. Open sockets stay open."""
-    _publish(*(f"{ACCESS}{user_id}" for user_id in user_ids))
+    _publish_with_epochs(*(f"{ACCESS}{user_id}" for user_id in user_ids))
 
 
 def preferences_changed(user_id: int) -> None:
-    _publish(f"{PREFERENCES}{user_id}")
+    _publish_with_epochs(f"{PREFERENCES}{user_id}")
 
 
 def documents_changed(*document_ids: UUID, is_public: bool = True) -> None:
@@ -70,6 +72,16 @@ def keys_changed(*key_ids: str) -> None:
     _publish(*(f"{KEY}{key_id}" for key_id in key_ids))
 
 
+def own_keys_changed(user_id: int) -> None:
+    """The list of the account's keys. `keys_changed` tells what depends on one of them."""
+    _announce_to_groups(f"{KEYS}{user_id}")
+
+
+def charged(*user_ids: int) -> None:
+    """Balances of accounts were drawn on. Credit in memory stays valid: charges were reserved before."""
+    _announce_to_groups(*(f"{SPENT}{user_id}" for user_id in user_ids))
+
+
 def session_ended(session_key: str) -> None:
     _publish(_session(session_key))
 
@@ -88,8 +100,12 @@ def _session(session_key: str) -> str:
 
 
 def _publish_with_epochs(*events: str) -> None:
-    """For changes that affect responses: those are cached in Redis too and checked by epochs."""
+    """For changes that affect responses, which are cached in Redis too, or that open connections follow."""
     transaction.on_commit(partial(caching.announce, *events))
+
+
+def _announce_to_groups(*events: str) -> None:
+    transaction.on_commit(partial(caching.announce_to_groups, *events))
 
 
 def _publish(*events: str) -> None:

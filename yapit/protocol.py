@@ -1,12 +1,13 @@
-"""WebSocket messages and error codes of the protocol (docs/protocol.md). Pure: imports no Django."""
+"""WebSocket messages and error codes of both sockets (docs/protocol.md). Pure: imports no Django."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 
 SUBPROTOCOL = "yapit.v1"
 MAX_INDICES = 32
+MAX_WATCHED = 200  # documents of one connection
 MAX_FRAME_BYTES = 65_536
 
 CODES = {
@@ -19,6 +20,7 @@ CODES = {
     "voice_not_found": "The model has no such voice, or it is not yours to use.",
     "rate_limited": "More was asked for than may be at once; wait for `retry_after` seconds.",
     "too_many_documents": "Blocks of too many documents were asked for; wait for `retry_after` seconds.",
+    "too_many_watched": f"More than {MAX_WATCHED} documents are watched by one connection.",
     "unavailable": "A part of the service does not answer right now; ask again.",
     "out_of_range": "The document has no block with this index.",
     "nothing_to_speak": "The voice finds nothing to say in this block.",
@@ -85,6 +87,21 @@ class Options(msgspec.Struct, tag="options", frozen=True):
 
 
 ClientMessage = Synthesize | CursorMoved | Options
+
+
+class Watch(msgspec.Struct, tag="watch", frozen=True):
+    """Follow the changes of these documents, too. Answered by `watching`."""
+
+    document_ids: list[UUID]
+
+
+class Unwatch(msgspec.Struct, tag="unwatch", frozen=True):
+    """Follow these documents no longer. Answered by `watching`."""
+
+    document_ids: list[UUID]
+
+
+EventsClientMessage = Watch | Unwatch
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -157,25 +174,72 @@ class Error(msgspec.Struct, tag="error", kw_only=True):
 
 
 ServerMessage = Status | Statuses | UsageThreshold | Evicted | Error
+Subject = Literal["account", "balance", "document", "keys", "preferences", "voices"]
+
+
+class Connected(msgspec.Struct, tag="connected", kw_only=True):
+    """Changes from here on are told; earlier ones may have been missed, so the state is read again."""
+
+    seq: int = 0
+
+
+class Changed(msgspec.Struct, tag="changed", kw_only=True):
+    """What has changed, without its new value, which is read over HTTP."""
+
+    seq: int = 0
+    subject: Subject
+    document_id: UUID | None = None
+
+
+class DocumentGone(msgspec.Struct, tag="document_gone", kw_only=True):
+    """A watched document was deleted, or is no longer shared with the account. It is watched no longer."""
+
+    seq: int = 0
+    document_id: UUID
+
+
+class Watching(msgspec.Struct, tag="watching", kw_only=True):
+    """All documents that are now watched. Their changes from here on are told."""
+
+    seq: int = 0
+    document_ids: list[UUID]
+
+
+EventsServerMessage = Connected | Changed | DocumentGone | Watching | Error
+AnyServerMessage = ServerMessage | EventsServerMessage
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_events_decoder: msgspec.json.Decoder[EventsClientMessage] = msgspec.json.Decoder(EventsClientMessage)
 _encoder = msgspec.json.Encoder()
+T = TypeVar("T")
 
 
 def decode(text: str | None) -> ClientMessage:
-    """Parse one frame. Raises ProtocolError."""
+    """Parse one frame of /v1/ws/tts. Raises ProtocolError."""
+    message = _decode(_decoder, text)
+    if isinstance(message, Synthesize) and len(message.block_indices) > MAX_INDICES:
+        raise ProtocolError("too_many_blocks", document_id=message.document_id)
+    return message
+
+
+def decode_events(text: str | None) -> EventsClientMessage:
+    """Parse one frame of /v1/ws/events. Raises ProtocolError."""
+    message = _decode(_events_decoder, text)
+    if len(message.document_ids) > MAX_WATCHED:
+        raise ProtocolError("too_many_watched")
+    return message
+
+
+def _decode(decoder: "msgspec.json.Decoder[T]", text: str | None) -> T:
     if text is None:
         raise ProtocolError("binary_frame")
     try:
-        message: ClientMessage = _decoder.decode(text)
+        return decoder.decode(text)
     except msgspec.ValidationError as error:
         code = "unknown_type" if str(error).endswith("`$.type`") else "invalid_message"
         raise ProtocolError(code, "" if code == "unknown_type" else _reason(error)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ProtocolError("invalid_message", "The frame is not JSON.") from None
-    if isinstance(message, Synthesize) and len(message.block_indices) > MAX_INDICES:
-        raise ProtocolError("too_many_blocks", document_id=message.document_id)
-    return message
 
 
 def _reason(error: msgspec.ValidationError) -> str:
@@ -184,7 +248,7 @@ def _reason(error: msgspec.ValidationError) -> str:
     return description.partition(" '")[0] + at + position
 
 
-def encode(message: ServerMessage) -> str:
+def encode(message: AnyServerMessage) -> str:
     return _encoder.encode(message).decode()
 
 

@@ -16,14 +16,16 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from config.caching import events
+from config.caching.groups import wakes
 from config.redis import clients as redis_clients
 from config.redis import scripts
+from config.redis.multiplexed import MultiplexedConnection
 
 EPOCH_SECONDS = 7 * 24 * 3600
 KIND = re.compile(r"[a-z][a-z_-]{0,30}")
 SUBJECT = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
 
-# One script, so that the new epoch is readable when the event arrives. The clock is that of Redis. When a
+# One script, so that the new epoch is readable when the event arrives, on the bus and in groups. The clock is that of Redis. When a
 # lost reply causes a repetition, epochs are raised twice, which does no harm.
 BUMP = scripts.Script(
     """
@@ -35,7 +37,8 @@ BUMP = scripts.Script(
         redis.call('SET', key, string.format('%.0f', epoch), 'EX', ARGV[1])
         raised[i] = epoch
     end
-    redis.call('PUBLISH', ARGV[2], ARGV[3])
+    if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+    for i = 4, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
     return raised
     """
 )
@@ -61,11 +64,21 @@ def announce(*names: str) -> bool:
 
     Returns False when Redis is unavailable. Callers need not fail: cached values expire by themselves.
     """
+    return _announce(names, is_on_bus=True)
+
+
+def announce_to_groups(*names: str) -> bool:
+    """Like `announce`, but only connections that follow the subject learn of it: no cache depends on it."""
+    return _announce(names, is_on_bus=False)
+
+
+def _announce(names: Sequence[str], *, is_on_bus: bool) -> bool:
     keys = [epoch_key(*name.split(":", 1)) for name in names]
     try:
         with redis_clients.sync() as client:
             for start in range(0, len(keys), events.EVENTS_IN_MESSAGE):
-                scripts.run(client, _bump(keys[start : start + events.EVENTS_IN_MESSAGE]))
+                part = keys[start : start + events.EVENTS_IN_MESSAGE]
+                scripts.run(client, _bump(part, is_on_bus=is_on_bus))
     except redis_errors.RedisError as error:
         return events.lost(len(names), error)
     return True
@@ -89,9 +102,18 @@ async def aepochs(kind: str, subjects: Sequence[Subject]) -> list[int]:
     return [_number(value) for value in values]
 
 
-def _bump(keys: Sequence[str]) -> scripts.ScriptCall:
-    (message,) = events.messages(key.removeprefix("epoch:") for key in keys)
-    return BUMP.call(EPOCH_SECONDS, events.CHANNEL, message, keys=keys)
+async def aepochs_of(link: MultiplexedConnection, names: Sequence[str]) -> list[int]:
+    """The epochs of events, `kind:subject`, in one round trip over this connection, in their order."""
+    if not names:
+        return []
+    values = await link.execute("MGET", *(epoch_key(*name.split(":", 1)) for name in names))
+    return [_number(value) for value in values]
+
+
+def _bump(keys: Sequence[str], *, is_on_bus: bool = True) -> scripts.ScriptCall:
+    names = [key.removeprefix("epoch:") for key in keys]
+    (message,) = events.messages(names) if is_on_bus else (b"",)
+    return BUMP.call(EPOCH_SECONDS, events.CHANNEL, message, *wakes(names), keys=keys)
 
 
 def epoch_key(kind: str, subject: Subject) -> str:

@@ -15,7 +15,7 @@ from yapit.api.http import error_body
 from yapit.api.http.errors import SPEECH_STATUS
 from yapit.documents import MAX_CONTENT
 from yapit.engines import MAX_CHARACTERS
-from yapit.sockets import outbox, synthesis_socket
+from yapit.sockets import authenticated_socket, outbox
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = PROJECT / "yapit"
@@ -39,7 +39,12 @@ def quoted(text):
 
 # --- In the code -------------------------------------------------------------------------------------------
 
-MESSAGES = [*protocol.ClientMessage.__args__, *protocol.ServerMessage.__args__]
+MESSAGES = [
+    *protocol.ClientMessage.__args__,
+    *protocol.EventsClientMessage.__args__,
+    *protocol.AnyServerMessage.__args__,
+]
+SUBJECTS = set(protocol.Subject.__args__)
 # Position of the code among the arguments of the exception or function.
 POSITIONS = {"ProtocolError": 0, "EngineError": 1, "_error": 1, "_unavailable": 1} | {
     name: 0
@@ -50,7 +55,7 @@ CLIENT = SOURCES / "client"
 
 
 def codes_of_http():
-    tables = (error_body.CODES.values(), SPEECH_STATUS, synthesis_socket.REFUSED)
+    tables = (error_body.CODES.values(), SPEECH_STATUS, authenticated_socket.REFUSED)
     return {code for table in tables for code in table}
 
 
@@ -81,13 +86,14 @@ BASE_CLASS = {"error"}  # never raised itself
 CODES = {*codes_of_http(), *codes_in_sources(), *codes_in_scripts()} - BASE_CLASS
 CLOSE_CODES = {
     value
-    for module in (synthesis_socket, asgi)
+    for module in (authenticated_socket, asgi)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, int) and 1000 < value < 5000
 }
 LIMITS = (
     protocol.MAX_FRAME_BYTES // 1024,
     protocol.MAX_INDICES,
+    protocol.MAX_WATCHED,
     settings.BLOCKS_PER_MINUTE,
     settings.MESSAGES_PER_SECOND,
     settings.MESSAGES_BURST,
@@ -137,6 +143,8 @@ def missing(docs):
         | CODES - codes_anywhere(docs)
         | {str(code) for code in CLOSE_CODES} - set(first_cells(section(docs, "Connecting")))
         | set(error_body.TYPES.values()) - quoted(section(docs, "HTTP error codes", "###"))
+        | SUBJECTS - quoted(section(docs, "`changed`", "###"))
+        | set(asgi.sockets) - quoted(docs)
         | usage - quoted(section(docs, "`status`", "###"))
         | error_body.body(400, "")["error"].keys() - set(re.findall(r'"(\w+)"', shape[1] if shape else ""))
         | {f"{n:,.0f}" for n in LIMITS} - set(re.findall(r"\b[\d,]*\d\b", section(docs, "Limits")))
@@ -165,6 +173,10 @@ def test_every_documented_code_exists():
         ('"param", ', "param"),
         ("20 a second, 100 at once", "100"),
         ("and `seq`", "status.seq"),
+        ("| `balance` |", "balance"),
+        ("### `document_gone`", "document_gone.document_id"),
+        ("| `too_many_watched` |", "too_many_watched"),
+        ("| documents watched by one connection | 200 |", "200"),
     ],
 )
 def test_a_removed_part_is_reported_missing(removed, name):
@@ -193,7 +205,7 @@ def test_codes_of_engines_and_scripts_have_a_sentence_for_listeners():
     assert codes_of_engines | codes_in_scripts() <= protocol.CODES.keys()
 
 
-@pytest.mark.parametrize("title", ["A request", "Seeking", "Reconnecting", "Refusals"])
+@pytest.mark.parametrize("title", ["A request", "Seeking", "Reconnecting", "Refusals", "Events"])
 def test_each_example_is_a_sequence_diagram(title):
     examples = section(DOCS, "Examples")
 

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from yapit.errors import KeyNameRefused, KeyNotFound, TooManyKeys
-from yapit.invalidation import keys_changed
+from yapit.invalidation import keys_changed, own_keys_changed
 from yapit.models import ApiKey
 
 KEY_ID = re.compile(r"[0-9a-z]{8,16}")
@@ -62,6 +62,7 @@ def create_key(user: AbstractBaseUser, name: str, *, expires_at: datetime | None
     key = ApiKey.objects.create(
         id=key_id, user_id=user.pk, name=name, digest=digest(token), expires_at=expires_at
     )
+    own_keys_changed(user.pk)
     return NewKey(key, token)
 
 
@@ -91,6 +92,7 @@ def rename(user_id: int, key_id: str, name: str) -> ApiKey:
     _check_id(key_id)
     if not keys_of(user_id).filter(pk=key_id).update(name=clean_name(name)):
         raise KeyNotFound("There is no such key.")
+    own_keys_changed(user_id)
     return ApiKey.objects.get(pk=key_id)
 
 
@@ -130,3 +132,4 @@ def revoke(key: ApiKey) -> None:
     """
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
     keys_changed(key.pk)
+    own_keys_changed(key.user_id)

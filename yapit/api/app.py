@@ -24,7 +24,7 @@ from yapit.api.v1 import (
 
 DESCRIPTION = """\
 Text to speech. Create a document from a text, request the audio of its blocks over the WebSocket
-`/v1/ws/tts`, and fetch it from `/v1/audio/{hash}`.
+`/v1/ws/tts`, and fetch it from `/v1/audio/{hash}`. The WebSocket `/v1/ws/events` tells what has changed.
 
 Every error is `{"error": {"message", "type", "param", "code"}}`; `code` is stable and meant for programs."""
 

@@ -6,6 +6,7 @@ from yapit.documents.service import (
     MAX_CONTENT,
     BlockText,
     DocumentAccess,
+    DocumentReaders,
     VisibleDocument,
     access,
     access_with_blocks,
@@ -19,6 +20,7 @@ from yapit.documents.service import (
     page_of_blocks,
     page_of_own,
     page_of_sections,
+    readers_of,
     set_position,
 )
 
@@ -28,6 +30,7 @@ __all__ = [
     "MAX_CONTENT",
     "BlockText",
     "DocumentAccess",
+    "DocumentReaders",
     "VisibleDocument",
     "access",
     "access_with_blocks",
@@ -41,5 +44,6 @@ __all__ = [
     "page_of_blocks",
     "page_of_own",
     "page_of_sections",
+    "readers_of",
     "set_position",
 ]

@@ -20,6 +20,7 @@ from config.serving import drain
 from yapit.realtime.access_checks import AccessChecks
 from yapit.realtime.announced import AnnouncedAudio
 from yapit.realtime.background import BackgroundTasks
+from yapit.realtime.changes import ChangeFeed
 from yapit.realtime.channel import NotificationChannel
 from yapit.realtime.connections import ClientConnection
 from yapit.realtime.credit_checks import CreditChecks
@@ -42,6 +43,7 @@ class NotificationHub:
         self.background = BackgroundTasks()
         self.access = AccessChecks(self.connections, self.background)
         self.credit = CreditChecks(self.background)
+        self.changes = ChangeFeed(self.link, self.background)
         self._periodic = PeriodicWork(self.connections, self.access, self.credit)
         self._channel = NotificationChannel(self.process, self.subscribers.deliver, self._on_subscribed)
         self._connection_count = 0
@@ -62,6 +64,7 @@ class NotificationHub:
     async def close(self) -> None:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
+        self.changes.close()
         await self.background.close()
         await self.link.close()
         await redis_clients.close_hot()

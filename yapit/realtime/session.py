@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from config.redis.multiplexed import MultiplexedConnection
 from yapit import jobs, limits, protocol, redis_keys
 from yapit.jobs import BlockState, JobSpec, State
 from yapit.protocol import ProtocolError
@@ -15,6 +16,13 @@ from yapit.synthesis import lookup
 
 MAX_ATTEMPTS = 5  # for a block whose job vanishes again and again
 PRIORITIES = {"playing": jobs.Priority.PLAYING, "prefetch": jobs.Priority.PREFETCH}
+
+
+async def check_rate(link: MultiplexedConnection, user_id: int) -> None:
+    """Count one message of a client. Raises ProtocolError when the account sends too many."""
+    wait = await limits.take_message(link, user_id)
+    if wait:
+        raise ProtocolError("rate_limited", retry_after=wait)
 
 
 class SynthesisSession:
@@ -47,7 +55,7 @@ class SynthesisSession:
         bucket = redis_keys.message_bucket(self._user_id)
         if resolved is None:
             # Before PostgreSQL is queried, which messages above the rate must not cause.
-            await self.check_rate()
+            await check_rate(self._hub.link, self._user_id)
             resolved, bucket = await lookup.resolve(message, self._user_id), ""
         spoken, specs = resolved
         async with self._turn:
@@ -74,12 +82,6 @@ class SynthesisSession:
         async with self._turn:
             states = await self._requests.look([block], redis_keys.message_bucket(self._user_id))
             await self._requests.answer([block], states)
-
-    async def check_rate(self) -> None:
-        """Count one message. Raises ProtocolError when the account sends too many."""
-        wait = await limits.take_message(self._hub.link, self._user_id)
-        if wait:
-            raise ProtocolError("rate_limited", retry_after=wait)
 
     async def check_credit(self) -> None:
         """Send warnings that a changed balance calls for."""

@@ -1,3 +1,3 @@
 """Sockets: the WebSocket consumers of Channels."""
 
-__all__ = ["synthesis_socket"]
+__all__ = ["events_socket", "synthesis_socket"]

@@ -31,14 +31,14 @@ class Outbox:
     def __init__(self, send: SendFrame, background: BackgroundTasks) -> None:
         self._send = send
         self._background = background
-        self._messages: deque[protocol.ServerMessage] = deque()
+        self._messages: deque[protocol.AnyServerMessage] = deque()
         self._seq = 0
         self._is_flush_due = False
         self._is_flushing = False
         self.is_batched = False
         self.is_closed = False
 
-    def put(self, message: protocol.ServerMessage) -> bool:
+    def put(self, message: protocol.AnyServerMessage) -> bool:
         """Whether there was room. Messages put within one turn of the event loop leave together."""
         if self.is_closed:
             return True
@@ -69,7 +69,7 @@ class Outbox:
         if self._messages and not self._is_flushing:
             self._background.spawn(self.flush())
 
-    def _next_message(self) -> protocol.ServerMessage:
+    def _next_message(self) -> protocol.AnyServerMessage:
         """The oldest message, in batched mode with all statuses that follow it so far."""
         message = self._messages.popleft()
         if not (self.is_batched and isinstance(message, protocol.Status)):
@@ -80,7 +80,7 @@ class Outbox:
         return protocol.Statuses(statuses=batch)
 
 
-def _numbered(message: protocol.ServerMessage, seq: int) -> protocol.ServerMessage:
+def _numbered(message: protocol.AnyServerMessage, seq: int) -> protocol.AnyServerMessage:
     message.seq = seq
     if isinstance(message, protocol.Statuses):
         for status in message.statuses:

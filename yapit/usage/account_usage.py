@@ -1,6 +1,6 @@
 """Usage of an account by month, for `GET /v1/usage`, its CSV and the page `/usage/`."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +11,9 @@ from billing.periods import Period, month_named, month_of
 from billing.reports import account_usage
 from billing.reports.account_usage import UsageLine, UsageReport
 from billing.reports.ledger_csv import ledger_csv
+from billing.usage.events import UsageEvent
 from config.redis import clients as redis_clients
+from yapit import invalidation
 from yapit.models import Document
 
 
@@ -38,6 +40,11 @@ def usage_in(user_id: int, period: Period) -> MonthlyUsage:
 def csv_of(user_id: int, period: Period) -> AsyncIterator[bytes]:
     """The account's ledger entries of the period as CSV, one page at a time."""
     return ledger_csv(account_usage.ledger_of(user_id, period))
+
+
+def announce_charges(events: Sequence[UsageEvent]) -> None:
+    """Tell the open connections of these accounts that their balances have changed. Repeatable."""
+    invalidation.charged(*sorted({event.user_id for event in events if event.billable}))
 
 
 def _titles(user_id: int, documents: Iterable[UsageLine]) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from yapit.realtime import connections
+from yapit.realtime import changes, connections
 from yapit.realtime.answers import BlockAnswers
 from yapit.realtime.requests import BlockRequests
 from yapit.realtime.session import SynthesisSession
+from yapit.sockets.events_socket import EventsSocket
 from yapit.sockets.outbox import Outbox
 from yapit.sockets.synthesis_socket import SynthesisSocket
 
@@ -17,6 +18,11 @@ def members(protocol):
 def test_a_socket_is_a_connection_and_billed():
     for protocol in (connections.ClientConnection, connections.Billed):
         assert members(protocol) - {"identity"} <= set(dir(SynthesisSocket))
+
+
+def test_an_events_socket_is_a_connection_and_a_follower():
+    for protocol in (connections.ClientConnection, changes.Follower):
+        assert members(protocol) - {"identity"} <= set(dir(EventsSocket))
 
 
 def test_each_protocol_has_at_most_two_members():

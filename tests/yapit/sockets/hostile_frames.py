@@ -88,3 +88,32 @@ FRAMES = (
     + [*UNKNOWN_NAMES.values()]
     + [(b"", "binary_frame"), (b"\x00\xff" * 1000, "binary_frame"), (synthesize().encode(), "binary_frame")]
 )
+
+# --- The events socket -----------------------------------------------------------------------------------
+
+
+def watch(**fields):
+    return message(**{"type": "watch", "document_ids": [DOCUMENT], **fields})
+
+
+EVENTS_FRAMES = (
+    [(text, "invalid_message") for text in ("", "{", "\x00", "[]", "7", "1e400", "NaN", "[" * 30_000, "{}")]
+    + [
+        (watch(**fields), "invalid_message")
+        for fields in (
+            {"document_ids": None},
+            {"document_ids": DOCUMENT},
+            {"document_ids": {"0": DOCUMENT}},
+            {"document_ids": [7]},
+            {"document_ids": ["../../etc/passwd"]},
+            {"document_ids": [DOCUMENT[:-1] + "\x00"]},
+            {"document_ids": ["x" * 60_000]},
+        )
+    ]
+    + [(message(type="unwatch"), "invalid_message"), (message(type="watch"), "invalid_message")]
+    + [(text, "unknown_type") for text in UNKNOWN_TYPES.values()]
+    + [(synthesize(), "unknown_type"), (message(type="changed", subject="balance"), "unknown_type")]
+    + [(watch(document_ids=[DOCUMENT] * 1500), "too_many_watched")]
+    + [(watch(), "document_not_found")]
+    + [(b"", "binary_frame"), (b"\x00\xff" * 1000, "binary_frame"), (watch().encode(), "binary_frame")]
+)

@@ -19,7 +19,7 @@ QUIET_SECONDS = 0.3
 class Listener:
     """Uses the communicator of asgiref: with that of Channels database connections stay open."""
 
-    def __init__(self, headers=PAGE, subprotocols=(), query=""):
+    def __init__(self, headers=PAGE, subprotocols=(), query="", consumer=SynthesisSocket):
         scope = {
             "type": "websocket",
             "scheme": "ws",
@@ -28,7 +28,7 @@ class Listener:
             "headers": headers,
             "subprotocols": list(subprotocols),
         }
-        self.socket = ApplicationCommunicator(SynthesisSocket.as_asgi(), scope)
+        self.socket = ApplicationCommunicator(consumer.as_asgi(), scope)
 
     async def connect(self):
         """Return the selected subprotocol."""

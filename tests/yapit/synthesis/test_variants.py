@@ -72,4 +72,4 @@ def test_an_empty_batch_records_nothing():
 
 
 def test_billing_has_it_as_its_batch_hook(settings):
-    assert [import_string(hook) for hook in settings.BILLING_BATCH_HOOKS] == [record]
+    assert record in [import_string(hook) for hook in settings.BILLING_BATCH_HOOKS]

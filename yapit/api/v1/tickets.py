@@ -22,7 +22,8 @@ router = Router(tags=["account"])
     summary="Create a one-time ticket",
 )
 async def create_ticket(request: HttpRequest, response: HttpResponse) -> Status[schemas.Ticket]:
-    """Opens one WebSocket as `/v1/ws/tts?ticket=...` within 30 seconds, for clients that cannot set headers.
+    """Opens one WebSocket as `/v1/ws/tts?ticket=...` or `/v1/ws/events?ticket=...` within 30 seconds, for
+    clients that cannot set headers.
 
     The ticket represents the key or session that created it: when that ends, the WebSocket is closed. A
     ticket of a session is accepted from pages of this site only.
