@@ -184,7 +184,7 @@ class Connected(msgspec.Struct, tag="connected", kw_only=True):
 
 
 class Changed(msgspec.Struct, tag="changed", kw_only=True):
-    """What has changed, without its new value, which is read over HTTP."""
+    """The subject of a change, without its new value, which is read over HTTP."""
 
     seq: int = 0
     subject: Subject

@@ -25,8 +25,8 @@ EPOCH_SECONDS = 7 * 24 * 3600
 KIND = re.compile(r"[a-z][a-z_-]{0,30}")
 SUBJECT = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
 
-# One script, so that the new epoch is readable when the event arrives, on the bus and in groups. The clock is that of Redis. When a
-# lost reply causes a repetition, epochs are raised twice, which does no harm.
+# One script, so that the new epoch is readable when the event arrives, on the bus and in groups. The clock is
+# that of Redis. When a lost reply causes a repetition, epochs are raised twice, which does no harm.
 BUMP = scripts.Script(
     """
     local time = redis.call('TIME')

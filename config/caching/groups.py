@@ -1,4 +1,4 @@
-"""Groups of the channel layer that events wake: the processes whose connections follow an account or document.
+"""Groups of the channel layer that events wake: processes whose connections follow an account or a document.
 
 The bus tells every process; a group reaches only those that joined it. Messages are published in the format
 of the layer, by the script that raises the epoch: sending through the layer would need an event loop and a
@@ -6,6 +6,7 @@ round trip of its own.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from channels.layers import get_channel_layer
 from django.conf import settings
@@ -23,11 +24,11 @@ def group_of(event: str) -> str | None:
 def wakes(events: Iterable[str]) -> list[str | bytes]:
     """A Redis channel and its payload for each event that has a group, one after the other."""
     layer = get_channel_layer()
-    prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]
+    options: Any = settings.CHANNEL_LAYERS["default"]["CONFIG"]
     arguments: list[str | bytes] = []
     for event in events:
         group = group_of(event)
         if group is not None:
             payload = layer.serialize({"type": MESSAGE_TYPE, "subject": event})
-            arguments += (f"{prefix}__group__{group}", payload)
+            arguments += (f"{options['prefix']}__group__{group}", payload)
     return arguments

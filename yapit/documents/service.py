@@ -159,7 +159,10 @@ class DocumentReaders:
 def readers_of(document_ids: Iterable[UUID]) -> dict[UUID, DocumentReaders]:
     """The readers of each document that exists, in one query."""
     rows = Document.objects.filter(pk__in=list(document_ids)).order_by()
-    return {pk: DocumentReaders(*row) for pk, *row in rows.values_list("pk", "owner_id", "is_public")}
+    return {
+        pk: DocumentReaders(owner_id, is_public)
+        for pk, owner_id, is_public in rows.values_list("pk", "owner_id", "is_public")
+    }
 
 
 def access(document_id: UUID, user_id: int) -> DocumentAccess:

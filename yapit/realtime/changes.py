@@ -1,7 +1,7 @@
 """Changes that open connections follow: balances, preferences, voices, keys and documents.
 
-A message of the channel layer only wakes: the epochs in Redis decide whether something has changed. All epochs
-that connections follow are compared again every EPOCH_CHECK_SECONDS, so a lost message costs time and no change.
+A message of the channel layer only wakes: the epochs in Redis decide whether something has changed. Followed
+epochs are compared again every EPOCH_CHECK_SECONDS, so a lost message costs time and no change is lost.
 """
 
 import asyncio

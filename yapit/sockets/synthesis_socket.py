@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class SynthesisSocket(AuthenticatedSocket):
-    session: SynthesisSession | None = None
+    session: SynthesisSession  # from `prepare` on
 
     def decode(self, text: str | None) -> protocol.ClientMessage:
         return protocol.decode(text)
@@ -25,12 +25,11 @@ class SynthesisSocket(AuthenticatedSocket):
 
     def end(self) -> None:
         self.hub.credit.remove(self)
-        pending = self.session.close() if self.session is not None else []
+        pending = self.session.close()
         if pending:
             self.hub.spawn(self._cancel_later(pending))
 
     async def handle(self, message: protocol.ClientMessage) -> None:
-        assert self.session is not None
         match message:
             case protocol.Synthesize():
                 self.hub.credit.add(self)
@@ -54,16 +53,14 @@ class SynthesisSocket(AuthenticatedSocket):
 
     @property
     def is_waiting(self) -> bool:
-        return self.session is not None and self.session.is_waiting
+        return self.session.is_waiting
 
     async def resync(self) -> None:
-        if self.session is not None:
-            await self.session.resync()
+        await self.session.resync()
 
     @property
     def billed_user_id(self) -> int | None:
-        return self.identity.user_id if self.session is not None and self.session.is_billed else None
+        return self.identity.user_id if self.session.is_billed else None
 
     async def check_credit(self) -> None:
-        if self.session is not None:
-            await self.session.check_credit()
+        await self.session.check_credit()

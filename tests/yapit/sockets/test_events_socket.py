@@ -1,4 +1,4 @@
-"""The events socket: wakes by the real channel layer, verified by epochs, for an account and its documents."""
+"""The events socket: changes of an account and its documents, over the real channel layer."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ def told(frame):
     return frame["type"], frame.get("subject")
 
 
-# --- The account ----------------------------------------------------------------------------------------------
+# --- The account ---------------------------------------------------------------------------------------
 
 
 async def test_the_first_frame_says_that_changes_are_told_from_here_on(user):
@@ -143,7 +143,7 @@ async def test_all_connections_of_an_account_are_told(user):
         await other.close()
 
 
-# --- Documents ------------------------------------------------------------------------------------------------
+# --- Documents -----------------------------------------------------------------------------------------
 
 
 async def test_changes_of_a_watched_document_are_told_until_it_is_unwatched(document, user):
@@ -232,7 +232,7 @@ async def test_more_documents_than_a_connection_may_watch_are_refused_together(d
         assert (await watch(client, more[0]))[-1]["document_ids"] == [str(document.pk), str(more[0].pk)]
 
 
-# --- Lost messages ----------------------------------------------------------------------------------------------
+# --- Lost messages -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("seconds", "is_told"), [(0.3, True), (NEVER, False)])
@@ -299,9 +299,7 @@ async def test_a_group_of_the_layer_receives_an_announcement_once(user):
     assert received[0] == {"type": "changed", "subject": f"{invalidation.CREDIT}{user.pk}"}
 
 
-async def test_without_the_layer_connections_open_and_learn_of_changes_by_epochs(
-    user, settings, monkeypatch
-):
+async def test_without_the_layer_connections_open_and_learn_of_changes_by_epochs(user, settings, monkeypatch):
     settings.EPOCH_CHECK_SECONDS = 0.3
 
     async def unreachable(*args):
@@ -317,7 +315,7 @@ async def test_without_the_layer_connections_open_and_learn_of_changes_by_epochs
         assert told(await client.frame()) == ("changed", "balance")
 
 
-# --- Refusals -----------------------------------------------------------------------------------------------------
+# --- Refusals ------------------------------------------------------------------------------------------
 
 
 async def test_a_revoked_key_closes_its_connection_and_is_told_to_others(user, settings):
@@ -414,7 +412,7 @@ async def test_hostile_frames_get_errors_without_internals_and_the_connection_co
         assert (await watch(client, document))[-1]["document_ids"] == [str(document.pk)]
 
 
-# --- Nothing is left behind -----------------------------------------------------------------------------------------
+# --- Nothing is left behind ----------------------------------------------------------------------------
 
 
 async def test_closed_connections_leave_no_tasks_groups_and_slots(document, redis):
