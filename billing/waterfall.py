@@ -10,7 +10,7 @@ from billing.usage_types import UsageType
 
 # The highest rollover that the end of a period may produce. Standard characters are not kept: those left over
 # only pay debt.
-ROLLOVER_CAP = {UsageType.STANDARD: 0, UsageType.PREMIUM: 1_000_000}
+ROLLOVER_CAP = {UsageType.STANDARD: 0, UsageType.PREMIUM: 1_000_000, UsageType.OCR: 10_000_000}
 
 
 class Pools(NamedTuple):

@@ -40,6 +40,8 @@ class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
         "event_id",
         "reason",
         "operator",
+        "api_key",
+        "operation_id",
     ]
     list_filter = [MonthFilter, AccountFilter, VoiceTextFilter, ModelTextFilter, "usage_type", "kind"]
     ordering = ["-occurred_at", "-id"]
@@ -76,7 +78,7 @@ class LedgerEntryAdmin(LargeTableAdmin, ReadOnlyAdmin):
             raise PermissionDenied
         rows = self.get_changelist_instance(request).queryset
         return StreamingHttpResponse(
-            ledger_csv(rows, ("user_id", *COLUMNS, "operator")),
+            ledger_csv(rows, ("user_id", *COLUMNS, "operator", "api_key", "operation_id")),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": 'attachment; filename="ledger.csv"', "Cache-Control": "no-store"},
         )

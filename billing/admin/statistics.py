@@ -34,6 +34,9 @@ class VoiceMonthAdmin(LargeTableAdmin, ReadOnlyAdmin):
 @admin.register(UsagePeriod)
 class UsagePeriodAdmin(LargeTableAdmin, ReadOnlyAdmin):
     paginator = BoundedPaginator
-    list_display = ["start", "end", "user_id", "usage_type", "limit", "used", "total", "closed_at", "carried"]
-    list_filter = [AccountFilter, "usage_type"]
+    list_display = [
+        *("start", "end", "source", "user_id", "usage_type"),
+        *("limit", "used", "total", "closed_at", "carried"),
+    ]
+    list_filter = [AccountFilter, "usage_type", "source"]
     ordering = ["-id"]

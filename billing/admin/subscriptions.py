@@ -5,16 +5,18 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from billing.errors import MissingSubscription
-from billing.models import Plan, Subscription
+from billing.models import Balance, Plan, Subscription
 from billing.plans import balances
 from billing.usage.events import LARGEST_COUNT
 from billing.usage_types import USAGE_TYPE_CHOICES, UsageType
 
+LARGEST_LIMIT = 2**63 - 1
+LIMITS = [f"{kind.value}_limit" for kind in UsageType]
 POOLS = [f"{kind.value}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
 
 
@@ -47,23 +49,86 @@ class PlanAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
         return False  # accounts refer to it; plans no longer offered are made inactive
 
 
+def _limit_field() -> forms.IntegerField:
+    return forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=LARGEST_LIMIT,
+        help_text="Per period. Empty: unlimited; 0: none.",
+    )
+
+
+class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """The plan, and the limits of the balances."""
+
+    standard_limit = _limit_field()
+    premium_limit = _limit_field()
+    ocr_limit = _limit_field()
+
+    class Meta:
+        model = Subscription
+        fields = ("plan",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for balance in Balance.objects.filter(user_id=self.instance.user_id):
+            self.initial[f"{balance.usage_type}_limit"] = balance.limit
+
+    def edited_limits(self) -> dict[str, int | None]:
+        """Limits that differ from those in the database, by usage type."""
+        return {
+            kind.value: self.cleaned_data[f"{kind}_limit"]
+            for kind in UsageType
+            if f"{kind}_limit" in self.changed_data
+        }
+
+
+def _balance_column(name: str) -> Any:
+    """A read-only column of the annotation with that name."""
+
+    @admin.display(description=name.replace("_", " "), ordering=name)
+    def column(subscription: Subscription) -> int | None:
+        value: int | None = getattr(subscription, name)
+        return value
+
+    column.__name__ = name
+    return column
+
+
+LIMIT_COLUMNS = [_balance_column(name) for name in LIMITS]
+POOL_COLUMNS = [_balance_column(name) for name in POOLS]
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["user", "plan", "standard_limit", "premium_limit", *POOLS]
+    form = SubscriptionForm
+    list_display = ["user", "plan", *LIMIT_COLUMNS, *POOL_COLUMNS]
     list_filter = ["plan"]
     list_select_related = ["user", "plan"]
     search_fields = ["user__username", "user__email"]
     actions = ["give", "correct"]
+    fields = ["user", "plan", *LIMITS, *POOL_COLUMNS]
     # A form would save these as they were when the page was opened.
-    readonly_fields = ["user", *POOLS]
+    readonly_fields = ["user", *POOL_COLUMNS]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
+        """Subscriptions with their balances as annotations such as `premium_rollover`."""
+        of_account = Balance.objects.filter(user_id=OuterRef("user_id"))
+        columns = {
+            f"{kind.value}_{name}": Subquery(of_account.filter(usage_type=kind).values(name))
+            for kind in UsageType
+            for name in ("limit", "rollover", "purchased")
+        }
+        rows: QuerySet[Subscription] = super().get_queryset(request).annotate(**columns)
+        return rows
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
         """Save edited values only: the row may have changed since the form was opened."""
         before = Subscription.objects.get(pk=obj.pk)
         if obj.plan and obj.plan_id != before.plan_id:
             balances.assign(obj.user_id, obj.plan)
-        if any(obj.limit(kind) != before.limit(kind) for kind in UsageType):
-            balances.set_limits(obj.user_id, standard=obj.standard_limit, premium=obj.premium_limit)
+        if limits := form.edited_limits():
+            balances.set_limits(obj.user_id, **limits)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # created with the account

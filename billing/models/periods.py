@@ -1,4 +1,4 @@
-"""Usage periods: one calendar month of one account and usage type."""
+"""Usage periods: windows of time in which the usage of one account and type is counted against a limit."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -6,22 +6,32 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from billing.models.fields import limit_field, not_negative
+from billing.models.fields import is_usage_type, limit_field, not_negative
 from billing.periods import month_of
 from billing.usage_types import USAGE_TYPE_CHOICES, UsageType
+
+
+class PeriodSource(models.TextChoices):
+    """Origin of the window: the calendar month, the cycle of a Stripe subscription, or a trial."""
+
+    CALENDAR = "calendar"
+    STRIPE = "stripe"
+    TRIAL = "trial"
 
 
 class UsagePeriod(models.Model):
     """Usage of one account and one type from `start` up to, and not including, `end`.
 
     `limit` is the limit in force, or, once the period is closed, the one that was. Closing adds `carried` to
-    a rollover that was `rollover_before`.
+    a rollover that was `rollover_before`. Periods of one account and type never overlap, which the exclusion
+    constraint `period_no_overlap` of migration 0006 ensures.
     """
 
     user_id = models.BigIntegerField()
     usage_type = models.CharField(max_length=16, choices=USAGE_TYPE_CHOICES)
     start = models.DateTimeField()
     end = models.DateTimeField()
+    source = models.CharField(max_length=16, choices=PeriodSource.choices, db_default=PeriodSource.CALENDAR)
     limit = limit_field()
     used = models.BigIntegerField(default=0, help_text="Characters charged to the limit.")
     total = models.BigIntegerField(
@@ -35,6 +45,10 @@ class UsagePeriod(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(name="period_once", fields=["user_id", "usage_type", "start"]),
             models.CheckConstraint(name="period_ends_after_its_start", condition=Q(start__lt=F("end"))),
+            is_usage_type("period"),
+            models.CheckConstraint(
+                name="period_source_is_known", condition=Q(source__in=PeriodSource.values)
+            ),
             *not_negative("period", "limit", "used", "total", "carried"),
         ]
         indexes = [
@@ -55,5 +69,6 @@ class UsagePeriod(models.Model):
             usage_type=usage_type.value,
             start=month.start,
             end=month.end,
+            source=PeriodSource.CALENDAR,
             limit=limit,
         )

@@ -14,27 +14,26 @@ from django.utils import timezone
 
 from billing import waterfall
 from billing.errors import MissingSubscription
-from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
+from billing.models import Balance, EntryKind, LedgerEntry, Plan, Subscription, UsagePeriod
 from billing.redis_keys import CREDIT_EPOCH
 from billing.usage import ledger
-from billing.usage.locks import lock_subscriptions, set_lock_timeout
+from billing.usage.locks import lock_subscriptions, read_balances, set_lock_timeout
 from billing.usage_types import UsageType
 from config.caching import announce
 
 
 @contextmanager
-def changing(user_id: int) -> Iterator[Subscription]:
-    """One transaction with the account's row locked; its commit invalidates cached balances.
+def changing(user_id: int) -> Iterator[Mapping[UsageType, Balance]]:
+    """One transaction with the account's row locked, and its balances; its commit invalidates cached ones.
 
     Raises MissingSubscription, or OperationalError if the row stays locked elsewhere.
     """
     with transaction.atomic():
         set_lock_timeout()
-        try:
-            subscription = lock_subscriptions([user_id])[user_id]
-        except KeyError:
-            raise MissingSubscription([user_id]) from None
-        yield subscription
+        balances = read_balances(lock_subscriptions([user_id]))
+        if len(balances) < len(UsageType):
+            raise MissingSubscription([user_id])
+        yield {usage_type: balances[user_id, usage_type] for usage_type in UsageType}
         invalidate(user_id)
 
 
@@ -45,18 +44,16 @@ def invalidate(*user_ids: int) -> None:
 
 def assign(user_id: int, plan: Plan) -> None:
     """Give the account this plan and its limits, from the current period on."""
-    with changing(user_id) as subscription:
-        subscription.plan = plan
-        subscription.save(update_fields=["plan"])
-        _set_limits(
-            subscription, {UsageType.STANDARD: plan.standard_limit, UsageType.PREMIUM: plan.premium_limit}
-        )
+    with changing(user_id) as balances:
+        Subscription.objects.filter(user_id=user_id).update(plan=plan)
+        _set_limits(balances, {usage_type: plan.limit(usage_type) for usage_type in UsageType})
 
 
-def set_limits(user_id: int, *, standard: int | None, premium: int | None) -> None:
-    """Replace the account's limits; its plan stays. None: unlimited."""
-    with changing(user_id) as subscription:
-        _set_limits(subscription, {UsageType.STANDARD: standard, UsageType.PREMIUM: premium})
+def set_limits(user_id: int, **limits: int | None) -> None:
+    """Replace the limits of these usage types; plan and other limits stay. None: unlimited."""
+    chosen = {UsageType(name): limit for name, limit in limits.items()}
+    with changing(user_id) as balances:
+        _set_limits(balances, chosen)
 
 
 def close(user_id: int) -> None:
@@ -65,45 +62,89 @@ def close(user_id: int) -> None:
     Ledger, periods, sums and balances stay under its number, which is never reused and then identifies no
     person; usage that is not charged yet is booked there as well.
     """
-    with suppress(MissingSubscription), changing(user_id) as subscription:
-        subscription.plan = None
-        subscription.save(update_fields=["plan"])
-        _set_limits(subscription, dict.fromkeys(UsageType, 0))
+    with suppress(MissingSubscription), changing(user_id) as balances:
+        Subscription.objects.filter(user_id=user_id).update(plan=None)
+        _set_limits(balances, dict.fromkeys(UsageType, 0))
 
 
-def _set_limits(subscription: Subscription, limits: Mapping[UsageType, int | None]) -> None:
-    for kind, limit in limits.items():
-        setattr(subscription, f"{kind}_limit", limit)
+def _set_limits(balances: Mapping[UsageType, Balance], limits: Mapping[UsageType, int | None]) -> None:
+    for usage_type, limit in limits.items():
+        balance = balances[usage_type]
+        balance.limit = limit
+        balance.save(update_fields=["limit"])
         UsagePeriod.objects.filter(
-            user_id=subscription.user_id, usage_type=kind, closed_at__isnull=True, end__gt=timezone.now()
+            user_id=balance.user_id, usage_type=usage_type, closed_at__isnull=True, end__gt=timezone.now()
         ).update(limit=limit)
-    subscription.save(update_fields=[f"{kind}_limit" for kind in limits])
 
 
-def grant(user_id: int, usage_type: UsageType, characters: int, *, reason: str, operator: str) -> None:
-    """Give characters: debt is paid first, the rest does not expire."""
+def grant(
+    user_id: int,
+    usage_type: UsageType,
+    characters: int,
+    *,
+    reason: str,
+    operator: str,
+    operation_id: str | None = None,
+) -> None:
+    """Give characters: debt is paid first, the rest does not expire. Repeatable with an `operation_id`."""
     if characters <= 0:
         raise ValueError("A gift has at least one character.")
-    _book(LedgerEntry.Kind.GRANT, user_id, usage_type, characters, reason, operator)
+    _book(
+        EntryKind.GRANT,
+        user_id,
+        usage_type,
+        characters,
+        reason=reason,
+        operator=operator,
+        operation_id=operation_id,
+    )
 
 
-def correct(user_id: int, usage_type: UsageType, characters: int, *, reason: str, operator: str) -> None:
-    """Give back characters that were charged by mistake; a negative number takes characters."""
+def correct(
+    user_id: int,
+    usage_type: UsageType,
+    characters: int,
+    *,
+    reason: str,
+    operator: str,
+    operation_id: str | None = None,
+) -> None:
+    """Give back characters that were charged by mistake; a negative number takes characters.
+
+    Repeatable with an `operation_id`.
+    """
     if characters == 0:
         raise ValueError("A correction must not be 0.")
-    _book(LedgerEntry.Kind.CORRECTION, user_id, usage_type, characters, reason, operator)
+    _book(
+        EntryKind.CORRECTION,
+        user_id,
+        usage_type,
+        characters,
+        reason=reason,
+        operator=operator,
+        operation_id=operation_id,
+    )
 
 
 def _book(
-    kind: LedgerEntry.Kind, user_id: int, usage_type: UsageType, characters: int, reason: str, operator: str
+    kind: EntryKind,
+    user_id: int,
+    usage_type: UsageType,
+    characters: int,
+    *,
+    reason: str,
+    operator: str,
+    operation_id: str | None,
 ) -> None:
-    with changing(user_id) as subscription:
-        pools = subscription.pools(usage_type)
+    """Change a balance and write the entry, once for each operation id, account and usage type."""
+    with changing(user_id) as balances:
+        if operation_id is not None and _is_booked(operation_id, user_id, usage_type):
+            return
+        balance = balances[usage_type]
         if characters > 0:
-            parts, pools = waterfall.give(characters, pools)
+            parts, balance.pools = waterfall.give(characters, balance.pools)
         else:
-            parts, pools = waterfall.draw(-characters, 0, pools)
-        subscription.set_pools(usage_type, pools)
+            parts, balance.pools = waterfall.draw(-characters, 0, balance.pools)
         row = ledger.change_row(
             f"{kind}-{uuid4()}",
             kind,
@@ -113,6 +154,13 @@ def _book(
             timezone.now(),
             reason=reason,
             operator=operator,
+            operation_id=operation_id,
         )
         ledger.insert([row])
-        ledger.write_pools([subscription])
+        ledger.write_balances([balance])
+
+
+def _is_booked(operation_id: str, user_id: int, usage_type: UsageType) -> bool:
+    return LedgerEntry.objects.filter(
+        operation_id=operation_id, user_id=user_id, usage_type=usage_type
+    ).exists()

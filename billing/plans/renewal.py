@@ -9,10 +9,10 @@ from django.utils import timezone
 from redis import Redis
 
 from billing import waterfall
-from billing.models import LedgerEntry, Subscription, UsagePeriod
+from billing.models import Balance, EntryKind, Subscription, UsagePeriod
 from billing.plans.balances import invalidate
 from billing.usage import ledger
-from billing.usage.locks import lock_subscriptions, set_lock_timeout
+from billing.usage.locks import lock_subscriptions, read_balances, set_lock_timeout
 from billing.usage_types import UsageType
 
 BATCH = 500  # accounts in one transaction
@@ -41,57 +41,54 @@ def _next_accounts(now: datetime, after: int) -> list[int]:
     """The next accounts, by number, that have a period to close or to open."""
     of_account = UsagePeriod.objects.filter(user_id=OuterRef("user_id"))
     has_ended = Exists(of_account.filter(closed_at__isnull=True, end__lte=now))
-    has_begun = {
-        kind: Exists(of_account.filter(usage_type=kind, start__lte=now, end__gt=now)) for kind in UsageType
-    }
-    to_open = Q()
-    for kind in UsageType:
-        to_open |= _may_carry(kind) & ~Q(has_begun[kind])
-    rows = Subscription.objects.filter(Q(has_ended) | to_open, user_id__gt=after).order_by("user_id")
+    has_begun = of_account.filter(usage_type=OuterRef("usage_type"), start__lte=now, end__gt=now)
+    to_open = Balance.objects.filter(_may_carry(), ~Exists(has_begun), user_id=OuterRef("user_id"))
+    rows = Subscription.objects.filter(Q(has_ended) | Exists(to_open), user_id__gt=after).order_by("user_id")
     return list(rows.values_list("user_id", flat=True)[:BATCH])
 
 
-def _may_carry(kind: UsageType) -> Q:
-    """Whether the end of a period can change the rollover."""
-    limited = Q(**{f"{kind}_limit__gt": 0})
-    return limited if waterfall.ROLLOVER_CAP[kind] else limited & Q(**{f"{kind}_rollover__lt": 0})
+def _may_carry() -> Q:
+    """Balances whose rollover the end of a period can change."""
+    is_kept = [usage_type.value for usage_type, cap in waterfall.ROLLOVER_CAP.items() if cap]
+    return Q(limit__gt=0) & (Q(usage_type__in=is_kept) | Q(rollover__lt=0))
 
 
 @transaction.atomic
 def _renew(user_ids: list[int], now: datetime) -> int:
     set_lock_timeout()
-    subscriptions = lock_subscriptions(user_ids, wait=False)
+    balances = read_balances(lock_subscriptions(user_ids, wait=False))
+    accounts = {user_id for user_id, _ in balances}
     periods = list(
         UsagePeriod.objects.select_for_update(no_key=True)
-        .filter(user_id__in=list(subscriptions), closed_at__isnull=True, end__lte=now)
+        .filter(user_id__in=accounts, closed_at__isnull=True, end__lte=now)
         .order_by("user_id", "usage_type", "start")
     )
     rows = []
     for period in periods:
-        rows += _close(period, subscriptions[period.user_id], now)
+        if balance := balances.get((period.user_id, period.usage_type)):
+            rows += _close(period, balance, now)
     if rows:
         ledger.insert(rows)
-        ledger.write_pools(subscriptions[user_id] for user_id in sorted({row.user_id for row in rows}))
+        changed = sorted({(row.user_id, row.usage_type) for row in rows})
+        ledger.write_balances(balances[key] for key in changed)
     UsagePeriod.objects.bulk_update(periods, ["closed_at", "rollover_before", "carried"])
-    _open(subscriptions.values(), now)
+    _open(balances.values(), now)
     invalidate(*{row.user_id for row in rows})
     return len(periods)
 
 
-def _close(period: UsagePeriod, subscription: Subscription, now: datetime) -> list[ledger.Row]:
+def _close(period: UsagePeriod, balance: Balance, now: datetime) -> list[ledger.Row]:
     kind = UsageType(period.usage_type)
-    pools = subscription.pools(kind)
     period.closed_at = now
-    period.rollover_before = pools.rollover
+    period.rollover_before = balance.rollover
     cap = waterfall.ROLLOVER_CAP[kind]
-    period.carried = waterfall.carry(period.limit, period.used, pools.rollover, cap)
+    period.carried = waterfall.carry(period.limit, period.used, balance.rollover, cap)
     if not period.carried:
         return []
-    parts, pools = waterfall.roll_over(period.carried, pools)
-    subscription.set_pools(kind, pools)
+    parts, balance.pools = waterfall.roll_over(period.carried, balance.pools)
     row = ledger.change_row(
         f"rollover-{period.pk}",
-        LedgerEntry.Kind.ROLLOVER,
+        EntryKind.ROLLOVER,
         period.user_id,
         kind,
         parts,
@@ -101,12 +98,11 @@ def _close(period: UsagePeriod, subscription: Subscription, now: datetime) -> li
     return [row]
 
 
-def _open(subscriptions: Iterable[Subscription], now: datetime) -> None:
+def _open(balances: Iterable[Balance], now: datetime) -> None:
     """Create the current periods of limited types: a period without usage leaves its whole limit over."""
     periods = [
-        UsagePeriod.of_month(subscription.user_id, kind, now, subscription.limit(kind))
-        for subscription in subscriptions
-        for kind in UsageType
-        if (subscription.limit(kind) or 0) > 0
+        UsagePeriod.of_month(balance.user_id, UsageType(balance.usage_type), now, balance.limit)
+        for balance in balances
+        if (balance.limit or 0) > 0
     ]
     UsagePeriod.objects.bulk_create(periods, ignore_conflicts=True)

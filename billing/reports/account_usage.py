@@ -8,17 +8,18 @@ from typing import Any
 from django.db.models import Count, QuerySet, Sum
 from redis import Redis
 
-from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod
+from billing.models import Balance, LedgerEntry, Subscription, UsageDay, UsagePeriod
 from billing.periods import Period
 from billing.plans.allowance import allowance
-from billing.usage_types import UsageType
+from billing.usage_types import SPEECH_TYPES, UsageType
+from billing.waterfall import Pools
 from config.redis import keys
 
 MOST_DOCUMENTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class BalanceLine:
     """Balance of one usage type. `pending` is requested and not charged yet; no other count includes it."""
 
     usage_type: UsageType
@@ -50,7 +51,7 @@ class UsageReport:
     period: Period
     is_current: bool
     plan: tuple[str, str] | None  # slug and name
-    balances: list[Balance]
+    balances: list[BalanceLine]
     voices: list[UsageLine]
     models: list[UsageLine]
     days: list[UsageLine]
@@ -69,7 +70,7 @@ def usage_of(redis: Redis, user_id: int, period: Period, now: datetime) -> Usage
         period=period,
         is_current=is_current,
         plan=(plan.slug, plan.name) if plan else None,
-        balances=_balances(redis, user_id, period, subscription or Subscription(), is_current=is_current),
+        balances=_balances(redis, user_id, period, is_current=is_current),
         voices=_lines(of_period, "voice", "model"),
         models=_lines(of_period, "model"),
         days=sorted(_lines(of_period, "day"), key=lambda line: line.name),
@@ -84,17 +85,24 @@ def ledger_of(user_id: int, period: Period) -> QuerySet[LedgerEntry]:
     )
 
 
-def _balances(
-    redis: Redis, user_id: int, period: Period, subscription: Subscription, *, is_current: bool
-) -> list[Balance]:
+def _balances(redis: Redis, user_id: int, period: Period, *, is_current: bool) -> list[BalanceLine]:
+    """Balances of the types that speech is charged in."""
+    pools = {row.usage_type: row.pools for row in Balance.objects.filter(user_id=user_id)}
     counters = {
         row.usage_type: row
         for row in UsagePeriod.objects.filter(user_id=user_id, start__lt=period.end, end__gt=period.start)
     }
     reserved: Any = redis.hgetall(keys.reserved(user_id)) if is_current else {}
     return [
-        _balance(user_id, kind, subscription, counters.get(kind.value), _pending(reserved, kind), is_current)
-        for kind in UsageType
+        _balance(
+            user_id,
+            kind,
+            pools.get(kind.value, Pools()),
+            counters.get(kind.value),
+            _pending(reserved, kind),
+            is_current,
+        )
+        for kind in SPEECH_TYPES
     ]
 
 
@@ -105,14 +113,13 @@ def _pending(reserved: Mapping[bytes, bytes], kind: UsageType) -> int:
 def _balance(
     user_id: int,
     kind: UsageType,
-    subscription: Subscription,
+    pools: Pools,
     counters: UsagePeriod | None,
     pending: int,
     is_current: bool,
-) -> Balance:
+) -> BalanceLine:
     current = allowance(user_id, kind)
-    pools = subscription.pools(kind)
-    return Balance(
+    return BalanceLine(
         usage_type=kind,
         limit=current.limit if is_current or counters is None else counters.limit,
         used=counters.used if counters else 0,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from django.db import connection, transaction
 from redis import Redis
 
-from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod, VoiceMonth
+from billing.models import Balance, LedgerEntry, UsageDay, UsagePeriod, VoiceMonth
 from billing.redis_keys import DEAD_USAGE_STREAM, USAGE_STREAM
 from config.observability import metrics
 from config.redis.keys import FINISHED
@@ -230,19 +230,16 @@ MONTHS = COMPARE_SUMS.format(
     columns="1, 2, 3, 4",
 )
 BALANCES = f"""
-SELECT s.user_id::text,
-    ARRAY[s.standard_rollover, s.standard_purchased, s.premium_rollover, s.premium_purchased],
-    ARRAY[l.standard_rollover, l.standard_purchased, l.premium_rollover, l.premium_purchased]
-FROM {Subscription._meta.db_table} s, LATERAL (
-    SELECT coalesce(-sum(from_rollover + to_debt) FILTER (WHERE usage_type = 'standard'), 0)::bigint,
-        coalesce(-sum(from_purchased) FILTER (WHERE usage_type = 'standard'), 0)::bigint,
-        coalesce(-sum(from_rollover + to_debt) FILTER (WHERE usage_type = 'premium'), 0)::bigint,
-        coalesce(-sum(from_purchased) FILTER (WHERE usage_type = 'premium'), 0)::bigint
-    FROM {LEDGER} WHERE user_id = s.user_id
-) AS l (standard_rollover, standard_purchased, premium_rollover, premium_purchased)
-WHERE (%(users)s::bigint[] IS NULL OR s.user_id = ANY(%(users)s))
-    AND (s.standard_rollover, s.standard_purchased, s.premium_rollover, s.premium_purchased)
-        IS DISTINCT FROM (l.standard_rollover, l.standard_purchased, l.premium_rollover, l.premium_purchased)
+SELECT concat_ws(' ', b.user_id, b.usage_type), ARRAY[b.rollover, b.purchased],
+    ARRAY[coalesce(l.rollover, 0), coalesce(l.purchased, 0)]
+FROM {Balance._meta.db_table} b LEFT JOIN (
+    SELECT user_id, usage_type, -sum(from_rollover + to_debt)::bigint AS rollover,
+        -sum(from_purchased)::bigint AS purchased
+    FROM {LEDGER} WHERE %(users)s::bigint[] IS NULL OR user_id = ANY(%(users)s)
+    GROUP BY user_id, usage_type
+) l USING (user_id, usage_type)
+WHERE (%(users)s::bigint[] IS NULL OR b.user_id = ANY(%(users)s))
+    AND (b.rollover, b.purchased) IS DISTINCT FROM (coalesce(l.rollover, 0), coalesce(l.purchased, 0))
 """  # noqa: S608
 SUMS = {
     "period": PERIODS,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from billing.cost import cost
 from billing.errors import Unreadable
-from billing.usage_types import LONGEST_SLUG, UsageType
+from billing.usage_types import LONGEST_FOREIGN_ID, LONGEST_SLUG, UsageType
 
 # Characters times multiplier must fit a BIGINT, or the ledger's own check would overflow.
 LARGEST_COUNT = 2**31 - 1
@@ -48,6 +48,7 @@ class UsageEvent:
     document: UUID | None
     duration_ms: int
     occurred_at: datetime
+    api_key: str | None = None  # public id of the key that caused it; earlier entries do not have the field
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> "UsageEvent":
@@ -66,6 +67,7 @@ class UsageEvent:
             document=_document(fields),
             duration_ms=_number(fields, b"duration_ms"),
             occurred_at=_EPOCH + timedelta(milliseconds=_number(fields, b"created_ms", most=LATEST_MS)),
+            api_key=_api_key(fields.get(b"api_key")),
         )
         if event.cost != cost(event.characters, event.multiplier_bp):
             raise Unreadable("cost: is not chars times multiplier_bp, rounded up")
@@ -110,6 +112,20 @@ def _slug_of(raw: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return value if value and len(value) <= LONGEST_SLUG and value.isprintable() else None
+
+
+@lru_cache(_CACHED)
+def _api_key(raw: bytes | None) -> str | None:
+    """None for a missing or empty field: no key caused the usage, or the entry has no such field."""
+    if not raw:
+        return None
+    try:
+        value = raw.decode()
+    except UnicodeDecodeError:
+        value = ""
+    if not value.isprintable() or not 1 <= len(value) <= LONGEST_FOREIGN_ID:
+        raise Unreadable(f"api_key: not up to {LONGEST_FOREIGN_ID} printable characters")
+    return value
 
 
 def _usage_type(fields: Mapping[bytes, bytes]) -> UsageType:

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.db import connection
 
-from billing.models import LedgerEntry, Subscription, UsageDay, UsagePeriod, VoiceMonth
+from billing.models import Balance, EntryKind, LedgerEntry, UsageDay, UsagePeriod, VoiceMonth
 from billing.usage.events import UsageEvent
 from billing.usage_types import UsageType
 from billing.waterfall import Parts
 from config.database.columns import array, column, columns, unnested
 
 LEDGER = LedgerEntry._meta.db_table
-SUBSCRIPTION = Subscription._meta.db_table
+BALANCE = Balance._meta.db_table
 PERIOD = UsagePeriod._meta.db_table
 SUMS = ("events", "characters", "cost", "duration_ms")
 
@@ -41,6 +41,8 @@ class Row(NamedTuple):
     reason: str
     operator: str
     occurred_at: datetime
+    api_key: str | None
+    operation_id: str | None
 
 
 def usage_row(event: UsageEvent, parts: Parts) -> Row:
@@ -62,12 +64,14 @@ def usage_row(event: UsageEvent, parts: Parts) -> Row:
         "",
         "",
         event.occurred_at,
+        event.api_key,
+        None,
     )
 
 
 def change_row(
     event_id: str,
-    kind: LedgerEntry.Kind,
+    kind: EntryKind,
     user_id: int,
     usage_type: UsageType,
     parts: Parts,
@@ -75,8 +79,9 @@ def change_row(
     *,
     reason: str,
     operator: str = "",
+    operation_id: str | None = None,
 ) -> Row:
-    """The row of a gift, a correction or a rollover."""
+    """The row of any other change of a balance, such as a gift or a rollover."""
     return Row(
         event_id,
         kind.value,
@@ -94,6 +99,8 @@ def change_row(
         reason,
         operator,
         occurred_at,
+        None,
+        operation_id,
     )
 
 
@@ -121,10 +128,9 @@ def insert(rows: Sequence[Row]) -> None:
             copy.write_row(row)
 
 
-def write_pools(subscriptions: Iterable[Subscription]) -> None:
-    """Save rollover and purchased characters of locked subscriptions."""
-    names = [f"{kind}_{pool}" for kind in UsageType for pool in ("rollover", "purchased")]
-    _update(SUBSCRIPTION, names, [(row.pk, *(getattr(row, name) for name in names)) for row in subscriptions])
+def write_balances(balances: Iterable[Balance]) -> None:
+    """Save rollover and purchased characters of accounts whose subscriptions are locked."""
+    _update(BALANCE, ["rollover", "purchased"], [(row.pk, row.rollover, row.purchased) for row in balances])
 
 
 def write_counters(periods: Iterable[UsagePeriod]) -> None:

@@ -30,19 +30,9 @@ SEALED = b"sealed:"  # in front of the names of private fields
 OWN_FIELDS = frozenset({b"entry", b"reason", b"acknowledge_args"})
 # Names and codes. A malformed entry may hold anything, so values must match SAFE_VALUE as well.
 SHOWN = (
-    *("id", "hash", "user", "model", "voice", "document", "chars", "cost", "multiplier_bp", "usage_type"),
-    *(
-        "billable",
-        "duration_ms",
-        "created_ms",
-        "attempts",
-        "size",
-        "outcome",
-        "detail",
-        "alias",
-        "kind",
-        "at_ms",
-    ),
+    *("id", "hash", "user", "api_key", "model", "voice", "document", "chars", "cost", "multiplier_bp"),
+    *("usage_type", "billable", "duration_ms", "created_ms", "attempts", "size", "outcome", "detail"),
+    *("alias", "kind", "at_ms"),
 )
 ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 SAFE_VALUE = re.compile(r"[\w.:+-]{0,128}")

@@ -15,8 +15,9 @@ from billing.models import LedgerEntry, Plan, Subscription
 from billing.plans.allowance import allowance
 from billing.reports import ledger_csv
 from billing.usage.recording import record_usage
+from billing.usage_types import UsageType
 from config.admin import BoundedPaginator
-from tests.billing.usage_events import make_account, make_event
+from tests.billing.usage_events import balance_of, make_account, make_event
 
 urlpatterns = [path("admin/", admin.site.urls)]
 
@@ -73,24 +74,26 @@ def test_setting_limits_keeps_columns_that_changed_meanwhile(admin_client):
     page = reverse("admin:billing_subscription_change", args=[subscription.pk])
 
     response = admin_client.post(
-        page, {"plan": "", "standard_limit": 100, "premium_limit": "", "premium_purchased": 0}
+        page,
+        {"plan": "", "standard_limit": 100, "premium_limit": "", "ocr_limit": 0, "premium_purchased": 0},
     )
 
     assert response.status_code == 302
-    subscription.refresh_from_db()
-    assert (subscription.standard_limit, subscription.premium_purchased) == (100, 7)
+    assert (balance_of(user_id, "standard").limit, balance_of(user_id, "premium").purchased) == (100, 7)
     assert allowance(user_id, "standard").characters == 95
 
 
 def test_assigning_a_plan_sets_its_limits(admin_client):
-    subscription = Subscription.objects.get(user_id=make_account(standard_limit=5))
+    user_id = make_account(standard_limit=5)
+    subscription = Subscription.objects.get(user_id=user_id)
     plan, _ = Plan.objects.get_or_create(slug="voice", defaults={"name": "Voice", "premium_limit": 0})
     page = reverse("admin:billing_subscription_change", args=[subscription.pk])
 
-    admin_client.post(page, {"plan": plan.pk, "standard_limit": 5, "premium_limit": ""})
+    admin_client.post(page, {"plan": plan.pk, "standard_limit": 5, "premium_limit": "", "ocr_limit": 0})
 
     subscription.refresh_from_db()
-    assert (subscription.plan, subscription.standard_limit, subscription.premium_limit) == (plan, None, 0)
+    assert subscription.plan == plan
+    assert [balance_of(user_id, kind).limit for kind in UsageType] == [None, 0, plan.ocr_limit]
 
 
 def act(admin_client, action: str, user_ids, **values):

@@ -7,27 +7,43 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from billing.cost import cost
-from billing.models import Subscription, UsagePeriod
+from billing.models import Balance, Subscription, UsagePeriod, default_limit
 from billing.redis_keys import USAGE_STREAM
 from billing.usage.events import UsageEvent
-from billing.usage_types import UsageType
+from billing.usage_types import SPEECH_TYPES, UsageType
 from config.redis import keys
 
 _numbers = itertools.count(1)
 
 
-def make_account(*, standard_used: int | None = None, premium_used: int | None = None, **subscription) -> int:
+def make_account(*, standard_used: int | None = None, premium_used: int | None = None, **balances) -> int:
     """Create an account and return its id; with arguments, it has a subscription and usage this month."""
     user = get_user_model().objects.create(username=f"listener-{next(_numbers)}")
     counters = {UsageType.STANDARD: standard_used, UsageType.PREMIUM: premium_used}
-    if subscription or any(number is not None for number in counters.values()):
-        row = Subscription.objects.create(user=user, **subscription)
+    if balances or any(number is not None for number in counters.values()):
+        make_subscription(user.pk, **balances)
         for kind, number in counters.items():
             if number is not None:
-                period = UsagePeriod.of_month(user.pk, kind, timezone.now(), row.limit(kind))
+                limit = balance_of(user.pk, kind).limit
+                period = UsagePeriod.of_month(user.pk, kind, timezone.now(), limit)
                 period.used = period.total = number
                 period.save()
     return user.pk
+
+
+def make_subscription(user_id: int, **balances: int | None) -> None:
+    """Create a subscription and balances with these values, such as `premium_limit` or `ocr_rollover`."""
+    Subscription.objects.create(user_id=user_id)
+    for kind in UsageType:
+        names = ("limit", "rollover", "purchased")
+        given = {name: balances.pop(f"{kind}_{name}") for name in names if f"{kind}_{name}" in balances}
+        limit = default_limit() if kind in SPEECH_TYPES else 0
+        Balance.objects.create(user_id=user_id, usage_type=kind, **{"limit": limit} | given)
+    assert not balances
+
+
+def balance_of(user_id: int, usage_type: str) -> Balance:
+    return Balance.objects.get(user_id=user_id, usage_type=usage_type)
 
 
 def make_fields(

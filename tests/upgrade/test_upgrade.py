@@ -125,6 +125,8 @@ def stack():
         with stack.redis() as client:
             wait_until(lambda: not unfinished(client), PROCESS_PATIENCE, "work is unfinished")
         stack.ledger = stack.rows("SELECT * FROM billing_ledgerentry ORDER BY id")
+        stack.balances = stack.rows("SELECT * FROM billing_balance")
+        stack.periods = stack.rows("SELECT * FROM billing_usageperiod")
         yield stack
     finally:
         stack.stop()
@@ -279,6 +281,52 @@ def test_no_other_entry_was_added_to_the_ledger(stack, content):
     """Except rollover of periods that ended since the fixture was made."""
     known = {row["event_id"] for row in content["ledger"]}
     assert {row["kind"] for row in stack.ledger if row["event_id"] not in known} <= {"usage", "rollover"}
+
+
+def new_entries(stack, content):
+    """Ledger entries that the fixture does not have: usage that was charged, and rollover since."""
+    known = {row["event_id"] for row in content["ledger"]}
+    return [row for row in stack.ledger if row["event_id"] not in known]
+
+
+def test_balances_are_carried_over_by_value(stack, content):
+    """Columns of subscriptions became rows; entries that are new to the ledger are subtracted."""
+    plans = {row["id"]: row["ocr_limit"] for row in stack.rows("SELECT id, ocr_limit FROM billing_plan")}
+    expected = {}
+    for before in content["subscriptions"]:
+        for kind in ("standard", "premium"):
+            balance = [before[f"{kind}_{name}"] for name in ("limit", "rollover", "purchased")]
+            expected[before["user_id"], kind] = balance
+        expected[before["user_id"], "ocr"] = [plans[before["plan_id"]], 0, 0]
+    assert any(rollover or purchased for _, rollover, purchased in expected.values())
+    for entry in new_entries(stack, content):
+        balance = expected[entry["user_id"], entry["usage_type"]]
+        balance[1] -= entry["from_rollover"] + entry["to_debt"]
+        balance[2] -= entry["from_purchased"]
+    found = {(row["user_id"], row["usage_type"]): row for row in stack.balances}
+    assert {key: [row["limit"], row["rollover"], row["purchased"]] for key, row in found.items()} == expected
+
+
+def test_periods_are_carried_over_by_value(stack, content):
+    found = {row["id"]: plain(row) for row in stack.periods}
+    usage = [plain(row) for row in new_entries(stack, content) if row["kind"] == "usage"]
+    assert content["periods"]
+    for before in content["periods"]:
+        after = found[before["id"]]
+        new = [
+            row
+            for row in usage
+            if (row["user_id"], row["usage_type"]) == (before["user_id"], before["usage_type"])
+            and before["start"] <= row["occurred_at"] < before["end"]
+        ]
+        assert after.pop("source") == "calendar"
+        if before["closed_at"] is None:  # it may have ended since the fixture was made
+            for name in ("closed_at", "rollover_before", "carried"):
+                after[name] = before[name]
+        assert after == before | {
+            "used": before["used"] + sum(row["from_subscription"] for row in new),
+            "total": before["total"] + sum(row["cost"] for row in new),
+        }
 
 
 def test_check_ledger_finds_nothing(stack):

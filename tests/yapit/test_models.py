@@ -34,6 +34,7 @@ def test_voice_parameters_are_an_object():
 
 def test_a_model_has_a_known_usage_type():
     assert_refused(make_model, usage_type="free")
+    assert_refused(make_model, usage_type="ocr")  # speech is charged in characters
 
 
 def test_block_indices_of_a_document_are_unique():

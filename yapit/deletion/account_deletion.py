@@ -15,6 +15,7 @@ from django.db.models import CharField, Model, Q, QuerySet
 from django.db.models.functions import Cast
 
 from billing.plans import balances
+from billing.usage.locks import lock_subscriptions
 from yapit import invalidation
 from yapit.accounts.authentication import LOCAL_USERNAME
 from yapit.errors import AccountProtected
@@ -30,6 +31,8 @@ def delete_account(user_id: int) -> None:
     """
     with transaction.atomic():
         _raise_time_limits()
+        # Before the account: operators change a balance first, and are then locked by the log entry about it.
+        lock_subscriptions([user_id])
         user = _lock(user_id)
         if user is None:
             return

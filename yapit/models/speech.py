@@ -6,11 +6,11 @@ from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 
-from billing.usage_types import UsageType
+from billing.usage_types import SPEECH_TYPES, UsageType
 
 # A slug is part of Redis keys, URLs and metric labels.
 SLUG = r"^[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$"
-USAGE_TYPE_CODES = [usage_type.value for usage_type in UsageType]
+USAGE_TYPE_CODES = [usage_type.value for usage_type in SPEECH_TYPES]
 USAGE_TYPE_LABELS = [(code, code.capitalize()) for code in USAGE_TYPE_CODES]
 
 

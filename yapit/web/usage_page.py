@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from billing.periods import Period, month_named, month_of
-from billing.reports.account_usage import Balance, UsageLine
+from billing.reports.account_usage import BalanceLine, UsageLine
 from yapit.accounts.identity import LOCAL_USERNAME
 from yapit.usage.account_usage import MonthlyUsage, usage_in
 from yapit.web.decorators import account_page
@@ -52,7 +52,7 @@ def _user_id(request: HttpRequest) -> int:
     return get_user_model().objects.values_list("pk", flat=True).get(username=LOCAL_USERNAME)
 
 
-def _balance_context(balance: Balance) -> dict[str, object]:
+def _balance_context(balance: BalanceLine) -> dict[str, object]:
     return {
         "name": str(balance.usage_type).capitalize(),
         "numbers": balance,

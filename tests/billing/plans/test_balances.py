@@ -14,7 +14,7 @@ from billing.plans.renewal import close_ended
 from billing.usage.recording import record_usage
 from billing.usage_types import UsageType
 from config import caching
-from tests.billing.usage_events import make_account, make_event
+from tests.billing.usage_events import balance_of, make_account, make_event
 
 pytestmark = pytest.mark.django_db
 
@@ -25,8 +25,7 @@ BY = {"reason": "a mistake of ours", "operator": "ada"}
 
 
 def pools(user_id: int) -> tuple[int, int]:
-    row = Subscription.objects.get(user_id=user_id)
-    return row.premium_rollover, row.premium_purchased
+    return tuple(balance_of(user_id, PREMIUM).pools)
 
 
 def left(user_id: int) -> int | None:
@@ -67,6 +66,32 @@ def test_a_correction_gives_or_takes_characters():
 def test_a_gift_of_no_characters_is_refused(characters):
     with pytest.raises(ValueError, match="at least one"):
         balances.grant(make_account(premium_limit=0), PREMIUM, characters, **BY)
+
+
+def test_the_same_operation_changes_a_balance_once():
+    user_id, other = make_account(premium_limit=0), make_account(premium_limit=0)
+
+    for account in (user_id, user_id, other):
+        balances.grant(account, PREMIUM, 500, **BY, operation_id="form-1")
+    balances.correct(user_id, PREMIUM, -20, **BY, operation_id="form-2")
+    balances.correct(user_id, PREMIUM, -20, **BY, operation_id="form-2")
+
+    assert (left(user_id), left(other)) == (480, 500)
+    assert sorted(LedgerEntry.objects.values_list("operation_id", flat=True)) == [
+        "form-1",
+        "form-1",
+        "form-2",
+    ]
+
+
+def test_limits_that_are_not_named_stay():
+    user_id = make_account(premium_limit=7, standard_limit=8, ocr_limit=9)
+
+    balances.set_limits(user_id, ocr=None)
+
+    assert [balance_of(user_id, kind).limit for kind in ("premium", "standard", "ocr")] == [7, 8, None]
+    with pytest.raises(ValueError, match="gold"):
+        balances.set_limits(user_id, gold=1)
 
 
 def test_changing_an_account_without_a_subscription_raises():

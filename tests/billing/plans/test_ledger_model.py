@@ -9,15 +9,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from billing.models import Subscription, UsagePeriod
+from billing.models import UsagePeriod
 from billing.periods import month_of
 from billing.plans import balances, renewal
-from billing.usage import charging
 from billing.usage.checks import Report, check_sums
 from billing.usage.recording import record_usage
 from billing.usage_types import UsageType
 from billing.waterfall import ROLLOVER_CAP
-from tests.billing.usage_events import make_account, make_event
+from tests.billing.usage_events import balance_of, make_account, make_event
 
 pytestmark = pytest.mark.django_db
 
@@ -160,9 +159,8 @@ class History(RuleBasedStateMachine):
 
     @invariant()
     def balances_and_periods_equal_the_model(self):
-        row = Subscription.objects.get(user_id=self.user_id)
         for kind, purse in self.purses.items():
-            assert row.pools(kind) == charging.waterfall.Pools(purse.rollover, purse.purchased)
+            assert balance_of(self.user_id, kind).pools == (purse.rollover, purse.purchased)
             assert self.stored(kind) == {
                 start: (month.used, month.total, month.carried) for start, month in purse.months.items()
             }

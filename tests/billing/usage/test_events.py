@@ -44,6 +44,9 @@ REFUSED = [
     ("document", b"not-a-uuid"),
     ("duration_ms", b"-1"),
     ("created_ms", b"253402300800000"),
+    ("api_key", b"k" * 256),
+    ("api_key", b"a\nb"),
+    ("api_key", b"\xff"),
 ]
 
 
@@ -71,6 +74,16 @@ def test_a_missing_field_is_unreadable(name):
 
     with pytest.raises(Unreadable, match=f"^{name.decode()}: missing"):
         UsageEvent.from_fields(fields)
+
+
+def test_the_api_key_is_optional():
+    assert UsageEvent.from_fields(make_fields()).api_key is None
+    assert UsageEvent.from_fields(make_fields(api_key="")).api_key is None
+    assert UsageEvent.from_fields(make_fields(api_key="81734480c7b9")).api_key == "81734480c7b9"
+
+
+def test_a_usage_event_may_be_of_ocr_tokens():
+    assert UsageEvent.from_fields(make_fields(usage_type="ocr")).usage_type is UsageType.OCR
 
 
 def test_unknown_fields_are_ignored():

@@ -1,16 +1,19 @@
 """Charging of usage events."""
 
 import threading
+from datetime import timedelta
 from unittest import mock
 
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
 
-from billing.models import LedgerEntry, Subscription, UsagePeriod
+from billing.models import Balance, LedgerEntry, Subscription, UsagePeriod
+from billing.plans.allowance import allowance
 from billing.subscriptions import ensure_subscriptions
 from billing.usage import charging, ledger, locks
-from billing.usage.recording import record_usage
-from tests.billing.usage_events import make_account, make_event, used
+from billing.usage.recording import charge_batch, record_usage
+from tests.billing.usage.writers import without_the_lock
+from tests.billing.usage_events import balance_of, make_account, make_event, used
 from tests.waiting import wait_until
 
 LARGEST = 2**63 - 1
@@ -67,12 +70,62 @@ def test_usage_of_an_unknown_account_is_recorded():
 
 
 @pytest.mark.django_db
+def test_an_entry_names_the_api_key_that_caused_it():
+    user_id = make_account()
+
+    record_usage(
+        [make_event(user_id, id="by-key", api_key="81734480c7b9"), make_event(user_id, id="without")]
+    )
+
+    assert dict(LedgerEntry.objects.values_list("event_id", "api_key")) == {
+        "by-key": "81734480c7b9",
+        "without": None,
+    }
+
+
+@pytest.mark.django_db
+def test_usage_of_an_account_that_lacks_a_balance_creates_it():
+    user_id = make_account(premium_limit=7)
+    Balance.objects.filter(user_id=user_id, usage_type="standard").delete()
+
+    record_usage([make_event(user_id, 10)])
+
+    assert balance_of(user_id, "standard").limit is None
+    assert balance_of(user_id, "premium").limit == 7
+
+
+@pytest.mark.django_db
+def test_ocr_tokens_have_a_balance_of_their_own():
+    user_id = make_account(standard_limit=0, ocr_limit=100, ocr_purchased=30)
+
+    record_usage([make_event(user_id, 120, usage_type="ocr")])
+
+    assert allowance(user_id, "ocr").characters == 10
+    assert balance_of(user_id, "ocr").purchased == 10
+    assert used(user_id) == 0
+
+
+@pytest.mark.django_db
+def test_an_event_in_a_month_that_another_window_overlaps_is_refused():
+    user_id = make_account()
+    event = make_event(user_id)
+    start = event.occurred_at + timedelta(seconds=1)
+    UsagePeriod.objects.create(
+        user_id=user_id, usage_type="standard", source="stripe", start=start, end=start + timedelta(seconds=1)
+    )
+
+    outcome = charge_batch([event])
+
+    assert list(outcome.refused) == [event.id]
+
+
+@pytest.mark.django_db
 def test_a_new_row_starts_with_the_default_limit(settings):
     settings.DEFAULT_CHARACTER_LIMIT = 500
 
     record_usage([make_event(user_id := make_account(), 10)])
 
-    assert Subscription.objects.get(user_id=user_id).standard_limit == 500
+    assert balance_of(user_id, "standard").limit == 500
 
 
 @pytest.mark.django_db
@@ -119,7 +172,7 @@ def test_without_the_row_lock_a_charge_is_lost():
     """Shows that the test above can fail: without it, its passing would prove nothing."""
     user_id = make_account(standard_used=0)
 
-    with unlocked(Subscription), unlocked(UsagePeriod):
+    with without_the_lock():
         charge_twice_at_once(user_id, 30)
 
     assert used(user_id) == 30
@@ -153,10 +206,6 @@ def test_waiting_for_a_locked_row_ends_with_the_timeout(monkeypatch):
         failures = in_thread(lambda: record_usage([make_event(user_id)]))
 
     assert [type(failure) for failure in failures] == [OperationalError]
-
-
-def unlocked(model):
-    return mock.patch.object(model.objects, "select_for_update", return_value=model.objects.all())
 
 
 def charge_twice_at_once(user_id: int, chars: int) -> None:

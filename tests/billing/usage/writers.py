@@ -13,12 +13,12 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Sum
 
 from billing import waterfall
-from billing.models import LedgerEntry, Subscription, UsagePeriod
+from billing.models import Balance, LedgerEntry, Subscription, UsagePeriod
 from billing.plans import balances
 from billing.usage import charging, ledger
 from billing.usage.recording import record_usage
 from billing.usage_types import UsageType
-from tests.billing.usage_events import make_event
+from tests.billing.usage_events import balance_of, make_event
 
 KIND = UsageType.PREMIUM
 BY = {"reason": "a writer", "operator": "ada"}
@@ -83,7 +83,7 @@ def drift(user_id: int) -> int:
         purchased=Sum("from_purchased", default=0),
         used=Sum("from_subscription", default=0),
     )
-    pools = Subscription.objects.get(user_id=user_id).pools(KIND)
+    pools = balance_of(user_id, KIND).pools
     periods = UsagePeriod.objects.filter(user_id=user_id, usage_type=KIND)
     used = periods.aggregate(used=Sum("used", default=0))["used"]
     return (
@@ -121,9 +121,10 @@ def with_the_lock_last(user_id: int, chance: random.Random) -> None:
         ledger.insert(
             [ledger.usage_row(make_event(user_id, cost, usage_type=KIND), waterfall.Parts(to_debt=cost))]
         )
-        row = Subscription.objects.select_for_update().get(user_id=user_id)
-        row.premium_rollover -= cost
-        row.save(update_fields=["premium_rollover"])
+        Subscription.objects.select_for_update().get(user_id=user_id)
+        balance = Balance.objects.get(user_id=user_id, usage_type=KIND)
+        balance.rollover -= cost
+        balance.save(update_fields=["rollover"])
 
 
 @contextlib.contextmanager
@@ -131,7 +132,8 @@ def without_the_lock() -> Iterator[None]:
     """Wrong: reads take no locks, so writers do not wait for each other."""
 
     def subscriptions(user_ids, *, wait: bool = True):
-        return {row.user_id: row for row in Subscription.objects.filter(user_id__in=list(user_ids))}
+        rows = Subscription.objects.filter(user_id__in=list(user_ids))
+        return set(rows.values_list("user_id", flat=True))
 
     def periods(user_ids, since, until):
         return list(UsagePeriod.objects.filter(user_id__in=list(user_ids), end__gt=since, start__lte=until))

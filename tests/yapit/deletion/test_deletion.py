@@ -8,17 +8,18 @@ from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import Client as Browser
 from django.utils import timezone
 
 from billing.models import LedgerEntry
 from billing.plans import balances
 from billing.usage.recording import record_usage
+from billing.usage_types import UsageType
 from config import caching
 from config.database.offload import offload
-from tests.billing.usage_events import make_event, publish, used
-from tests.waiting import async_wait_until
+from tests.billing.usage_events import make_event, make_subscription, publish, used
+from tests.waiting import async_wait_until, wait_until
 from tests.yapit.factories import make_document, make_user, make_variant, make_voice
 from tests.yapit.sockets.socket_client import PAGE, Listener
 from tests.yapit.web.http_clients import Client, own_page, with_key
@@ -224,6 +225,52 @@ def test_the_last_two_operators_cannot_be_deleted_at_the_same_time():
     thread.join()
 
     assert refused == ["last_operator"]
+
+
+def change_and_log_during_a_deletion():
+    """An operator gives characters, as the admin does: balance, then log entry, in one transaction.
+
+    Meanwhile the account is deleted, which waits for the balance. Returns the errors of the two.
+    """
+    ann, operator = make_user("ann"), make_user(is_superuser=True)
+    make_subscription(ann.pk)
+    errors = []
+
+    def delete():
+        try:
+            account_deletion.delete_account(ann.pk)
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = Thread(target=delete)
+    try:
+        with transaction.atomic():
+            balances.grant(ann.pk, UsageType.PREMIUM, 5, reason="an outage", operator="ada")
+            thread.start()
+            wait_until(some_transaction_waits)
+            LogEntry.objects.log_actions(operator.pk, [ann], CHANGE, change_message="gave characters")
+    except OperationalError as error:
+        errors.append(error)
+    thread.join()
+    return errors
+
+
+def some_transaction_waits():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return cursor.fetchone()[0]
+
+
+def test_a_deletion_and_a_change_of_the_balance_do_not_deadlock():
+    assert change_and_log_during_a_deletion() == []
+
+
+def test_with_the_subscription_locked_last_they_deadlock(monkeypatch):
+    monkeypatch.setattr(account_deletion, "lock_subscriptions", lambda user_ids: None)
+
+    assert len(change_and_log_during_a_deletion()) == 1
 
 
 async def test_in_single_user_mode_the_account_cannot_be_deleted():

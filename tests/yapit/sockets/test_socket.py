@@ -5,8 +5,8 @@ import json
 import pytest
 from asgiref.sync import sync_to_async
 
-from billing.models import Subscription
 from config import caching
+from tests.billing.usage_events import make_subscription
 from tests.waiting import PATIENCE, async_wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_voice
 from tests.yapit.jobs.job_steps import at_rest
@@ -163,7 +163,7 @@ async def test_an_engine_error_is_sent_and_does_not_block_the_next_request(docum
 
 async def test_spent_credit_refuses_blocks_without_audio(document):
     user = document.owner
-    await sync_to_async(Subscription.objects.create)(user_id=user.pk, standard_limit=6)
+    await sync_to_async(make_subscription)(user.pk, standard_limit=6)
     async with listener() as client:
         await client.ask(document, 0, 1)
         first, refused = await client.frames(2)

@@ -4,13 +4,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 
-from billing.models import Plan, Subscription
+from billing.models import Balance, Plan
 from billing.plans import balances
 from billing.usage.consumer import BillingHandler
 from config import caching
 from config.caching.figures import figures
 from config.redis import multiplexed
 from config.streams import StreamConsumer
+from tests.billing.usage_events import make_subscription
 from tests.waiting import async_wait_until
 from tests.yapit.factories import make_document, make_model, make_user, make_voice
 from tests.yapit.jobs.job_steps import claim, enqueue, finish, make_spec, text_of
@@ -36,7 +37,7 @@ def document(redis, settings):
         module.forget()
     make_voice("sine", model=make_model("tone"))
     user = make_user("local")
-    Subscription.objects.create(user=user, standard_limit=12)
+    make_subscription(user.pk, standard_limit=12)
     return make_document(user, *(f"No {number}" for number in range(10)))
 
 
@@ -218,8 +219,8 @@ async def test_a_new_subscription_to_the_bus_drops_stale_credit(document, unnoti
 
 def change_row(document, characters):
     """Change the row directly: no epoch is raised, and no event published."""
-    rows = Subscription.objects.filter(user=document.owner_id)
-    return sync_to_async(rows.update)(standard_limit=characters)
+    rows = Balance.objects.filter(user_id=document.owner_id, usage_type="standard")
+    return sync_to_async(rows.update)(limit=characters)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, "usage_limit"), (NEVER, "queued")])

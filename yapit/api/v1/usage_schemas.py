@@ -5,7 +5,7 @@ from typing import Literal
 
 from ninja import Field, Schema
 
-from billing.reports.account_usage import Balance, UsageLine
+from billing.reports.account_usage import BalanceLine, UsageLine
 from yapit.usage.account_usage import MonthlyUsage
 
 
@@ -30,7 +30,7 @@ class BalanceOut(Schema):
     pending: int = Field(description="Requested but not charged yet.")
 
     @classmethod
-    def of(cls, balance: Balance) -> "BalanceOut":
+    def of(cls, balance: BalanceLine) -> "BalanceOut":
         names = ("limit", "used", "total", "rollover", "purchased", "available", "pending")
         return cls(usage_type=balance.usage_type.value, **{name: getattr(balance, name) for name in names})
 
