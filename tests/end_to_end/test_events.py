@@ -1,5 +1,6 @@
 """The events socket of two web processes, daphne and uvicorn: each tells what the other one has changed."""
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -12,6 +13,7 @@ from config.local.program import free_port
 from tests.end_to_end.test_authentication import Browser
 from tests.stack import Stack
 from tests.waiting import PATIENCE, PROCESS_PATIENCE, wait_until
+from yapit.client import Client
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +145,31 @@ def test_a_web_process_that_ends_asks_its_clients_to_reconnect(stack, webs, toke
         with pytest.raises(ConnectionClosed) as closed:
             frame(socket)
     assert closed.value.rcvd.code == 1012
+
+
+def test_the_client_reads_the_state_again_after_a_restart_and_goes_on(stack, webs, tokens):
+    stack.port = free_port()
+    stack.start_web("daphne", name="web-four")
+    url = stack.url
+    document = call(stack, url, tokens[0], "POST", "/v1/documents/text", {"content": "One more text."})["id"]
+
+    async def follow():
+        async with asyncio.timeout(2 * PROCESS_PATIENCE), Client(url, tokens[0]) as client:
+            kinds = []
+            async for event in client.events(documents=[document]):
+                kinds.append(event.kind)
+                if kinds == ["connected"]:
+                    await asyncio.to_thread(stack.stop, "web-four")
+                    await asyncio.to_thread(stack.start_web, name="web-four")
+                elif kinds == ["connected", "connected"]:
+                    changes = {"title": "Renamed"}
+                    path = f"/v1/documents/{document}"
+                    await asyncio.to_thread(call, stack, webs[1], tokens[0], "PATCH", path, changes)
+                else:
+                    return kinds
+
+    assert asyncio.run(follow()) == ["connected", "connected", "document"]
+    stack.stop("web-four")
 
 
 def test_a_lost_subscription_is_restored_and_the_state_read_again(stack, here_and_there, tokens):

@@ -18,6 +18,7 @@ from yapit.client.errors import (
     Unreachable,
     UsageLimit,
 )
+from yapit.client.events import Event
 from yapit.client.read_ahead import AHEAD, ReadAhead
 from yapit.client.session import RETRYABLE_REFUSALS
 
@@ -29,6 +30,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Document",
+    "Event",
     "NotAuthenticated",
     "OriginRefused",
     "ReadAhead",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +12,11 @@ from uuid import UUID
 import msgspec
 
 from yapit.client.errors import BlockFailed, Refused, UsageLimit
+from yapit.client.events import Event, EventSession
 from yapit.client.http_client import HttpClient, Response, is_audio
 from yapit.client.read_ahead import AHEAD, ReadAhead
 from yapit.client.session import AUDIO_URL, Session
+from yapit.client.socket_session import SocketSession
 from yapit.protocol import Status
 
 KEY = re.compile(r"[!-~]+")
@@ -78,7 +80,7 @@ class Client:
             raise ValueError("not an API key: it has characters that none has, or none at all")
         self.url, self._key, self._patience = url.rstrip("/"), key, patience
         self._http = HttpClient(self.url, key, patience=patience)
-        self._sessions: set[Session] = set()
+        self._sessions: set[SocketSession] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,6 +175,17 @@ class Client:
             response.body,
         )
 
+    async def events(self, *, documents: Iterable[UUID | str] = ()) -> AsyncIterator[Event]:
+        """Changes of the account and of these documents, without end and over lost connections.
+
+        The first event, and one after each loss, is `connected`: read the state again.
+        """
+        watched = list(map(_uuid, documents))
+        session = EventSession(self.url, self._key, watched, patience=self._patience)
+        async with self._open(session):
+            async for event in session.events():
+                yield event
+
     @contextlib.asynccontextmanager
     async def _session(
         self,
@@ -192,10 +205,15 @@ class Client:
             patience=self._patience,
             **options,
         )
+        async with self._open(session):
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def _open(self, session: SocketSession) -> AsyncIterator[None]:
         self._sessions.add(session)
         try:
             async with session:
-                yield session
+                yield
         finally:
             self._sessions.discard(session)
 

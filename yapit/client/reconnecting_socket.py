@@ -3,12 +3,12 @@
 import asyncio
 import random
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from yapit.client.errors import ClientError, NotAuthenticated, OriginRefused, Refused, Unreachable
-from yapit.protocol import SUBPROTOCOL, ServerMessage
+from yapit.protocol import SUBPROTOCOL
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
@@ -16,7 +16,7 @@ try:
 except ImportError as missing:
     raise ImportError("yapit.client needs the package websockets: pip install websockets") from missing
 
-SOCKET_PATH = "/v1/ws/tts"
+SYNTHESIS_PATH, EVENTS_PATH = "/v1/ws/tts", "/v1/ws/events"
 MAX_FRAME_BYTES = 1024 * 1024
 OPEN_SECONDS = 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -33,8 +33,6 @@ LOST = 1006
 TEMPORARY_STATUSES = frozenset({408, 425, 429})  # of a proxy in front of the server
 CLOSE_CODES = {401: 4401, 403: 4403}  # HTTP status of the handshake -> the close code of the same meaning
 
-_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
-
 
 class FrameHandler(Protocol):
     """Callbacks of a ReconnectingSocket, awaited one after the other."""
@@ -45,7 +43,8 @@ class FrameHandler(Protocol):
 
     async def on_open(self) -> None: ...
 
-    async def on_message(self, message: ServerMessage) -> None: ...
+    async def on_message(self, message: Any) -> None:
+        """A message of one of the types that the socket was made for."""
 
     async def on_gap(self) -> None:
         """At least one frame was lost."""
@@ -54,8 +53,11 @@ class FrameHandler(Protocol):
 class ReconnectingSocket:
     """A WebSocket that `run` keeps open until it is cancelled; it raises where reconnecting is pointless."""
 
-    def __init__(self, url: str, key: str, handler: FrameHandler, *, patience: float) -> None:
-        self._url = url.replace("http", "ws", 1).rstrip("/") + SOCKET_PATH
+    def __init__(
+        self, url: str, key: str, handler: FrameHandler, *, path: str, messages: Any, patience: float
+    ) -> None:
+        self._url = url.replace("http", "ws", 1).rstrip("/") + path
+        self._decoder = msgspec.json.Decoder(messages)
         self._headers = {"Authorization": f"Bearer {key}"}
         self._handler = handler
         self._patience = patience
@@ -136,7 +138,7 @@ class ReconnectingSocket:
 
     async def _receive(self, text: bytes) -> None:
         try:
-            message = _decoder.decode(text)
+            message = self._decoder.decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             self.unreadable_frames += 1  # damaged or of a later version; the next `seq` reveals the gap
             return

@@ -4,16 +4,16 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from yapit.client.errors import ClientError, Refused
+from yapit.client.errors import Refused
 from yapit.client.read_ahead import ENDED, ReadAhead
-from yapit.client.reconnecting_socket import ReconnectingSocket
+from yapit.client.reconnecting_socket import SYNTHESIS_PATH, ReconnectingSocket
+from yapit.client.socket_session import SocketSession
 from yapit.protocol import CursorMoved, Error, Evicted, Options, ServerMessage, Status, Statuses, Synthesize
 
 TICK_SECONDS = 0.25
@@ -27,12 +27,7 @@ _encode = msgspec.json.Encoder().encode
 OnStatus = Callable[[Status], None]
 
 
-class Session:
-    """An asynchronous context manager that keeps the connection open.
-
-    Its methods raise the ClientError with which the connection ended for good.
-    """
-
+class Session(SocketSession):
     def __init__(
         self,
         url: str,
@@ -45,32 +40,16 @@ class Session:
         patience: float,
         on_status: OnStatus | None = None,
     ) -> None:
+        super().__init__()
         self.blocks = blocks
-        self._socket = ReconnectingSocket(url, key, self, patience=patience)
+        self._socket = ReconnectingSocket(
+            url, key, self, path=SYNTHESIS_PATH, messages=ServerMessage, patience=patience
+        )
         self._document_id, self._model, self._voice = document_id, model, voice
         self._on_status = on_status
-        self._failure: BaseException | None = None
-        self._received = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Self:
-        for coroutine in (self._socket.run(), self._tick()):
-            task = asyncio.create_task(coroutine)
-            task.add_done_callback(self._on_task_done)
-            self._tasks.append(task)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """End the session; waiting callers get a ClientError. Repeatable."""
-        self._fail(ClientError("This client is closed."))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def _work(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._socket.run(), self._tick()]
 
     async def outcome(self, index: int) -> Status:
         """Wait for the terminal status of a block of the window."""
@@ -79,12 +58,6 @@ class Session:
             if block.state in ENDED and block.status is not None:
                 return block.status
             await self.wait_for_message()
-
-    async def wait_for_message(self) -> None:
-        if self._failure:
-            raise self._failure
-        self._received.clear()
-        await self._received.wait()
 
     async def move(self, index: int) -> None:
         self.blocks.move(index)
@@ -162,11 +135,3 @@ class Session:
                 self._socket.restart()
             else:
                 await self._send_requests()
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = self._failure or error
-        self._received.set()
