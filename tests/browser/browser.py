@@ -33,7 +33,8 @@ for (const name of ["playing", "pause", "ended", "error"]) {
     const other = [...document.querySelectorAll("audio")].find((element) => element !== event.target);
     const ready = other.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA && other.duration > 0.1;
     const element = event.target.id;
-    window.mediaEvents.push({ name, element, block: Number(block ?? -1), otherIsReady: ready });
+    const at = performance.now();
+    window.mediaEvents.push({ name, element, block: Number(block ?? -1), otherIsReady: ready, at });
   }, true);
 }
 """

@@ -182,6 +182,78 @@ def test_a_refused_connection_is_not_retried(run, code):
     assert run("socket", body) == [code, 1]
 
 
+# A player whose first block of three has ended: `ms` is the wait that it has asked for, `elapse()` ends it.
+ENDED_BLOCK = """
+    const socket = Object.assign(new EventTarget(), { isOpen: true, send: () => true, start() {} });
+    const cache = { clear() {}, get: (i) => `blob:${i}`, isLoading: () => false, trim() {} };
+    const audio = Object.assign(new EventTarget(), {
+      index: null, isPlaying: false, inUse: [], seconds: 0, plays: [],
+      clear() { this.index = null; }, unlock() {}, prepare() {}, pause() {}, rewind() {},
+      load(index) { this.index = index; }, async play() { this.plays.push(this.index); },
+    });
+    let [ms, elapse] = [null, null];
+    const after = (callback, wait) => { [ms, elapse] = [wait, callback]; return 1; };
+    const player = new Player({ socket, cache, audio, after });
+    player.setVoice({ id: "v", model: "m" });
+    player.open({ id: "d", block_count: 3 }, 0);
+    const status = (i, pause_ms) => socket.dispatchEvent(new CustomEvent("frame", { detail: {
+      type: "status", document_id: "d", block_idx: i, status: "cached", audio_url: "/a", pause_ms,
+      model_slug: "m", voice_slug: "v",
+    } }));
+    const end = () => { audio.dispatchEvent(new Event("playing")); audio.dispatchEvent(new Event("ended")); };
+    player.speed = 2;
+    player.play();
+    [500, 300, 250].forEach((pause, i) => status(i, pause));
+    audio.plays.length = 0;
+    end();
+"""
+
+
+def test_the_pause_after_a_block_is_divided_by_the_speed(run):
+    body = "const asked = [ms, [...audio.plays]]; elapse(); end(); return [asked, audio.plays, ms]"
+
+    assert run("player", ENDED_BLOCK + body) == [[250, []], [1], 150]
+
+
+def test_messages_during_a_pause_do_not_end_it(run):
+    body = "status(1, 300); return [player.cursor, player.phase, audio.plays]"
+
+    assert run("player", ENDED_BLOCK + body) == [0, "playing", []]
+
+
+def test_pausing_during_a_pause_moves_to_the_next_block(run):
+    body = """
+    player.pause(); const paused = [player.cursor, player.phase, [...audio.plays]];
+    player.play(); return [paused, audio.plays]"""
+
+    assert run("player", ENDED_BLOCK + body) == [[1, "paused", []], [1]]
+
+
+@pytest.mark.parametrize("problem", ["player.fail({ kind: 'x' })", "socket.dispatchEvent(new Event('down'))"])
+def test_a_problem_during_a_pause_does_not_repeat_the_block(run, problem):
+    body = f"{problem}; elapse(); player.play(); return [player.cursor, new Set(audio.plays).size]"
+
+    assert run("player", ENDED_BLOCK + body) == [1, 1]
+
+
+def test_seeking_during_a_pause_ends_it(run):
+    body = "player.seek(2); return [player.cursor, audio.plays]"
+
+    assert run("player", ENDED_BLOCK + body) == [2, [2]]
+
+
+def test_another_voice_during_a_pause_ends_it(run):
+    body = "player.setVoice({ id: 'w', model: 'm' }); return [player.cursor, player.phase]"
+
+    assert run("player", ENDED_BLOCK + body) == [0, "waiting"]
+
+
+def test_there_is_no_pause_after_the_last_block(run):
+    body = "elapse(); end(); elapse(); ms = null; end(); return [player.phase, ms]"
+
+    assert run("player", ENDED_BLOCK + body) == ["finished", None]
+
+
 def test_words_are_aligned_with_the_text(run):
     body = """
     const words = ["Dr", "Smith", "paid", "five", "dollars", "to", "Ann."].map((t) => ({ t }));

@@ -37,7 +37,7 @@ def test_silence_is_not_loud(reader):
     assert reader.peak_loudness() < LOUD
 
 
-def test_blocks_play_without_a_gap(reader):
+def test_the_next_block_is_ready_when_one_ends(reader):
     reader.play()
     reader.until_event("ended", 2)
     reader.until_event("playing", 3)
@@ -45,6 +45,32 @@ def test_blocks_play_without_a_gap(reader):
     elements = [event["element"] for event in reader.events("playing")[:3]]
     assert elements in (["audio-a", "audio-b", "audio-a"], ["audio-b", "audio-a", "audio-b"])
     assert [event["otherIsReady"] for event in reader.events("ended")[:2]] == [True, True]
+
+
+def test_a_chapter_begins_after_a_pause(reader, stack):
+    """The control is in test_modules.py: the player waits for as long as the status says."""
+    document = stack.make_document("The end.\n\n# A chapter\n\nIts text.")
+    reader.open(f"{stack.url}/d/{document['id']}")
+    reader.play()
+    reader.until_event("playing", 2)
+
+    ended, playing = reader.events("ended")[0], reader.events("playing")[1]
+    assert (ended["block"], playing["block"]) == (0, 1)
+    assert playing["at"] - ended["at"] >= 1_190  # timers round
+
+
+def test_playing_after_a_pause_between_blocks_continues_with_the_next_one(reader, stack):
+    document = stack.make_document("The end.\n\n# A chapter\n\nIts text.")
+    reader.open(f"{stack.url}/d/{document['id']}")
+    reader.play()
+    reader.until_event("ended")
+    reader.page.click("#play")
+
+    reader.until("document.querySelector('.is-spoken')?.dataset.block === '1'")
+    assert reader.page.evaluate("document.body.dataset.phase") == "paused"
+    reader.page.click("#play")
+    reader.until_event("playing", 2)
+    assert reader.events("playing")[1]["block"] == 1
 
 
 def test_playback_finishes_after_the_last_block(reader, stack):

@@ -44,7 +44,7 @@ class PlaybackListener(SimulatedListener):
         self._audio: RawHttp | None = None
         self._requested_at: dict[int, float] = {}
         self._unfetched: dict[int, protocol.Status] = {}  # cached blocks too far ahead to be fetched
-        self._ready: dict[int, int] = {}  # durations in ms of the blocks that can be played
+        self._ready: dict[int, int] = {}  # ms from each playable block to the next
         self._silent_since = 0.0
         self._is_playing = False
         self._is_silent = True  # since the beginning or since a seek
@@ -116,7 +116,7 @@ class PlaybackListener(SimulatedListener):
                 else:
                     self._unfetched[index] = status
                 return
-        self._on_ready(index, status.duration_ms or 0)
+        self._on_ready(status)
 
     def _fetch(self, audio: RawHttp, status: protocol.Status, requested_at: float | None) -> None:
         task = asyncio.create_task(self._fetch_audio(audio, status, requested_at))
@@ -130,10 +130,11 @@ class PlaybackListener(SimulatedListener):
                 self.measurements.first_byte.append(first_byte_at - requested_at)
         except OSError:
             self.measurements.errors["audio_not_fetched"] += 1
-        self._on_ready(status.block_idx, status.duration_ms or 0)
+        self._on_ready(status)
 
-    def _on_ready(self, index: int, duration_ms: int) -> None:
-        self._ready[index] = duration_ms
+    def _on_ready(self, status: protocol.Status) -> None:
+        index = status.block_idx
+        self._ready[index] = (status.duration_ms or 0) + (status.pause_ms or 0)
         if index == self._blocks.cursor and not self._is_playing:
             if self._is_silent:
                 self.measurements.silences.append(time.perf_counter() - self._silent_since)

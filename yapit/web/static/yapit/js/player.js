@@ -25,10 +25,12 @@ export class Player extends EventTarget {
   #refusal = null; // problem to show after the blocks that are ready have been played
   #evictions = 0; // `evicted` replies to our own cursor_moved that are still to come
   #timer = null;
+  #speed = 1;
+  #silence = null; // timer of the silence after a block that has ended; the phase is still "playing"
 
-  constructor({ socket, cache, audio, now = Date.now }) {
+  constructor({ socket, cache, audio, now = Date.now, after = setTimeout.bind(globalThis) }) {
     super();
-    Object.assign(this, { socket, cache, audio, now, phase: "idle", problem: null, isOnline: false });
+    Object.assign(this, { socket, cache, audio, now, after, phase: "idle", problem: null, isOnline: false });
     socket.addEventListener("open", () => this.#onOpen());
     socket.addEventListener("down", () => this.#onDown());
     socket.addEventListener("refused", (event) => this.#onRefused(event.detail.code));
@@ -94,10 +96,12 @@ export class Player extends EventTarget {
   }
 
   set speed(value) {
+    this.#speed = value;
     this.audio.speed = value;
   }
 
   #reset(cursor) {
+    this.#endSilence();
     this.#refusal = null;
     this.#queue = new Queue(this.#document?.block_count ?? 0, cursor);
     this.cache.clear();
@@ -123,6 +127,7 @@ export class Player extends EventTarget {
   pause() {
     if (!this.wantsSound) return;
     this.#set({ phase: "paused" });
+    if (this.#silence !== null) this.#advance(); // or the block that has ended would be played again
     this.audio.pause();
   }
 
@@ -147,6 +152,7 @@ export class Player extends EventTarget {
   }
 
   #moveTo(index) {
+    this.#endSilence();
     this.#refusal = null;
     this.#queue.cursor = index;
     this.#sendCursor();
@@ -255,16 +261,32 @@ export class Player extends EventTarget {
 
   #onEnded() {
     if (this.phase !== "playing") return;
+    if (this.#queue.neighbour(this.cursor, 1) === null) {
+      this.#set({ phase: "finished" });
+      return;
+    }
+    const { pauseMs } = this.#queue.entry(this.cursor);
+    this.#silence = this.after(() => this.#advance(), pauseMs / this.#speed);
+  }
+
+  // The silence is over, or playback was paused or stopped during it.
+  #advance() {
+    this.#endSilence();
     const next = this.#queue.neighbour(this.cursor, 1);
     if (next === null) {
       this.#set({ phase: "finished" });
       return;
     }
     this.#queue.cursor = next;
-    this.phase = "waiting";
+    if (this.wantsSound) this.phase = "waiting";
     this.#pump();
     this.dispatchEvent(new Event("block"));
     this.#set({});
+  }
+
+  #endSilence() {
+    clearTimeout(this.#silence);
+    this.#silence = null;
   }
 
   #onStopped() {
@@ -350,6 +372,7 @@ export class Player extends EventTarget {
   }
 
   #playCurrent() {
+    if (this.#silence !== null) return;
     if (this.audio.isPlaying && this.audio.index === this.cursor) return;
     const url = this.cache.get(this.cursor);
     if (!url && this.audio.index !== this.cursor) return;

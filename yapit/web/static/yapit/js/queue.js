@@ -11,7 +11,7 @@ const UNANSWERED = new Set(["requested", "queued"]);
 const SILENT = new Set(["skipped", "error"]);
 
 function fresh() {
-  return { status: "idle", at: 0, since: null, urgent: false, resends: 0, retries: 0, url: null, words: [], durationMs: null, reason: null };
+  return { status: "idle", at: 0, since: null, urgent: false, resends: 0, retries: 0, url: null, words: [], durationMs: null, pauseMs: 0, reason: null };
 }
 
 /** Word timings from their JSON string; empty if it cannot be parsed, since playback works without them. */
@@ -136,7 +136,7 @@ export class Queue {
     if (frame.status === "cached" && frame.audio_url) {
       Object.assign(entry, {
         status: "cached", url: frame.audio_url, words: parseWords(frame.word_timestamps),
-        durationMs: frame.duration_ms ?? null, reason: null, since: null, resends: 0,
+        durationMs: frame.duration_ms ?? null, pauseMs: frame.pause_ms ?? 0, reason: null, since: null, resends: 0,
       });
       return true;
     }

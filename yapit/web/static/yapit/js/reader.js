@@ -171,7 +171,7 @@ class Reader {
 
   #onStatus(index) {
     const entry = this.player.entry(index);
-    if (entry.durationMs) this.timeline?.setDuration(index, entry.durationMs);
+    if (entry.durationMs) this.timeline?.setDuration(index, entry.durationMs + entry.pauseMs);
     this.documentView.annotate(index, ["skipped", "error"].includes(entry.status) ? silenceReason(entry) : null);
     if (index === this.player.cursor && entry.words.length) this.#showWords();
   }

@@ -18,7 +18,7 @@ export class Timeline {
     if (!this.#known.has(index)) this.#estimates[index] = characters * this.#pace();
   }
 
-  /** Set the exact duration of a block. */
+  /** Set the exact duration of a block, with the silence after it. */
   setDuration(index, durationMs) {
     if (!durationMs || this.#known.get(index) === durationMs) return;
     this.#known.set(index, durationMs);
