@@ -6,8 +6,8 @@ listeners. A document that is deleted or no longer shared is dropped at once, by
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -32,8 +32,7 @@ SPEC_BYTES = 950  # without its text
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-@dataclass(frozen=True, slots=True)
-class BlockSpec:
+class BlockSpec(NamedTuple):
     """The job of a block in a voice, and the silence after the block."""
 
     job: JobSpec
