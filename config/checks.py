@@ -23,7 +23,7 @@ DOTTED_NAMES: dict[str, Callable[[Any], Iterable[str]]] = {
     "AUDIO_STORES": lambda stores: [store["class"] for store in stores.values()],
     "BILLING_BATCH_HOOKS": list,
     "DEAD_LETTERS": dict.values,
-    "ENGINES": dict.values,
+    "ENGINES": lambda entries: [entry["class"] for entry in entries.values()],
     "JOB_HANDLERS": dict.values,
     "PERIODIC": lambda calls: [name for name, _ in calls],
     "PERIODIC_COLD": lambda calls: [name for name, _ in calls],
@@ -46,7 +46,9 @@ def require(*names: str) -> None:
 
 def require_entry(setting: str, key: str) -> None:
     """Like `require`, for one entry of a dictionary: a worker imports one engine and one handler."""
-    _raise([*_check_redis_files(), *_check_name(setting, getattr(settings, setting)[key])])
+    entry = {key: getattr(settings, setting)[key]}
+    names = DOTTED_NAMES[setting](entry)
+    _raise([*_check_redis_files(), *(error for name in names for error in _check_name(setting, name))])
 
 
 def _raise(errors: Sequence[CheckMessage]) -> None:

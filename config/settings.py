@@ -202,9 +202,11 @@ EPOCH_CHECK_SECONDS = 5.0  # connections learn of a change whose message was los
 
 # --- Synthesis ----------------------------------------------------------------------------------------------
 
-ENGINES = {  # model slug -> engine class; a worker serves one model
-    "hibari": "yapit.engines.hibari.HibariEngine",
-    "tone": "yapit.engines.tone.ToneEngine",
+# Model slug -> engine instance: `class`; `options` for its constructor; `workers`, the number of worker
+# processes that run_stack starts for it (0); `is_active`, whether `seed` offers a new model to users (True).
+ENGINES: dict[str, dict[str, Any]] = {
+    "hibari": {"class": "yapit.engines.hibari.HibariEngine", "workers": 1},
+    "tone": {"class": "yapit.engines.tone.ToneEngine", "is_active": False},  # for tests
 }
 DEFAULT_MODEL = "hibari"
 JOB_HANDLERS = {  # kind of job -> class that does the work of such jobs, `yapit.jobs.JobHandler`
@@ -315,10 +317,10 @@ STACK_PREPARATIONS = [
 ]
 STACK_PROCESSES = {  # name -> arguments of manage.py
     "web": ["run_web"],
-    "worker-hibari": ["run_worker", "--model", "hibari"],
     "results": ["run_results"],
     "scheduler": ["run_scheduler"],
     "billing": ["run_billing"],
     "persister": ["run_persister"],
 }
+STACK_WORKER = ["run_worker", "--model", "{model}"]  # as often as ENGINES says, named worker-MODEL[-NUMBER]
 STACK_DRAINS = [["run_persister", "--drain"]]  # after the processes have ended, before Valkey does

@@ -31,6 +31,8 @@ CODES = {
     "unknown_voice": "The engine has no such voice.",
     "text_too_long": "The block is longer than the voice takes.",
     "bad_text": "The block is not text that a voice can read.",
+    "engine_empty": "The voice answered without audio.",
+    "engine_incomplete": "The voice ended in the middle of this block.",
     "encoding_failed": "The voice's audio could not be encoded.",
     "bad_audio": "The voice returned something that is not audio.",
     "audio_too_large": "The block's audio is larger than may be kept.",

@@ -7,6 +7,7 @@ Python builds key names here; Lua scripts spell them out. A test compares both w
 KEYS = {
     "dead": "streams by stream, and dead:jobs: dead letters; until an operator deletes or replays them",
     "day": "hash by date: characters and jobs; expires after nine days",
+    "gain": "hash by model and revision: gains of voices in dB; lasting",
     "inflight": "string by audio hash: the id of its unfinished job; until the end of the job",
     "job": "hash by id: an unfinished job; until its end",
     "job-number": "integer: requests so far, which orders jobs of one rank; lasting",
@@ -38,6 +39,10 @@ def upload(job_id: str, worker: str) -> str:
 
 def notify(process: str) -> str:
     return f"notify:{process}"
+
+
+def gains(model: str, revision: str) -> str:
+    return f"gain:{model}:{revision}"
 
 
 def message_bucket(user_id: int) -> str:

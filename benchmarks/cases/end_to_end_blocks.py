@@ -136,6 +136,7 @@ def raw_sets(stack: Stack, connections: int) -> float:
 
 
 def engine_alone() -> float:
+    from yapit.engines import read_stream
     from yapit.engines.tone import ToneEngine
 
     engine = ToneEngine("tone")
@@ -143,7 +144,7 @@ def engine_alone() -> float:
     begun = time.perf_counter()
     count = 500
     for number in range(count):
-        engine.synthesize(f"Benchmark block number {number}.", voice="instant", parameters={})
+        read_stream(engine.synthesize(f"Benchmark block number {number}.", "instant", {}))
     return count / (time.perf_counter() - begun)
 
 

@@ -20,7 +20,7 @@ VALUES = {  # setting -> a value that names `name`
     "AUDIO_STORES": lambda name: {"audio": {"class": name, "options": {}}},
     "BILLING_BATCH_HOOKS": lambda name: [name],
     "DEAD_LETTERS": lambda name: {"jobs": name},
-    "ENGINES": lambda name: {"tone": name},
+    "ENGINES": lambda name: {"tone": {"class": name}},
     "JOB_HANDLERS": lambda name: {"speech": name},
     "PERIODIC": lambda name: [(name, 1.0)],
     "PERIODIC_COLD": lambda name: [(name, 1.0)],
@@ -94,7 +94,7 @@ def test_processes_without_system_checks_check_what_they_resolve(settings, redis
 
 
 def test_a_worker_checks_its_own_engine_only(settings):
-    settings.ENGINES = {"tone": settings.ENGINES["tone"], "other": MISSING}
+    settings.ENGINES = {"tone": settings.ENGINES["tone"], "other": {"class": MISSING}}
 
     checks.require_entry("ENGINES", "tone")
     with pytest.raises(CommandError, match=f"ENGINES names '{MISSING}'"):

@@ -5,6 +5,7 @@ from itertools import count
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from yapit.audio import opus
 from yapit.models import BlockVariant, Document, Profile, TTSModel, Voice
 
 _numbers = count(1)
@@ -20,7 +21,7 @@ def make_user(username=None, *, tester=False, reviewer=False, **fields):
 def make_model(slug=None, **fields):
     slug = slug or f"model{next(_numbers)}"
     return TTSModel.objects.create(
-        **{"slug": slug, "name": slug.title(), "revision": "1", "codec": "opus"} | fields
+        **{"slug": slug, "name": slug.title(), "revision": "1", "codec": opus.CODEC} | fields
     )
 
 

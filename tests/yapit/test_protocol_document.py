@@ -187,7 +187,7 @@ def test_a_removed_part_is_reported_missing(removed, name):
 
 
 @pytest.mark.parametrize(
-    "code", ["audio_gone", "invalid_ticket", "encoding_failed", "busy", "login_needed", "local_account"]
+    "code", ["audio_gone", "invalid_ticket", "text_too_long", "busy", "login_needed", "local_account"]
 )
 def test_codes_are_found_in_every_kind_of_place(code):
     """The control: each of these codes is defined in another way."""

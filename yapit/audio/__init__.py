@@ -1,5 +1,8 @@
-"""Audio formats: the Ogg container and the Opus encoder. Knows no engine and no Django."""
+"""Audio: the canonical form of stored audio. Cuts silence, levels, encodes, validates and joins.
 
-from yapit.audio import ogg, opus
+Importing this package imports neither numpy nor PyAV, since web processes need the name of the codec only.
+"""
 
-__all__ = ["ogg", "opus"]
+from yapit.audio import opus
+
+__all__ = ["joining", "loudness", "opus", "rendering", "validation"]

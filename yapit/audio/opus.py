@@ -1,5 +1,6 @@
 """Opus encoder: PCM to an Ogg Opus file. Deterministic, and the decoded length equals the input's."""
 
+from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -7,9 +8,11 @@ if TYPE_CHECKING:  # numpy and PyAV cost 0.2 s and 40 MB, and web processes need
     from numpy.typing import NDArray
 
 SAMPLE_RATE = 24_000
+OPUS_RATE = 48_000  # of decoders, and of positions in the container
 BIT_RATE = 32_000
 COMPLEXITY = 5  # of 10, which takes three times as long
-CODEC = "opus-24k-mono-32k"
+CODEC = "opus-24k-mono-32k-2"  # silence cut, loudness levelled
+UNTRIMMED_CODEC = "opus-24k-mono-32k"  # of versions that stored the samples as the engine returned them
 # bitexact: no encoder version in the tags, and a fixed serial number of the stream
 MUXER = {"fflags": "+bitexact"}
 
@@ -32,30 +35,40 @@ def encode(
     """
     import av
 
-    frame = _frame(samples)
-    options = {"compression_level": str(complexity), "vbr": "off" if constant else "on"}
+    whole = frame(samples)
     buffer = BytesIO()
     try:
         # The file is complete only after the muxer is closed.
         with av.open(buffer, "w", format="ogg", options=MUXER) as container:
-            stream = container.add_stream("libopus", rate=SAMPLE_RATE, options=options)
-            stream.codec_context.layout = "mono"
-            stream.codec_context.format = "s16"
-            stream.codec_context.bit_rate = bit_rate
-            container.mux(stream.encode(frame))
+            stream = add_stream(container, bit_rate=bit_rate, complexity=complexity, constant=constant)
+            container.mux(stream.encode(whole))
             container.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as exc:
         raise EncodingError("the audio could not be encoded") from exc
     return buffer.getvalue()
 
 
-def _frame(samples: "NDArray[Any]") -> Any:
+def add_stream(
+    container: Any, *, bit_rate: int = BIT_RATE, complexity: int = COMPLEXITY, constant: bool = False
+) -> Any:
+    """Add a mono stream with the settings of the canonical form to a container of PyAV."""
+    options = {"compression_level": str(complexity), "vbr": "off" if constant else "on"}
+    stream = container.add_stream("libopus", rate=SAMPLE_RATE, options=options)
+    stream.codec_context.layout = "mono"
+    stream.codec_context.format = "s16"
+    stream.codec_context.bit_rate = bit_rate
+    return stream
+
+
+def frame(samples: "NDArray[Any]", *, at: int = 0) -> Any:
+    """A frame of PyAV that begins at sample `at`. Raises EncodingError."""
     import av
 
-    frame = av.AudioFrame.from_ndarray(_int16(samples)[None], format="s16", layout="mono")
-    frame.sample_rate = SAMPLE_RATE
-    frame.pts = 0
-    return frame
+    result = av.AudioFrame.from_ndarray(_int16(samples)[None], format="s16", layout="mono")
+    result.sample_rate = SAMPLE_RATE
+    result.time_base = Fraction(1, SAMPLE_RATE)
+    result.pts = at
+    return result
 
 
 def _int16(samples: "NDArray[Any]") -> "NDArray[Any]":

@@ -4,33 +4,43 @@ Importing this package loads no engine; importing an engine's package loads no m
 """
 
 from yapit.engines.contract import (
+    END,
     MAX_CHARACTERS,
-    MEDIA_TYPE,
-    SILENCE,
+    Capabilities,
+    Chunk,
+    EncodedFile,
+    End,
     Engine,
     EngineError,
-    EngineIdentity,
-    Speech,
+    SpeechItem,
     VoiceSpec,
     Word,
     check_text,
 )
-from yapit.engines.registry import engine_class, engine_identity, load_engine
+from yapit.engines.options import EngineOptions, parse_options
+from yapit.engines.registry import engine_class, load_engine
+from yapit.engines.stream import BrokenStream, SpokenText, read_stream
 
 __all__ = [
+    "END",
     "MAX_CHARACTERS",
-    "MEDIA_TYPE",
-    "SILENCE",
+    "BrokenStream",
+    "Capabilities",
+    "Chunk",
+    "EncodedFile",
+    "End",
     "Engine",
     "EngineError",
-    "EngineIdentity",
-    "Speech",
+    "EngineOptions",
+    "SpeechItem",
+    "SpokenText",
     "VoiceSpec",
     "Word",
     "check_text",
     "engine_class",
-    "engine_identity",
     "hibari",
     "load_engine",
+    "parse_options",
+    "read_stream",
     "tone",
 ]

@@ -1,10 +1,10 @@
-"""Engine registry: classes, instances and identities of the dotted names in `settings.ENGINES`."""
+"""Engine registry: classes and instances of the entries in `settings.ENGINES`."""
 
-from functools import cache
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
-from yapit.engines.contract import Engine, EngineIdentity
+from yapit.engines.contract import Engine
 
 
 def engine_class(dotted_path: str) -> type[Engine]:
@@ -12,11 +12,7 @@ def engine_class(dotted_path: str) -> type[Engine]:
     return cast(type[Engine], getattr(import_module(module), name))
 
 
-def load_engine(slug: str, dotted_path: str) -> Engine:
-    return engine_class(dotted_path)(slug)
-
-
-@cache
-def engine_identity(dotted_path: str) -> EngineIdentity:
-    engine = load_engine("", dotted_path)
-    return EngineIdentity(engine.revision, engine.codec)
+def load_engine(slug: str, entry: Mapping[str, Any]) -> Engine:
+    """The instance that an entry describes. Raises TypeError or ValueError for options it does not take."""
+    make = cast(Callable[..., Engine], engine_class(entry["class"]))
+    return make(slug, **entry.get("options", {}))

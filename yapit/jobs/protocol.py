@@ -115,13 +115,13 @@ class Claimed:
         """The job in a reply of CLAIM. None: it is empty."""
         if not reply:
             return None
-        job_id, key, text, voice, params, revision, units, attempt = reply
+        job_id, key, text, voice, params, revision, codec, units, attempt = reply
         payload = {
             "text": text.decode(),
             "voice": voice.decode(),
             "params": params.decode(),
             "revision": revision.decode(),
-            "codec": "",
+            "codec": codec.decode(),
         }
         return cls(
             id=job_id.decode(),

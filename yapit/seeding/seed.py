@@ -4,6 +4,7 @@ In existing rows it changes only what an engine defines (revision, codec); names
 to the operator.
 """
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ from billing.subscriptions import ensure_subscriptions
 from yapit import documents, engines
 from yapit.accounts import keys
 from yapit.accounts.identity import LOCAL_USERNAME
+from yapit.audio import opus
 from yapit.engines import Engine, VoiceSpec
 from yapit.invalidation import catalog_changed
 from yapit.models import Profile, TTSModel, Voice
 
+logger = logging.getLogger(__name__)
+
 ADMIN_USERNAME = "admin"
-FOR_TESTS = frozenset({"tone"})  # created inactive
 WELCOME = Path(__file__).with_name("welcome.md")
 SEEDING_LOCK = 0x7961706974  # key of the advisory lock: "yapit"
 
@@ -52,8 +55,8 @@ def seed(credentials_file: Path | None = None) -> Credentials | None:
     the commit, since without it the new accounts would be inaccessible.
     """
     _lock()
-    for slug, dotted_path in settings.ENGINES.items():
-        _seed_model(slug, engines.engine_class(dotted_path), engines.engine_identity(dotted_path))
+    for slug, entry in settings.ENGINES.items():
+        _seed_model(engines.load_engine(slug, entry), is_active=entry.get("is_active", True))
     credentials = _seed_accounts(credentials_file)
     ensure_subscriptions()
     return credentials
@@ -67,13 +70,18 @@ def _lock() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEEDING_LOCK])
 
 
-def _seed_model(slug: str, engine: type[Engine], identity: engines.EngineIdentity) -> None:
+def _seed_model(engine: Engine, *, is_active: bool) -> None:
+    if missing := engine.check():
+        # Its rows stay as they are: another machine may run it.
+        logger.warning("The engine %r is not seeded. %s", engine.slug, missing)
+        return
+    identity = {"revision": engine.revision, "codec": opus.CODEC}
     model, is_new = TTSModel.objects.get_or_create(
-        slug=slug,
-        defaults={"name": slug.title(), "is_active": slug not in FOR_TESTS, **identity._asdict()},
+        slug=engine.slug,
+        defaults={"name": engine.slug.title(), "is_active": is_active, **identity},
     )
-    if not is_new and (model.revision, model.codec) != identity:
-        model.revision, model.codec = identity
+    if not is_new and (model.revision, model.codec) != (engine.revision, opus.CODEC):
+        model.revision, model.codec = engine.revision, opus.CODEC
         model.save(update_fields=["revision", "codec"])
         catalog_changed()
     Voice.objects.bulk_create((_voice(model, spec) for spec in engine.voices()), ignore_conflicts=True)

@@ -8,5 +8,6 @@ __all__ = [
     "speech_handler",
     "speech_job",
     "variants",
+    "voice_gains",
     "warming",
 ]

@@ -111,7 +111,7 @@ def options_from(given: dict[str, Any], credentials: Path) -> StackOptions:
         server=given["server"],
         multi_user=multi_user,
         web_drain_seconds=settings.DRAIN_SECONDS,
-        processes=settings.STACK_PROCESSES,
+        processes={**settings.STACK_PROCESSES, **worker_processes()},
         preparations=[
             [word.format(credentials=credentials) for word in command]
             for command in settings.STACK_PREPARATIONS
@@ -120,6 +120,17 @@ def options_from(given: dict[str, Any], credentials: Path) -> StackOptions:
     )
     listen(options.host, options.port).close()  # raises CommandError if the port is taken
     return options
+
+
+def worker_processes() -> dict[str, list[str]]:
+    """Name and arguments of the workers that ENGINES asks for."""
+    return {
+        f"worker-{model}" if number == 1 else f"worker-{model}-{number}": [
+            word.format(model=model) for word in settings.STACK_WORKER
+        ]
+        for model, entry in settings.ENGINES.items()
+        for number in range(1, entry.get("workers", 0) + 1)
+    }
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from tests.config.serving.stand_in_web import *  # noqa: F403
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.config.local.stand_in_commands"]  # noqa: F405
 STACK_PREPARATIONS = [["stand_in_seed", "--credentials", "{credentials}"]]
+ENGINES = {}
 STACK_PROCESSES = {
     "web": ["run_web"],
     "worker": ["stand_in_process", "worker"],

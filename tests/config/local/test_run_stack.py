@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from config.local.stack import names_of_this_machine, outgoing_addresses
+from config.management.commands import run_stack
 from tests.config.test_services import processes_of
 from tests.waiting import PROCESS_PATIENCE, wait_until
 
@@ -203,3 +204,17 @@ def test_outgoing_addresses_are_names_of_this_machine():
 
 def test_a_folder_that_cannot_be_written_is_named():
     assert "Cannot write to /dev/null/state" in error_of(Path("/dev/null/state"))
+
+
+def test_workers_are_started_for_the_models_that_ask_for_them(settings):
+    settings.ENGINES = {
+        "one": {"class": "any", "workers": 1},
+        "two": {"class": "any", "workers": 2},
+        "none": {"class": "any"},
+    }
+
+    assert run_stack.worker_processes() == {
+        "worker-one": ["run_worker", "--model", "one"],
+        "worker-two": ["run_worker", "--model", "two"],
+        "worker-two-2": ["run_worker", "--model", "two"],
+    }

@@ -1,10 +1,12 @@
-"""Decoding of Ogg Opus files for tests."""
+"""Decoding of Ogg Opus files for tests, and what can be heard in them."""
 
 from io import BytesIO
 
 import av
+import numpy as np
 
-from yapit.audio import ogg
+from yapit import ogg
+from yapit.audio import joining
 
 OPUS_RATE = 48_000
 
@@ -23,10 +25,16 @@ def declared_samples(audio):
     return (last.granule - pre_skip) * 24_000 / OPUS_RATE
 
 
-def assert_words_fit(speech, text):
-    """Words are those of the text in order; times are monotonic and within the duration."""
-    end = place = 0
-    for word in speech.words:
-        assert end <= word.start_ms <= word.end_ms <= speech.duration_ms
-        end = word.end_ms
-        place = text.index(word.text, place) + len(word.text)
+def heard(audio):
+    """The decoded samples at 24 kHz."""
+    return joining.decoded(audio)
+
+
+def peak_db(samples):
+    return 20 * np.log10(np.abs(samples).max(initial=0) + 1e-12)
+
+
+def silence_at_ends(samples, threshold_db=-45.0):
+    """Milliseconds at head and tail that stay below the threshold, in dB below the peak of the samples."""
+    loud = np.flatnonzero(np.abs(samples) > np.abs(samples).max() * 10 ** (threshold_db / 20))
+    return loud[0] / 24, (samples.size - 1 - loud[-1]) / 24

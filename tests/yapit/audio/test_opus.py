@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.yapit.audio.ogg_decoding import declared_samples, decoded_samples
-from yapit.audio import ogg, opus
+from yapit import ogg
+from yapit.audio import opus
 
 
 def sine(count):

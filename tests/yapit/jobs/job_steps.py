@@ -9,6 +9,7 @@ from audiocache import blob
 from config.redis import scripts
 from config.streams import StreamConsumer
 from yapit import jobs
+from yapit.audio import opus
 from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobResult, JobSpec
 from yapit.jobs.results import ResultHandler
 from yapit.synthesis.speech_job import SpeechPayload
@@ -22,7 +23,7 @@ def make_spec(text="Hello there.", **changes):
         voice="sine",
         params="{}",
         revision="1",
-        codec="opus",
+        codec=opus.CODEC,
         chars=len(text),
         cost=len(text),
         multiplier_bp=10_000,

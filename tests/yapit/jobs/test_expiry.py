@@ -22,6 +22,7 @@ LASTING = {
     "reserved-counted": "one flag",
     "reserved": "characters that are not charged yet",
     "finished": "ids of eight days, trimmed by the scheduler",
+    "gain": "one value for each voice and revision",
     "inflight": "until its job ends",
     "job": "until it ends",
     "job-number": "one counter",

@@ -15,8 +15,9 @@ from config.streams import StopFlag
 from tests.stack import ROOT
 from tests.waiting import PROCESS_PATIENCE, wait_until
 from tests.yapit.jobs.job_steps import claim, enqueue, finalize, look, make_spec
-from yapit.engines import Speech
+from yapit.engines import END, EncodedFile
 from yapit.engines.tone import ToneEngine
+from yapit.engines.tone.noise import noise_file
 from yapit.jobs import State
 from yapit.jobs.worker import EXIT_HUNG, RunningTime, Worker
 from yapit.synthesis.speech_handler import SpeechHandler
@@ -101,7 +102,7 @@ def test_output_that_is_not_audio_is_an_error(redis, worker):
 
 def test_an_engine_that_raises_is_retried_until_the_last_attempt(redis, worker, settings, caplog):
     class Broken(ToneEngine):
-        def synthesize(self, text, **how):
+        def synthesize(self, text, voice, options):
             raise ZeroDivisionError
 
     spec = tone_spec()
@@ -129,12 +130,15 @@ def test_a_job_for_another_revision_fails_here(redis, worker):
 
 def test_audio_beyond_the_limit_is_refused(redis, worker, settings):
     class Long(ToneEngine):
-        def synthesize(self, text, **how):
-            return Speech(b"OggS" + bytes(settings.MAX_AUDIO_BYTES), 1, ())
+        def synthesize(self, text, voice, options):
+            yield EncodedFile(large)
+            yield END
 
     spec = tone_spec()
     enqueue(redis, spec)
     worker.handler.engine = Long("tone")
+    large, _ = noise_file(200_000, "")
+    settings.MAX_AUDIO_BYTES = len(large) - 1
 
     worker.run_once()
 

@@ -1,45 +1,64 @@
-"""HibariEngine: revision, voices and parameters of the default engine. English, 24 kHz, offline.
+"""HibariEngine: revision, voices and options of the default engine. English, 24 kHz, offline.
 
 Web processes import this module; the model (model.py) is loaded in workers only.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from msgspec import Meta
-
-from yapit.audio import opus
-from yapit.engines.contract import SILENCE, EngineError, Speech, VoiceSpec, check_text
-from yapit.engines.encoding import encode
+from yapit.engines.contract import (
+    END,
+    Capabilities,
+    Chunk,
+    EngineError,
+    SpeechItem,
+    VoiceSpec,
+    check_text,
+)
 from yapit.engines.hibari.assets import model_path, registry
-from yapit.engines.parameters import EngineOptions, parse_parameters
+from yapit.engines.options import EngineOptions, Seed, Speed, parse_options
 
 if TYPE_CHECKING:
     from yapit.engines.hibari.model import Model
 
 CODE_REVISION = "1"  # to be raised when a change of this code changes the sound
+SAMPLE_RATE = 24_000
+NEEDED = ("hibari", "onnxruntime", "numpy", "scipy")
 # Errors that a text can cause in the pronunciation rules; all others are faults of this code or the machine.
 TEXT_ERRORS = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError)
 
 
 class HibariOptions(EngineOptions, frozen=True):
-    speed: Annotated[float, Meta(ge=0.5, le=2.0)] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # of the noise in the voice
+    speed: Speed = 1.0
+    seed: Seed = 0  # of the noise in the voice
 
 
 class HibariEngine:
-    codec = opus.CODEC
+    capabilities = Capabilities(
+        languages=frozenset({"en-US", "en-GB"}), word_timings=True, speed=True, streams=True
+    )
 
     def __init__(self, slug: str) -> None:
         self.slug = slug
-        self.revision = _revision()
         self._models: dict[str, Model] = {}
 
-    @classmethod
-    def voices(cls) -> tuple[VoiceSpec, ...]:
+    @property
+    def revision(self) -> str:
+        return _revision()
+
+    def check(self) -> str | None:
+        missing = [name for name in NEEDED if find_spec(name) is None]
+        if missing:
+            return f"The Python packages of hibari are not installed: {', '.join(missing)}."
+        if not self.voices():
+            return "There is no model file of a hibari voice on this machine."
+        return None
+
+    def voices(self) -> tuple[VoiceSpec, ...]:
         """The voices whose model is on this machine."""
         return tuple(
             VoiceSpec(name, name.capitalize(), about["language"], about["gender"])
@@ -50,20 +69,21 @@ class HibariEngine:
     def warm(self) -> None:
         # The invented word also loads the network that pronounces unknown words.
         for voice in self.voices():
-            self.synthesize("Ready to read yapitonian.", voice=voice.slug, parameters={})
+            for _ in self.synthesize("Ready to read yapitonian.", voice.slug, {}):
+                pass
 
-    def synthesize(self, text: str, *, voice: str, parameters: Mapping[str, object]) -> Speech:
+    def synthesize(self, text: str, voice: str, options: Mapping[str, object]) -> Iterator[SpeechItem]:
+        """Yields a chunk for each sentence."""
         check_text(text)
-        options = parse_parameters(HibariOptions, parameters)
+        chosen = parse_options(HibariOptions, options)
         model = self._model(voice)
         try:
-            samples, words = model.speak(text, speed=options.speed, seed=options.seed)
+            for samples, words in model.speak(text, speed=chosen.speed, seed=chosen.seed):
+                yield Chunk(samples, SAMPLE_RATE, words)
         except TEXT_ERRORS as exc:
             # Without the cause, whose message may quote the text.
             raise EngineError(f"the engine tripped over the text ({type(exc).__name__})") from None
-        if not samples.size:
-            return SILENCE
-        return Speech(encode(samples), opus.milliseconds(samples.size), words)
+        yield END
 
     def _model(self, voice: str) -> "Model":
         from yapit.engines.hibari.model import Model

@@ -18,13 +18,13 @@ from hibari import Hibari, dsp
 from hibari.g2p import G2P, normalize
 from numpy.typing import NDArray
 
-from yapit.audio import opus
 from yapit.engines.contract import Word
 from yapit.engines.hibari.assets import assets
 from yapit.engines.hibari.onnx_outputs import with_output
 from yapit.engines.word_times import Span, spans_of_words
 
 DURATIONS = "/Round_output_0"  # of each phoneme, in units of two frames
+SAMPLE_RATE: int = dsp.SR
 UNIT = 2 * dsp.HOP  # samples
 MAX_PHONEMES = 400  # of one run; the model was trained on sentences
 PAUSES = frozenset(' ;:,.!?—…"()“”')
@@ -55,13 +55,15 @@ class Model:
         self._ids: dict[str, int] = json.loads((assets() / "vocab.json").read_bytes())
         self._g2p = G2P(british=british)
 
-    def speak(self, text: str, *, speed: float, seed: int) -> tuple[Samples, tuple[Word, ...]]:
-        """Samples at 24 kHz and word times; no samples for a text without sound."""
+    def speak(self, text: str, *, speed: float, seed: int) -> Iterator[tuple[Samples, tuple[Word, ...]]]:
+        """Samples at 24 kHz and word times of one sentence after the other; nothing for a text without sound.
+
+        Sentences in front of the first word come with it: a lone "…" has phonemes and makes a faint noise.
+        """
         noise = np.random.default_rng(seed)
         parts: list[Samples] = []
-        words: list[Word] = []
         position = 0
-        is_audible = False  # a lone "…" has phonemes and makes a faint noise, but has no word
+        is_audible = False
         for sentence in Hibari.split_sentences(text):
             spoken, phonemes = self._phonemes(sentence)
             spans: list[Span | None] = [None] * len(spoken)
@@ -70,9 +72,10 @@ class Model:
                 _widen(spans, piece, units, position)
                 parts.append(samples)
                 position += samples.size
-            words += _timed(sentence, spoken, spans)
             is_audible = is_audible or any(spans)
-        return (np.concatenate(parts) if is_audible else np.zeros(0, np.float32)), tuple(words)
+            if is_audible and parts:
+                yield np.concatenate(parts), tuple(_timed(sentence, spoken, spans))
+                parts = []
 
     def _phonemes(self, sentence: str) -> tuple[list[str], list[Phoneme]]:
         """The words as spoken ("42" has become two), and the phonemes that the model knows."""
@@ -140,4 +143,8 @@ def _widen(spans: list[Span | None], piece: Sequence[Phoneme], units: Sequence[i
 
 def _timed(sentence: str, spoken: Sequence[str], spans: Sequence[Span | None]) -> Iterator[Word]:
     for word, (start, end) in spans_of_words(sentence.split(), spoken, spans):
-        yield Word(word, opus.milliseconds(start), opus.milliseconds(end))
+        yield Word(word, _milliseconds(start), _milliseconds(end))
+
+
+def _milliseconds(samples: int) -> int:
+    return round(samples * 1000 / SAMPLE_RATE)

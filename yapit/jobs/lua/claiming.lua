@@ -4,7 +4,7 @@ local function weight(chars)
   return math.max(125, math.min(250, tonumber(chars) or 0))
 end
 
-local CLAIMED = {'text', 'voice', 'params', 'revision', 'chars'}
+local CLAIMED = {'text', 'voice', 'params', 'revision', 'codec', 'chars'}
 
 -- The next job of the next user, leased to this worker. Empty: none is queued.
 local function claim(model, worker, lease_ms)
@@ -33,7 +33,8 @@ local function claim(model, worker, lease_ms)
       redis.call('ZADD', 'leases', now_ms() + tonumber(lease_ms), id)
       local attempt = (tonumber(job.attempts) or 0) + 1
       redis.call('HSET', 'job:' .. id, 'worker', worker, 'attempts', attempt)
-      return {id, job.hash, job.text, job.voice, job.params, job.revision, job.chars, attempt}
+      return {id, job.hash, job.text, job.voice, job.params, job.revision, job.codec, job.chars,
+        attempt}
     end
   end
   return {}

@@ -1,4 +1,4 @@
-"""The hibari engine with its real model: sound, word times, reproducible bytes."""
+"""The hibari engine with its real model: sound, word times, reproducible samples."""
 
 import hashlib
 import subprocess
@@ -10,18 +10,25 @@ from hibari import Hibari
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.yapit.audio.ogg_decoding import assert_words_fit, declared_samples, decoded_samples
-from yapit.engines import EngineError, load_engine
+from tests.yapit.engines import speaking
+from tests.yapit.engines.speaking import assert_words_fit
+from yapit.engines import END, EngineError
+from yapit.engines.hibari import HibariEngine
 from yapit.engines.hibari.assets import model_path, registry
 from yapit.engines.hibari.model import MAX_PHONEMES, Model, Phoneme, pieces, readable
 
-PATH = "yapit.engines.hibari.HibariEngine"
-ENGINE = load_engine("hibari", PATH)
+ENGINE = HibariEngine("hibari")
 TEXT = "On the 3rd of March, 42 people paid $9.99 — really? Dr. Smith’s cats didn’t."
 
 
-def speak(text=TEXT, voice="heart", **parameters):
-    return ENGINE.synthesize(text, voice=voice, parameters=parameters)
+def speak(text=TEXT, voice="heart", **options):
+    return speaking.speak(ENGINE, text, voice, **options)
+
+
+def joined(parts):
+    """Samples and words of what the model yields."""
+    samples, words = zip(*parts, strict=True)
+    return np.concatenate(samples), [word for each in words for word in each]
 
 
 @pytest.fixture(scope="module")
@@ -31,27 +38,37 @@ def model():
 
 
 def test_the_samples_equal_those_of_the_package(model):
-    samples, _ = model.speak(TEXT, speed=1.0, seed=7)
+    samples, _ = joined(model.speak(TEXT, speed=1.0, seed=7))
 
     assert np.array_equal(samples, Hibari()(TEXT, seed=7))
 
 
-def test_the_duration_equals_the_length_of_the_file():
-    speech = speak()
+def test_each_sentence_is_a_chunk_with_its_words():
+    first, second, end = ENGINE.synthesize("Hello there. My friend.", "heart", {})
 
-    assert decoded_samples(speech.audio) == declared_samples(speech.audio) == speech.duration_ms * 24
+    assert [word.text for word in first.words] == ["Hello", "there."]
+    assert [word.text for word in second.words] == ["My", "friend."]
+    assert second.words[0].start_ms * 24 > first.samples.size
+    assert end is END
+
+
+def test_a_faint_noise_in_front_of_the_first_word_comes_with_it(model):
+    [(samples, words)] = model.speak("… Hello.", speed=1.0, seed=0)
+
+    assert [word.text for word in words] == ["Hello."]
+    assert np.array_equal(samples, Hibari()("… Hello.", seed=0))
 
 
 def test_words_are_those_of_the_text_in_order():
     speech = speak()
 
     assert [word.text for word in speech.words] == TEXT.replace("— ", "").split()
-    assert_words_fit(speech, TEXT)
+    assert_words_fit(speech.words, speech.duration_ms, TEXT)
     assert all(word.end_ms > word.start_ms for word in speech.words)
 
 
 def test_words_are_loud_during_their_times_and_pauses_are_silent(model):
-    samples, words = model.speak("Hello there. My friend.", speed=1.0, seed=0)
+    samples, words = joined(model.speak("Hello there. My friend.", speed=1.0, seed=0))
     loudness = np.abs(samples)
 
     assert loudness[: words[0].start_ms * 24 - 1200].max() < 0.02
@@ -59,46 +76,45 @@ def test_words_are_loud_during_their_times_and_pauses_are_silent(model):
     assert all(loudness[word.start_ms * 24 : word.end_ms * 24].max() > 0.1 for word in words)
 
 
-def test_the_same_text_gives_the_same_bytes_in_another_process():
+def test_the_same_text_gives_the_same_samples_in_another_process():
     code = (
         "import hashlib; from tests.yapit.engines.hibari.test_engine import speak; "
-        "print(hashlib.sha256(speak().audio).hexdigest())"
+        "print(hashlib.sha256(speak().samples).hexdigest())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert done.stdout.strip() == hashlib.sha256(speak().audio).hexdigest()
+    assert done.stdout.strip() == hashlib.sha256(speak().samples).hexdigest()
 
 
 def test_speed_and_seed_change_the_audio():
     usual = speak()
 
     assert speak(speed=2.0).duration_ms < usual.duration_ms * 0.65
-    assert speak(seed=1).audio != usual.audio
-    assert_words_fit(speak(speed=2.0), TEXT)
+    assert not np.array_equal(speak(seed=1).samples, usual.samples)
+    fast = speak(speed=2.0)
+    assert_words_fit(fast.words, fast.duration_ms, TEXT)
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "😀", "你好。", "…", "\x00", "()", "\u200d"])
-def test_a_text_without_sound_gives_no_audio(text):
-    speech = speak(text)
-
-    assert (speech.audio, speech.duration_ms, speech.words) == (b"", 0, ())
+def test_a_text_without_sound_gives_no_samples(text):
+    assert list(ENGINE.synthesize(text, "heart", {})) == [END]
 
 
 @pytest.mark.parametrize("text", ["9" * 400, "1,000" * 60, "① first ❷ second", "word " * 100, "a" * 500])
 def test_a_text_on_which_the_package_fails_is_spoken(text):
     speech = speak(text)
 
-    assert speech.audio
-    assert_words_fit(speech, text)
+    assert speech.samples.size
+    assert_words_fit(speech.words, speech.duration_ms, text)
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    "options",
     [{"pitch": 1}, {"speed": 0.4}, {"speed": "1"}, {"speed": float("nan")}, {"seed": -1}, {"seed": 1.5}],
 )
-def test_invalid_parameters_are_refused(parameters):
+def test_invalid_options_are_refused(options):
     with pytest.raises(EngineError) as caught:
-        speak(**parameters)
+        speak(**options)
 
     assert caught.value.code == "bad_parameters"
 
@@ -134,8 +150,8 @@ SIGNS = "abcT 019 .,'’-²é/()[]$€%°:;!?—…\"①❶αλ你😀\n\t\x00\u
 def test_every_text_can_be_spoken(text):
     speech = speak(text, speed=2.0)
 
-    assert bool(speech.audio) == bool(speech.duration_ms)
-    assert_words_fit(speech, text)
+    assert bool(speech.samples.size) == bool(speech.words)
+    assert_words_fit(speech.words, speech.duration_ms, text)
 
 
 def cut(text):

@@ -4,38 +4,43 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.yapit.audio.ogg_decoding import assert_words_fit, declared_samples, decoded_samples
-from yapit.audio import ogg
-from yapit.engines import EngineError, load_engine
+from tests.yapit.audio.ogg_decoding import declared_samples, decoded_samples
+from tests.yapit.engines import speaking
+from tests.yapit.engines.speaking import assert_words_fit
+from yapit import ogg
+from yapit.audio import validation
+from yapit.engines import END, BrokenStream, EngineError
+from yapit.engines.tone import ToneEngine
 
-PATH = "yapit.engines.tone.ToneEngine"
-ENGINE = load_engine("tone", PATH)
+ENGINE = ToneEngine("tone")
 TEXT = "Some words to read, aloud."
 
 
-def speak(text=TEXT, voice="sine", **parameters):
-    return ENGINE.synthesize(text, voice=voice, parameters=parameters)
+def speak(text=TEXT, voice="sine", **options):
+    return speaking.speak(ENGINE, text, voice, **options)
 
 
-def failed(text, **parameters):
-    return not speak(text, voice="instant", **parameters).audio
+def failed(text, **options):
+    return not speak(text, voice="instant", **options).audio
 
 
 def test_the_duration_is_that_of_speech():
     speech = speak(ms_per_character=50)
 
     assert speech.duration_ms == len(TEXT) * 50
-    assert decoded_samples(speech.audio) == speech.duration_ms * 24
+    assert speech.samples.size == speech.duration_ms * 24
     assert [word.text for word in speech.words] == TEXT.split()
-    assert_words_fit(speech, TEXT)
+    assert_words_fit(speech.words, speech.duration_ms, TEXT)
 
 
 def test_audio_depends_on_the_text_only():
-    assert speak().audio == speak().audio != speak(TEXT[:-1] + "!").audio
+    assert np.array_equal(speak().samples, speak().samples)
+    assert not np.array_equal(speak().samples, speak(TEXT[:-1] + "!").samples)
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000, 300_000])
@@ -43,8 +48,10 @@ def test_an_instant_file_has_the_requested_size_and_is_valid(size):
     speech = speak(voice="instant", bytes=size)
 
     assert len(speech.audio) == pytest.approx(size, rel=0.05)
-    assert decoded_samples(speech.audio) == declared_samples(speech.audio) == speech.duration_ms * 24
-    assert_words_fit(speech, TEXT)
+    duration_ms = validation.duration_ms(speech.audio)
+    assert decoded_samples(speech.audio) == declared_samples(speech.audio) == duration_ms * 24
+    assert_words_fit(speech.words, duration_ms, TEXT)
+    assert not speech.samples.size
 
 
 def test_instant_files_of_two_texts_differ_in_their_comment_only():
@@ -77,10 +84,18 @@ def test_raise_raises_an_engine_error():
     assert caught.value.code == "engine_failed"
 
 
-def test_nothing_and_garbage_give_no_valid_audio():
-    assert speak(fail="nothing").audio == b""
-    with pytest.raises(ogg.BadOgg):
-        list(ogg.pages(speak(fail="garbage").audio))
+def test_nothing_is_a_text_without_sound_and_garbage_is_no_audio():
+    assert list(ENGINE.synthesize(TEXT, "sine", {"fail": "nothing"})) == [END]
+    with pytest.raises(validation.NotCanonical):
+        validation.duration_ms(speak(fail="garbage").audio)
+
+
+@pytest.mark.parametrize(("fail", "code"), [("empty", "engine_empty"), ("half", "engine_incomplete")])
+def test_broken_streams_can_be_requested(fail, code):
+    with pytest.raises(BrokenStream) as caught:
+        speak(fail=fail)
+
+    assert caught.value.code == code
 
 
 def test_die_ends_the_process():
@@ -113,14 +128,12 @@ def test_failures_apply_to_their_share_of_texts_and_always_to_the_same_ones():
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
 @pytest.mark.parametrize("voice", ["sine", "instant"])
-def test_blank_text_gives_no_audio(text, voice):
-    speech = speak(text, voice=voice)
-
-    assert (speech.audio, speech.duration_ms, speech.words) == (b"", 0, ())
+def test_blank_text_has_no_sound(text, voice):
+    assert list(ENGINE.synthesize(text, voice, {})) == [END]
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    "options",
     [
         {"pitch": 1},
         {"delay_ms": -1},
@@ -131,9 +144,9 @@ def test_blank_text_gives_no_audio(text, voice):
         {"bytes": 10**9},
     ],
 )
-def test_invalid_parameters_are_refused(parameters):
+def test_invalid_options_are_refused(options):
     with pytest.raises(EngineError) as caught:
-        speak(**parameters)
+        speak(**options)
 
     assert caught.value.code == "bad_parameters"
 
@@ -150,5 +163,6 @@ def test_an_unknown_voice_is_refused():
 def test_every_text_can_be_spoken(text, voice):
     speech = speak(text, voice=voice, ms_per_character=1)
 
-    assert bool(speech.audio) == bool(text.strip())
-    assert_words_fit(speech, text)
+    assert bool(speech.audio or speech.samples.size) == bool(text.strip())
+    duration_ms = validation.duration_ms(speech.audio) if speech.audio else speech.duration_ms
+    assert_words_fit(speech.words, duration_ms, text)

@@ -1,4 +1,4 @@
-"""Voice parameters: their types and bounds. Pure."""
+"""Options of a request, which voices have as parameters: their types and bounds. Pure."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
@@ -12,14 +12,14 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base class of an engine's parameters, validated by the types and bounds of the fields."""
+    """Base class of the options that an engine takes, validated by the types and bounds of the fields."""
 
 
 AnyOptions = TypeVar("AnyOptions", bound=EngineOptions)
 
 
-def parse_parameters(kind: type[AnyOptions], *layers: Mapping[str, object]) -> AnyOptions:
-    """Validate merged parameters; later layers override earlier ones.
+def parse_options(kind: type[AnyOptions], *layers: Mapping[str, object]) -> AnyOptions:
+    """Validate merged options; later layers override earlier ones.
 
     Raises EngineError `bad_parameters` for an unknown name, a wrong type or a value out of bounds.
     """

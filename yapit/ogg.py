@@ -53,11 +53,12 @@ def pages(data: bytes) -> Iterator[OggPage]:
     """The pages of a file in order. Raises BadOgg where it is damaged or truncated."""
     start = 0
     while start < len(data):
-        page, start = _page_at(data, start)
+        page, start = page_at(data, start)
         yield page
 
 
-def _page_at(data: bytes, start: int) -> tuple[OggPage, int]:
+def page_at(data: bytes, start: int) -> tuple[OggPage, int]:
+    """The page that begins at `start`, and its end. Raises BadOgg."""
     head = data[start : start + HEADER]
     if len(head) < HEADER or not head.startswith(MAGIC):
         raise BadOgg("no page here")
