@@ -25,6 +25,7 @@ from tests.stack import ROOT, Stack
 from tests.upgrade import with_tone
 from tests.upgrade.restore import expected, restore
 from tests.waiting import PROCESS_PATIENCE, wait_until
+from tests.yapit.audio.ogg_decoding import heard, silence_at_ends
 from yapit.client import Client
 
 pytestmark = pytest.mark.slow
@@ -235,16 +236,52 @@ def test_waiting_jobs_were_finished(stack, content, ask):
             ask("anna", f"/v1/audio/{job['hash']}", status=404)
 
 
-def test_finished_blocks_are_cached_without_a_charge(stack, content):
-    document = next(document for document in content["documents"] if document["title"] == "Waiting")
-    before = stack.rows("SELECT count(*) FROM billing_ledgerentry")
+def hashes_heard(stack, content, document, voice):
+    """Variant hashes of all blocks of a document, announced to its listener."""
 
     async def hear():
         async with Client(stack.url, content["accounts"]["anna"]["key"]) as client:
-            return [status.status async for status in client.statuses(document["id"], voice="sine")]
+            statuses = [status async for status in client.statuses(document["id"], voice=voice)]
+            return [status for status in statuses if status.status != "queued"]
 
-    assert asyncio.run(hear()) == ["cached"] * len(document["blocks"])
-    assert stack.rows("SELECT count(*) FROM billing_ledgerentry") == before
+    heard_blocks = asyncio.run(hear())
+    assert [status.status for status in heard_blocks] == ["cached"] * len(document["blocks"])
+    with stack.redis() as client:
+        wait_until(lambda: not unfinished(client), PROCESS_PATIENCE)
+    return [status.audio_url.rpartition("/")[2] for status in heard_blocks]
+
+
+def ledger_size(stack):
+    return stack.rows("SELECT count(*) FROM billing_ledgerentry")[0]["count"]
+
+
+@pytest.mark.parametrize("voice", ["sine", "heart"])
+def test_a_document_is_spoken_in_the_new_form_only_and_charged_once(stack, content, voice):
+    """Blocks of this document have finished audio of the earlier codec, which is not announced any more."""
+    document = next(document for document in content["documents"] if document["title"] == "Waiting")
+    earlier = {job["hash"] for job in content["jobs"].values()} | content["audio"].keys()
+    before = ledger_size(stack)
+
+    announced = hashes_heard(stack, content, document, voice)
+
+    assert not earlier & set(announced)
+    assert ledger_size(stack) == before + len(document["blocks"])
+    assert hashes_heard(stack, content, document, voice) == announced
+    assert ledger_size(stack) == before + len(document["blocks"])
+
+
+def test_new_audio_is_trimmed_and_audio_of_earlier_jobs_is_as_their_hash_says(stack, content, ask):
+    document = next(document for document in content["documents"] if document["title"] == "Waiting")
+    earlier = [
+        job["hash"] for job in content["jobs"].values() if job["ends"] == "c" and job["model"] == "hibari"
+    ]
+    assert earlier
+    for variant in earlier:
+        assert min(silence_at_ends(heard(ask("anna", f"/v1/audio/{variant}")))) > 100
+    for variant in hashes_heard(stack, content, document, "heart"):
+        head, tail = silence_at_ends(heard(ask("anna", f"/v1/audio/{variant}")))
+        assert head < 20
+        assert tail < 65
 
 
 # --- Money ------------------------------------------------------------------------------------------------
