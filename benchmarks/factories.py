@@ -1,6 +1,5 @@
 """Factories of accounts, texts and documents. Needs Django set up: import it inside a benchmark."""
 
-import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,6 @@ from django.contrib.auth import get_user_model
 from yapit import documents
 from yapit.accounts.keys import create_key
 from yapit.models import Block, TTSModel
-
-WORDS = """
-    morning harbour letter window river silver garden quiet stone paper winter story market bridge
-    little yellow distant gentle across before under behind carries follows reaches remembers
-    a the an old new our their many some every one day night light water voice summer road
-""".split()  # noqa: SIM905  # readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +28,6 @@ def make_accounts(count: int) -> list[BenchmarkAccount]:
 def switch_on(model: str) -> None:
     """Activate a model, such as the test model `tone`."""
     TTSModel.objects.filter(slug=model).update(is_active=True)
-
-
-def make_sentence(chance: random.Random, length: int) -> str:
-    """A random sentence of exactly `length` characters."""
-    while True:
-        words: list[str] = []
-        while len(" ".join(words)) < length - 1:
-            words.append(chance.choice(WORDS))
-        text = " ".join(words).capitalize() + "."
-        if len(text) == length:
-            return text
 
 
 def make_document(account: BenchmarkAccount, paragraphs: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.closed_loop import percentile
 from benchmarks.registry import Figure, Size, benchmark
+from benchmarks.sentences import make_sentence
 from benchmarks.servers import launched_stack
 from yapit.audio import opus
 from yapit.engines import read_stream
@@ -25,7 +26,7 @@ ONE_BY_ONE = SimulatedPlayback(speed=10_000, ahead=0, fetch=True)  # without pau
 def first_byte(size: Size) -> Iterator[Figure]:
     count = size.pick(50, 300)
     with launched_stack(BLOCKS_PER_MINUTE="10000") as stack:  # all of one account
-        from benchmarks.factories import make_accounts, make_document, make_sentence
+        from benchmarks.factories import make_accounts, make_document
 
         chance = random.Random()  # new ones every time, since the limit speaks them as well
         sentences = [make_sentence(chance, CHARACTERS) for _ in range(WARM_UP + count)]
