@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from yapit.audio import loudness, opus, shaping
+from yapit.audio import loudness, opus, shaping, stretching
 from yapit.audio.opus import SAMPLE_RATE, EncodingError
 
 Samples = NDArray[np.float32]
@@ -21,26 +21,29 @@ class Rendered(NamedTuple):
     audio: bytes
     duration_ms: int
     cut_ms: int  # of silence cut at the head
+    speed: float = 1.0  # by which the PCM was stretched, before the cut
 
     def words(self, words: Iterable[TimedWord]) -> list[TimedWord]:
         """Word times from the beginning of the file, given those from the beginning of the PCM."""
         return [(text, self._moved(start), self._moved(end)) for text, start, end in words]
 
     def _moved(self, milliseconds: int) -> int:
-        return min(max(milliseconds - self.cut_ms, 0), self.duration_ms)
+        return min(max(round(milliseconds / self.speed) - self.cut_ms, 0), self.duration_ms)
 
 
-def render(parts: Sequence[Pcm], *, gain_db: float) -> Rendered | None:
+def render(parts: Sequence[Pcm], *, gain_db: float, speed: float = 1.0) -> Rendered | None:
     """Encode in canonical form. None: there is no sound. Raises EncodingError.
 
-    `gain_db` is that of the voice, so that the dynamics between its blocks stay.
+    `gain_db` is that of the voice, so that the dynamics between its blocks stay. `speed` is for engines that
+    have none of their own.
     """
-    samples = _samples(parts)
+    samples = stretching.stretched(_samples(parts), speed)
     part = shaping.sounding_part(samples)
     if part.start == part.stop:
         return None
     shaped = shaping.faded(shaping.limited(samples[part] * np.float32(shaping.ratio(gain_db))))
-    return Rendered(opus.encode(shaped), opus.milliseconds(shaped.size), opus.milliseconds(part.start))
+    cut_ms = opus.milliseconds(part.start)
+    return Rendered(opus.encode(shaped), opus.milliseconds(shaped.size), cut_ms, speed)
 
 
 def render_untrimmed(parts: Sequence[Pcm]) -> Rendered | None:

@@ -17,7 +17,7 @@ from yapit.engines.contract import (
     Word,
     check_text,
 )
-from yapit.engines.options import EngineOptions, parse_options
+from yapit.engines.options import EngineOptions, parse_options, split_speed
 from yapit.engines.registry import engine_class, load_engine
 from yapit.engines.stream import BrokenStream, SpokenText, read_stream
 
@@ -42,5 +42,6 @@ __all__ = [
     "load_engine",
     "parse_options",
     "read_stream",
+    "split_speed",
     "tone",
 ]

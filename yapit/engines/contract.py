@@ -65,7 +65,7 @@ class Capabilities:
 
     languages: frozenset[str]  # BCP 47 tags; empty: any
     word_timings: bool = False
-    speed: bool = False  # takes the option `speed`
+    speed: bool = False  # takes the option `speed`; otherwise the audio room stretches the PCM
     instructions: bool = False  # takes the option `instructions`
     streams: bool = False  # yields chunks before the whole text has been spoken
     concurrency: int = 1  # calls of `synthesize` at once: 1 for a local model, tens for a remote one

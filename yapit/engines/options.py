@@ -5,10 +5,28 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from yapit.engines.contract import EngineError
+from yapit.engines.contract import Capabilities, EngineError
 
 Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2.0)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
+
+
+class _SpeedAlone(msgspec.Struct, frozen=True):
+    speed: Speed = 1.0
+
+
+def split_speed(
+    options: Mapping[str, object], capabilities: Capabilities
+) -> tuple[Mapping[str, object], float]:
+    """Options for an engine, and the speed at which its audio is stretched: 1 if it takes `speed` itself.
+
+    Raises EngineError `bad_parameters` for a speed out of bounds.
+    """
+    if capabilities.speed or "speed" not in options:
+        return options, 1.0
+    others = {name: value for name, value in options.items() if name != "speed"}
+    return others, _converted({"speed": options["speed"]}, _SpeedAlone).speed
 
 
 class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,8 +41,11 @@ def parse_options(kind: type[AnyOptions], *layers: Mapping[str, object]) -> AnyO
 
     Raises EngineError `bad_parameters` for an unknown name, a wrong type or a value out of bounds.
     """
-    merged = {name: value for layer in layers for name, value in layer.items()}
+    return _converted({name: value for layer in layers for name, value in layer.items()}, kind)
+
+
+def _converted(options: Mapping[str, object], kind: type[AnyStruct]) -> AnyStruct:
     try:
-        return msgspec.convert(merged, kind)
+        return msgspec.convert(options, kind)
     except msgspec.ValidationError as exc:
         raise EngineError(str(exc), "bad_parameters") from exc

@@ -12,7 +12,7 @@ from audiocache import blob
 from config import checks
 from config.redis import clients as redis_clients
 from yapit.audio import opus, rendering, validation
-from yapit.audio.rendering import Pcm, TimedWord
+from yapit.audio.rendering import Pcm, Rendered, TimedWord
 from yapit.engines import (
     BrokenStream,
     EncodedFile,
@@ -21,6 +21,7 @@ from yapit.engines import (
     SpokenText,
     load_engine,
     read_stream,
+    split_speed,
 )
 from yapit.jobs import AttemptFailed, Claimed, JobResult
 from yapit.synthesis.speech_job import SpeechPayload
@@ -59,8 +60,9 @@ class SpeechHandler:
             raise AttemptFailed("revision_mismatch")
         options = msgspec.json.decode(payload.params)
         try:
+            options, speed = split_speed(options, self.engine.capabilities)
             spoken = read_stream(self.engine.synthesize(payload.text, payload.voice, options))
-            return self._result(payload, spoken)
+            return self._result(payload, spoken, speed)
         except EngineError as error:
             return JobResult.error(error.code)
         except opus.EncodingError:
@@ -71,20 +73,20 @@ class SpeechHandler:
             logger.error("The stream of the engine ended early (%s)\n%s", error.code, where)
             raise AttemptFailed(error.code) from None
 
-    def _result(self, payload: SpeechPayload, spoken: SpokenText) -> JobResult:
+    def _result(self, payload: SpeechPayload, spoken: SpokenText, speed: float) -> JobResult:
         words = [(word.text, word.start_ms, word.end_ms) for word in spoken.words]
         if spoken.file:
-            return self._validated(spoken.file, words)
+            return self._validated(spoken.file, words) if speed == 1 else JobResult.error("bad_parameters")
         parts = [(chunk.samples, chunk.sample_rate) for chunk in spoken.chunks]
-        rendered = self._rendered(payload, parts) if parts else None
+        rendered = self._rendered(payload, parts, speed) if parts else None
         if rendered is None:
             return JobResult.nothing()
         return _packed(rendered.audio, rendered.duration_ms, rendered.words(words))
 
-    def _rendered(self, payload: SpeechPayload, parts: list[Pcm]) -> rendering.Rendered | None:
+    def _rendered(self, payload: SpeechPayload, parts: list[Pcm], speed: float) -> Rendered | None:
         if payload.codec == opus.UNTRIMMED_CODEC:  # queued before an update, or audio to be made again
             return rendering.render_untrimmed(parts)
-        return rendering.render(parts, gain_db=self.gains.of(payload.voice))
+        return rendering.render(parts, gain_db=self.gains.of(payload.voice), speed=speed)
 
     def _validated(self, file: EncodedFile, words: list[TimedWord]) -> JobResult:
         if not self.engine.capabilities.encoded:

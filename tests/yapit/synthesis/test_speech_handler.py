@@ -181,6 +181,29 @@ def test_a_process_says_why_it_cannot_serve_a_model(settings, engines, sentence)
         SpeechHandler("scripted")
 
 
+def test_speech_is_stretched_where_the_engine_takes_no_speed(make_handler):
+    handler = make_handler(with_silence(Word("all", 300, 700), Word("said", 700, 1300)), END)
+
+    header, _ = blob.split(handler.handle(job(params='{"speed": 2}')).blob)
+
+    assert header.duration_ms == pytest.approx(575, abs=15)
+    assert header.words[1][1] - header.words[0][1] == 200
+
+
+@pytest.mark.parametrize("speed", ["3", "0.1", '"fast"', "null"])
+def test_a_speed_out_of_bounds_is_refused(make_handler, speed):
+    assert (
+        make_handler(with_silence(), END).handle(job(params=f'{{"speed": {speed}}}')).detail
+        == "bad_parameters"
+    )
+
+
+def test_a_finished_file_cannot_be_stretched(make_handler):
+    handler = make_handler(EncodedFile(noise_file(20_000, "")[0]), END, encoded=True)
+
+    assert handler.handle(job(params='{"speed": 2}')).detail == "bad_parameters"
+
+
 # --- Gains --------------------------------------------------------------------------------------------------
 
 
