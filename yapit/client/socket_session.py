@@ -20,7 +20,7 @@ class SocketSession:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
-        """What runs as long as the session is open."""
+        """Coroutines that run as long as the session is open."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:
