@@ -157,7 +157,7 @@ def test_a_missing_frame_is_detected(run):
     body = """
     const sockets = [];
     const connect = () => { const s = { readyState: 1 }; sockets.push(s); return s; };
-    const socket = new SpeechSocket("ws://x", { connect });
+    const socket = new ReconnectingSocket("ws://x", { connect });
     const seen = [];
     socket.addEventListener("gap", () => seen.push("gap"));
     socket.addEventListener("frame", (event) => seen.push(event.detail.seq));
@@ -173,7 +173,7 @@ def test_a_refused_connection_is_not_retried(run, code):
     body = f"""
     const sockets = [];
     const connect = () => {{ const s = {{ readyState: 1 }}; sockets.push(s); return s; }};
-    const socket = new SpeechSocket("ws://x", {{ connect, random: () => 0 }});
+    const socket = new ReconnectingSocket("ws://x", {{ connect, random: () => 0 }});
     let refused = null;
     socket.addEventListener("refused", (event) => (refused = event.detail.code));
     socket.start(); sockets[0].onclose({{ code: {code} }});
@@ -252,6 +252,50 @@ def test_there_is_no_pause_after_the_last_block(run):
     body = "elapse(); end(); elapse(); ms = null; end(); return [player.phase, ms]"
 
     assert run("player", ENDED_BLOCK + body) == ["finished", None]
+
+
+EVENTS = """
+const socket = new EventTarget(), sent = [], told = [];
+socket.send = ({ type, document_ids: ids }) => sent.push([type, ...ids]);
+const events = new ChangeEvents(socket);
+for (const name of ["connected", "document", "document_gone", "balance"]) {
+  events.addEventListener(name, ({ detail }) => told.push(detail ? [name, detail] : [name]));
+}
+const receive = (frame) => socket.dispatchEvent(new CustomEvent("frame", { detail: frame }));
+const lose = () => socket.dispatchEvent(new Event("down"));
+"""
+
+
+def test_the_state_is_read_after_the_documents_are_watched_also_after_a_loss(run):
+    body = """
+    events.watch(["a", "b"]);
+    receive({ type: "connected" }); const before = told.length; receive({ type: "watching" });
+    lose(); events.watch(["b", "c"]); receive({ type: "connected" }); receive({ type: "watching" });
+    return [before, told, sent]"""
+
+    sent = [["watch", "a", "b"], ["watch", "b", "c"]]
+    assert run("events", EVENTS + body) == [0, [["connected"], ["connected"]], sent]
+
+
+def test_only_changes_of_the_watched_documents_are_sent_and_at_most_200(run):
+    body = """
+    receive({ type: "connected" });
+    events.watch(["a", "b"]); events.watch(["b", "c"]); events.watch(["b", "c"]);
+    for (const id of ["c", "x"]) receive({ type: "document_gone", document_id: id });
+    events.watch(Array.from({ length: 300 }, (_, index) => `d${index}`));
+    return [told, sent.slice(0, 4), sent[4].length]"""
+
+    sent = [["watch", "a", "b"], ["unwatch", "a"], ["watch", "c"], ["unwatch", "b"]]
+    assert run("events", EVENTS + body) == [[["connected"], ["document_gone", "c"]], sent, 201]
+
+
+def test_a_lost_frame_makes_the_page_watch_and_read_again(run):
+    body = """
+    events.watch(["a"]); receive({ type: "connected" }); receive({ type: "watching" });
+    socket.dispatchEvent(new Event("gap")); receive({ type: "watching" });
+    return [told, sent]"""
+
+    assert run("events", EVENTS + body) == [[["connected"]] * 2, [["watch", "a"]] * 2]
 
 
 def test_words_are_aligned_with_the_text(run):

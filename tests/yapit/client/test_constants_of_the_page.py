@@ -21,6 +21,7 @@ SCRIPTS = Path(yapit.__file__).parent / "web/static/yapit/js"
         ("queue.js", "QUEUED_TIMEOUT_MS", read_ahead.QUEUED_TIMEOUT_SECONDS * 1000),
         ("queue.js", "RESENDS", read_ahead.RESENDS),
         ("queue.js", "RETRIES", read_ahead.MAX_AUDIO_LOSSES),
+        ("events.js", "MAX_WATCHED", protocol.MAX_WATCHED),
         ("player.js", "FETCH_AHEAD", load.FETCH_AHEAD),
     ],
 )

@@ -74,6 +74,7 @@ export const renameKey = (id, name) => call("PATCH", `/v1/keys/${encodeURICompon
 export const revokeKey = (id) => call("DELETE", `/v1/keys/${encodeURIComponent(id)}`);
 export const deleteAccount = (password) => call("DELETE", "/v1/me", { body: { password } });
 
+export const usage = () => call("GET", "/v1/usage");
 export const voices = async () => (await call("GET", "/v1/audio/voices")).data;
 export const models = async () => (await call("GET", "/v1/models")).data;
 export const preferences = () => call("GET", "/v1/me/preferences");

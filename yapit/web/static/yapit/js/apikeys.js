@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, closeByClick, make, toast } from "./dialogs.js";
+import { ChangeEvents } from "./events.js";
 
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -118,4 +119,9 @@ $("#hide-token").addEventListener("click", () => {
 // A page restored from the back/forward cache must not show the token again.
 addEventListener("pagehide", hideToken);
 for (const dialog of document.querySelectorAll("dialog")) closeByClick(dialog);
+const events = new ChangeEvents();
+events.addEventListener("keys", refresh);
+events.addEventListener("connected", refresh);
+events.addEventListener("refused", refresh); // shows that the log-in has ended
+events.start();
 refresh();

@@ -6,7 +6,10 @@ import { formatDuration } from "./timeline.js";
 
 const PAGE = 50;
 
-/** Events: `open` (detail: id), `renamed` and `deleted` (detail: the document), `failed` (detail: error). */
+/**
+ * Events: `open` (detail: id), `renamed` and `deleted` (detail: the document), `listed` (the list has changed),
+ * `failed` (detail: error).
+ */
 export class Documents extends EventTarget {
   #documents = [];
   #total = 0;
@@ -34,6 +37,41 @@ export class Documents extends EventTarget {
     this.#documents = [];
     await this.#load();
     return this.#mostRecent();
+  }
+
+  /** Ids of the listed documents, the current one first. */
+  get ids() {
+    const ids = this.#documents.map(({ id }) => id);
+    return this.#current ? [this.#current, ...ids.filter((id) => id !== this.#current)] : ids;
+  }
+
+  /** Read the first page again and show what has changed elsewhere. Returns its documents. */
+  async reread() {
+    const { data } = await api.listDocuments(0, PAGE);
+    for (const document of data) this.show(document);
+    return data;
+  }
+
+  /** Show the title and the sharing of a document, if it is listed. The position is the player's. */
+  show({ id, title, is_public: isPublic }) {
+    const item = this.#documents.find((candidate) => candidate.id === id);
+    if (!item || (item.title === title && item.is_public === isPublic)) return;
+    Object.assign(item, { title, is_public: isPublic });
+    if (this.#selected?.id === id && this.share.open) {
+      this.#selected.is_public = isPublic; // it may be another object of the same document
+      $("#share-toggle").checked = isPublic;
+      this.#showShared(isPublic);
+    }
+    if (!$(".rename", this.list)) this.#draw(); // a title is being typed: shown afterwards
+  }
+
+  /** A document was deleted elsewhere. */
+  remove(id) {
+    const at = this.#documents.findIndex((item) => item.id === id);
+    if (at < 0) return;
+    this.#documents.splice(at, 1);
+    this.#total -= 1;
+    this.#draw();
   }
 
   setCurrent(document) {
@@ -75,6 +113,7 @@ export class Documents extends EventTarget {
     this.list.replaceChildren(...this.#documents.map((item) => this.#row(item)));
     $("#more-documents", this.root).hidden = this.#documents.length >= this.#total;
     $("#no-documents", this.root).hidden = this.#documents.length > 0;
+    this.dispatchEvent(new Event("listed"));
   }
 
   #row(item) {

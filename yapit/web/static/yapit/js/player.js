@@ -240,6 +240,21 @@ export class Player extends EventTarget {
     if (this.phase === "waiting") this.#set({ problem: { kind: "busy" } });
   }
 
+  /** The refusal for used up characters, if playback has stopped or will stop there. */
+  get limit() {
+    return [this.problem, this.#refusal].find((one) => one?.kind === "usage") ?? null;
+  }
+
+  /** The account has characters again: request the blocks that were refused. */
+  limitRaised() {
+    if (!this.limit) return;
+    this.#refusal = null;
+    this.#queue.resume();
+    this.#queue.retryFailed();
+    this.#set({ problem: this.#persistentProblem() });
+    this.#pump();
+  }
+
   /** Stop with a problem that was found outside of the player. */
   fail(problem) {
     this.#stop(problem);

@@ -6,6 +6,7 @@ import { GaplessAudio } from "./gapless.js";
 import { $, closeByClick, make, toast } from "./dialogs.js";
 import { Documents } from "./documents.js";
 import { AutoScroll } from "./autoscroll.js";
+import { ChangeEvents } from "./events.js";
 import { Highlighter } from "./highlight.js";
 import { listenForKeys } from "./shortcuts.js";
 import { connectMediaKeys, describeMedia } from "./media.js";
@@ -16,7 +17,7 @@ import { PositionSaver } from "./position.js";
 import { Progress } from "./progress.js";
 import { AudioCache } from "./audiocache.js";
 import { Sidebar } from "./sidebar.js";
-import { SpeechSocket } from "./socket.js";
+import { ORIGIN_REFUSED, ReconnectingSocket } from "./socket.js";
 import { Speed } from "./speed.js";
 import { Timeline, formatDuration } from "./timeline.js";
 import { VoicePicker } from "./voices.js";
@@ -32,7 +33,8 @@ class Reader {
   constructor() {
     const url = new URL(bootstrap.socket, location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    this.socket = new SpeechSocket(url.href);
+    this.socket = new ReconnectingSocket(url.href);
+    this.events = new ChangeEvents();
     this.audio = new GaplessAudio($("#audio-a"), $("#audio-b"));
     this.player = new Player({ socket: this.socket, cache: new AudioCache(), audio: this.audio });
     this.documentView = new DocumentView($("#article"), $("#sentinel"));
@@ -51,6 +53,7 @@ class Reader {
 
   async start() {
     this.socket.start();
+    this.events.start();
     if (!$("#audio-a").canPlayType("audio/ogg; codecs=opus")) this.player.fail({ kind: "decode" });
     try {
       await Promise.all([this.#loadVoices(), this.#openFirst()]);
@@ -61,6 +64,7 @@ class Reader {
 
   async #loadVoices() {
     const [voices, models, preferences] = await Promise.all([api.voices(), api.models(), api.preferences()]);
+    this.models = models;
     this.voices.fill(voices, models, preferences, bootstrap.model);
     this.speed.show(preferences.default_speed ?? 1);
     this.player.speed = this.speed.value;
@@ -140,6 +144,51 @@ class Reader {
     }
   }
 
+  // --- Changes made elsewhere --------------------------------------------------------------------------------------
+
+  /** Read again what may have changed without being told. */
+  async #reread() {
+    const listed = await this.documents.reread();
+    const current = listed.find(({ id }) => id === this.document?.id);
+    if (current) this.#showChange(current);
+    else if (this.document) await this.#rereadDocument(this.document.id);
+    await this.#checkLimit();
+  }
+
+  async #rereadDocument(id) {
+    try {
+      this.#showChange(await api.getDocument(id));
+    } catch (error) {
+      if (error.status !== 404) throw error; // `document_gone` follows
+    }
+  }
+
+  #showChange(changed) {
+    this.documents.show(changed);
+    if (changed.id !== this.document?.id) return;
+    const { title, is_public: isPublic } = changed;
+    Object.assign(this.document, { title, is_public: isPublic });
+    this.#setTitle(title);
+    if (!$("#heading").hidden) $("#heading h1").textContent = title;
+  }
+
+  #onGone(id) {
+    this.documents.remove(id);
+    if (id !== this.document?.id) return;
+    this.#showEmpty();
+    toast("This document was deleted, or is no longer shared with you.");
+  }
+
+  /** End a pause for used up characters when the account has enough again. */
+  async #checkLimit() {
+    const limit = this.player.limit;
+    if (!limit) return;
+    const type = this.models.find(({ id }) => id === this.voices.current?.model)?.usage_type;
+    const balance = (await api.usage()).balances.find(({ usage_type: usageType }) => usageType === type);
+    const isEnough = balance?.available === null || balance?.available >= (limit.usage?.requested ?? 1);
+    if (balance && isEnough) this.player.limitRaised();
+  }
+
   // --- Playback and text -----------------------------------------------------------------------------------------
 
   async #showBlock({ jump = false } = {}) {
@@ -209,6 +258,7 @@ class Reader {
     this.#connectPlayer();
     this.#connectChoices();
     this.#connectDocuments();
+    this.#connectEvents();
     this.#connectButtons();
     connectMediaKeys(this.player);
     listenForKeys({
@@ -271,6 +321,25 @@ class Reader {
     });
   }
 
+  #connectEvents() {
+    const { events } = this;
+    const onEvent = (name, action) =>
+      events.addEventListener(name, async ({ detail }) => {
+        try {
+          await action(detail);
+        } catch (error) {
+          // Not reachable: `connected` follows.
+          if (!(error instanceof api.NetworkError)) this.#fail(error);
+        }
+      });
+    this.documents.addEventListener("listed", () => events.watch(this.documents.ids));
+    onEvent("connected", () => this.#reread());
+    onEvent("document", (id) => this.#rereadDocument(id));
+    onEvent("document_gone", (id) => this.#onGone(id));
+    onEvent("balance", () => this.#checkLimit());
+    onEvent("refused", ({ code }) => code !== ORIGIN_REFUSED && this.player.fail({ kind: "login" }));
+  }
+
   #connectButtons() {
     $("#play").addEventListener("click", () => this.toggle());
     $("#previous").addEventListener("click", () => this.player.step(-1));
@@ -282,9 +351,14 @@ class Reader {
     for (const button of document.querySelectorAll("[data-compose]")) {
       button.addEventListener("click", () => this.compose.open());
     }
-    addEventListener("online", () => this.socket.start());
+    addEventListener("online", () => this.#start());
     // A background tab may have lost its connection, or the user has logged in again in another tab.
-    document.addEventListener("visibilitychange", () => !document.hidden && this.socket.start());
+    document.addEventListener("visibilitychange", () => !document.hidden && this.#start());
+  }
+
+  #start() {
+    this.socket.start();
+    this.events.start();
   }
 
   #escape() {

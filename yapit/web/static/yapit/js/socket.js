@@ -18,7 +18,7 @@ export function reconnectDelay(attempt, random = Math.random) {
  * Events: `open`, `frame` (detail: the message), `gap`, `down` (detail: {code, delay}), and
  * `refused` (detail: {code}), after which it does not reconnect by itself.
  */
-export class SpeechSocket extends EventTarget {
+export class ReconnectingSocket extends EventTarget {
   #socket = null;
   #timer = null;
   #attempt = 0;
