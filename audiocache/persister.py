@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from redis import Redis
 from redis.exceptions import RedisError
 
-from audiocache import aliases, blob
+from audiocache import blob
 from audiocache.errors import AudioCacheError, StoreDamaged
 from audiocache.orders import ORDERS_STREAM, Order
 from audiocache.records import Change, Put
@@ -58,9 +58,10 @@ class CannotRestore(AudioCacheError):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Finished audio in Redis to be stored. `size` is the bytes of its blob, as counted in `unpersisted`."""
+    """A finished blob in Redis to be stored. `size` is its bytes, as counted in `unpersisted`."""
 
     hash: str
+    alias: str
     size: int
     job: bytes
 
@@ -68,12 +69,13 @@ class Finished:
     def from_fields(cls, fields: Fields) -> "Finished":
         try:
             hash_hex, size = fields[b"hash"].decode("ascii"), int(fields[b"size"])
+            alias = fields[b"alias"].decode("ascii")
             key = bytes.fromhex(hash_hex)
         except (KeyError, ValueError) as exc:
             raise UnreadableEntry("no hash or size") from exc
         if key.hex() != hash_hex or len(key) != 32 or size < 0:
             raise UnreadableEntry("no proper hash or size")
-        return cls(hash_hex, size, fields.get(b"job", b""))
+        return cls(hash_hex, alias, size, fields.get(b"job", b""))
 
     @property
     def key(self) -> bytes:
@@ -108,12 +110,11 @@ class PersistHandler(Handler[Finished | Order]):
         return hook
 
     def parse(self, stream: str, fields: Fields) -> Finished | Order:
-        if stream == PERSIST_STREAM:
-            return Finished.from_fields(fields)
-        order = Order.from_fields(fields)
-        if order.alias not in self.stores:
-            raise UnreadableEntry("an order for an unknown alias")
-        return order
+        event: Finished | Order
+        event = Finished.from_fields(fields) if stream == PERSIST_STREAM else Order.from_fields(fields)
+        if event.alias not in self.stores:
+            raise UnreadableEntry("for an unknown alias")
+        return event
 
     def acknowledge_args(self, event: Finished | Order) -> Sequence[str | bytes | int]:
         if isinstance(event, Order):
@@ -122,17 +123,17 @@ class PersistHandler(Handler[Finished | Order]):
 
     def handle(self, batch: Batch[Finished | Order]) -> BatchResult[Finished | Order]:
         orders: dict[str, list[Order]] = defaultdict(list)
-        finished: list[Finished] = []
+        finished: dict[str, list[Finished]] = defaultdict(list)
         for event in batch.events:
             if isinstance(event, Order):
                 orders[event.alias].append(event)
             else:
-                finished.append(event)
+                finished[event.alias].append(event)
         # Every order given before the last commit is in this batch or was applied.
         caught_up = ORDERS_STREAM in batch.drained
-        lost = self._store(finished, orders.pop(aliases.AUDIO, []), caught_up)
-        for alias, others in orders.items():
-            self._write(alias, [], others, caught_up)
+        lost: list[Finished] = []
+        for alias in sorted({*finished, *orders}):
+            lost += self._store(alias, finished[alias], orders[alias], caught_up)
         for event in lost:
             self._restore_lost(event)
         return BatchResult(done=batch.entries)
@@ -147,14 +148,14 @@ class PersistHandler(Handler[Finished | Order]):
             self._tidy(alias)
 
     def _store(
-        self, finished: Sequence[Finished], orders: Sequence[Order], caught_up: bool
+        self, alias: str, finished: Sequence[Finished], orders: Sequence[Order], caught_up: bool
     ) -> list[Finished]:
-        """Store audio and apply orders in parts. Return the lost: missing or damaged in Redis."""
+        """Store blobs and apply orders in parts. Return the lost: missing or damaged in Redis."""
         lost: list[Finished] = []
         for part in _by_bytes(finished, settings.PERSIST_BATCH_BYTES) or ([[]] if orders else []):
             puts = self._fetch(part)
             lost += [event for event in part if event.hash not in puts]
-            self._write(aliases.AUDIO, list(puts.values()), orders, caught_up)
+            self._write(alias, list(puts.values()), orders, caught_up)
             # Touches and pins may concern any part; removals must not reach entries stored after them.
             orders = [order for order in orders if not order.kind.removes]
             caught_up = False  # the marks of this part are newer than the orders that were read
@@ -208,7 +209,7 @@ class PersistHandler(Handler[Finished | Order]):
     def _restore_lost(self, event: Finished) -> None:
         """Queue the job of lost audio again, so that those who wait for it or ask for it later get it."""
         self.redis.delete(event.hot_key)  # a damaged value
-        if self.stores[aliases.AUDIO].get(event.hash) is not None:
+        if self.stores[event.alias].get(event.hash) is not None:
             return  # stored by an earlier attempt
         LOST.inc()
         logger.error("%s was lost before it was stored; it will be synthesized again", event.hash)

@@ -234,6 +234,7 @@ DOCUMENT_SECONDS = 60  # for which a document counts after the request of its la
 PERIODIC = [  # (callable that takes a Redis client, seconds between calls), for run_scheduler
     ("yapit.jobs.reap", REAP_SECONDS),
     ("billing.usage.backlog.measure", 5.0),
+    ("yapit.jobs.reap_reservations", 60.0),
     ("yapit.jobs.trim_finished", 3600.0),
     ("config.streams.dead_letters.trim", 3600.0),
     ("yapit.usage.leaderboard.roll_up_in_thread", 3600.0),

@@ -37,6 +37,8 @@ CODES = {
     "bad_audio": "The voice returned something that is not audio.",
     "audio_too_large": "The block's audio is larger than may be kept.",
     "revision_mismatch": "The workers run another version of this voice.",
+    "wrong_kind": "The workers of this queue do another kind of work.",
+    "cost_exceeded": "The work would cost more than was reserved for it.",
     "engine_hung": "The voice did not finish this block in time.",
     "worker_lost": "The workers that tried this block did not survive it.",
     "result_refused": "What the workers handed in for this block could not be read.",

@@ -136,6 +136,6 @@ class Setter:
             self.unpersisted = int(self.redis.get("unpersisted") or 0)
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.set(f"audio:{name}", self.blob)
-            pipe.xadd("persist", {"hash": name, "size": len(self.blob), "job": b""})
+            pipe.xadd("persist", {"hash": name, "alias": "audio", "size": len(self.blob), "job": b""})
             pipe.incrby("unpersisted", len(self.blob))
             self.unpersisted = pipe.execute()[-1]

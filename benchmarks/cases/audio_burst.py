@@ -74,9 +74,9 @@ def burst(stack: Stack) -> float:
 
 
 def new_spec() -> Any:
-    from yapit import jobs
+    from yapit.synthesis.speech_job import SpeechSpec
 
-    return jobs.JobSpec(
+    return SpeechSpec(
         hash=secrets.token_hex(32),
         text="A result.",
         model=MODEL,
@@ -88,4 +88,4 @@ def new_spec() -> Any:
         cost=9,
         multiplier_bp=10_000,
         usage_type="standard",
-    )
+    ).job

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from asgiref.sync import async_to_sync
 
 from benchmarks.closed_loop import percentile, redis_command
@@ -131,7 +132,9 @@ async def _claim_all_requested(stack: Stack, document: str, sockets: Sequence[Ra
     with stack.redis as redis:
         claimed: list[Claimed] = []
         await async_wait_until(lambda: _claim_more(redis, claimed) == RESULTS)
-        await async_wait_until(lambda: all(redis.scard(f"subs:{job.key}") == LISTENERS for job in claimed))
+        await async_wait_until(
+            lambda: all(redis.scard(f"subs:{job.spec.key}") == LISTENERS for job in claimed)
+        )
     return claimed
 
 
@@ -161,10 +164,11 @@ def _submissions(stack: Stack, claimed: Sequence["Claimed"]) -> bytes:
     with stack.redis as redis:
         redis.script_load(SUBMIT.text)
     audio = make_blob(b"OggS" + secrets.token_bytes(BYTES), duration_ms=20_000)
+    fields = msgspec.msgpack.encode(["duration_ms", 20_000])
     parts = [redis_command(b"AUTH", stack.valkey.password.encode())]
     for job in claimed:
         upload, job_id = f"up:{job.id}:bench".encode(), job.id.encode()
-        arguments = (job_id, b"bench", b"c", b"", b"20000", b"", b"10000")
+        arguments = (job_id, b"bench", b"c", b"", fields, b"", b"", b"10000")
         parts += [
             redis_command(b"SET", upload, audio, b"EX", b"600"),
             redis_command(b"EVALSHA", SUBMIT.sha.encode(), b"0", *arguments),

@@ -114,7 +114,9 @@ def _enqueue_call(spec, number: int, listener: int):
 
     document = f"00000000-0000-0000-0000-{number:012}"
     member = jobs.member(number % 50, document, number, f"web.{listener:08}")
-    return jobs.enqueue_call(number % 50, [jobs.EnqueueRequest(spec, member=member, document=document)], {})
+    return jobs.enqueue_call(
+        number % 50, [jobs.EnqueueRequest(spec.job, member=member, document=document)], {}
+    )
 
 
 def raw_writes(redis: "Redis", count: int) -> float:

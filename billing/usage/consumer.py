@@ -90,7 +90,7 @@ class BillingHandler(Handler[UsageEvent]):
 
     def acknowledge_args(self, event: UsageEvent) -> Sequence[str | bytes | int]:
         # No amount was reserved for an event that is not billed.
-        return (event.user_id, event.usage_type.value, event.cost if event.billable else 0)
+        return (event.id, event.user_id, event.usage_type.value, event.cost if event.billable else 0)
 
     def handle(self, batch: Batch[UsageEvent]) -> BatchResult[UsageEvent]:
         charged = self._charge(self._without_parked(batch.entries))

@@ -20,6 +20,8 @@ LARGEST_COUNT = 2**31 - 1
 LARGEST_USER = 2**63 - 1
 LATEST_MS = 253_370_764_799_999  # the end of 9998: the month of an event must have a next month
 
+SPEECH = "speech"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 _HASH = re.compile(rb"[0-9a-f]{64}")
@@ -49,6 +51,7 @@ class UsageEvent:
     duration_ms: int
     occurred_at: datetime
     api_key: str | None = None  # public id of the key that caused it; earlier entries do not have the field
+    kind: str = SPEECH  # of the job
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> "UsageEvent":
@@ -68,6 +71,7 @@ class UsageEvent:
             duration_ms=_number(fields, b"duration_ms"),
             occurred_at=_EPOCH + timedelta(milliseconds=_number(fields, b"created_ms", most=LATEST_MS)),
             api_key=_api_key(fields.get(b"api_key")),
+            kind=_slug(fields, b"kind") if b"kind" in fields else SPEECH,
         )
         if event.cost != cost(event.characters, event.multiplier_bp):
             raise Unreadable("cost: is not chars times multiplier_bp, rounded up")

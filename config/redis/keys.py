@@ -5,6 +5,9 @@ Lua scripts spell these names out. Keys of a single app are in that app's `redis
 
 # Owner billing.
 RESERVED_COUNTED = "reserved-counted"  # a flag: `reserved:*` has been counted since Redis last lost its data
+# Hash by job id: what is reserved for a job until its billing entry is charged, as
+# "{account} {usage type} {amount} {id of the entry, once the job is finished}". `reserved:*` has the sums.
+RESERVATIONS = "reservations"
 
 # Owner yapit.
 FINISHED = "finished"  # sorted set: ids of finished jobs by the time of their end, in milliseconds

@@ -1,7 +1,8 @@
 """The version of the key names and stream fields in Redis, and the migration from an earlier version.
 
-Layout 1 has no version key. Processes of two layouts must not
-run beside each other: a reservation that one of them takes is invisible to the other.
+Layout 1 has no version key. In layout 2 the parts of a job were fields of their own, and reservations
+belonged to no job. Processes of two layouts must not run beside each other: a reservation that one of them
+takes is invisible to the other.
 """
 
 import logging
@@ -20,7 +21,7 @@ from config.redis.transient import is_transient
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 VERSION_KEY = "layout"
 # Key patterns that only layout 1 has.
 EARLIER_KEYS = ("due:*", "asked:*", "counted-due")

@@ -30,9 +30,9 @@ SEALED = b"sealed:"  # in front of the names of private fields
 OWN_FIELDS = frozenset({b"entry", b"reason", b"acknowledge_args"})
 # Names and codes. A malformed entry may hold anything, so values must match SAFE_VALUE as well.
 SHOWN = (
-    *("id", "hash", "user", "api_key", "model", "voice", "document", "chars", "cost", "multiplier_bp"),
-    *("usage_type", "billable", "duration_ms", "created_ms", "attempts", "size", "outcome", "detail"),
-    *("alias", "kind", "at_ms"),
+    *("id", "kind", "queue", "key", "hash", "user", "api_key", "model", "voice", "document", "chars", "cost"),
+    *("multiplier_bp", "usage_type", "billable", "duration_ms", "created_ms", "attempts", "size", "outcome"),
+    *("detail", "alias", "worker", "at_ms"),
 )
 ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 SAFE_VALUE = re.compile(r"[\w.:+-]{0,128}")
@@ -53,7 +53,7 @@ for i = 1, #letter[2], 2 do
     entry[#entry + 1] = value
   end
 end
-redis.call('XADD', KEYS[2], '*', unpack(entry)) -- a full Redis refuses it before anything is written
+local replayed = redis.call('XADD', KEYS[2], '*', unpack(entry)) -- first: a full Redis refuses it
 redis.call('XDEL', KEYS[1], ARGV[1])
 if #args > 0 then
 %s
@@ -65,7 +65,8 @@ return 1
 def replay_script(undo: str = "") -> Script:
     """A script that replays a letter. `undo` is Lua that reverses `Handler.on_acknowledge`, with its `args`.
 
-    `undo` does not run for an unreadable entry, since `on_acknowledge` did not run for it.
+    `undo` does not run for an unreadable entry, since `on_acknowledge` did not run for it. It finds the id of
+    the new entry in `replayed`.
     """
     return Script(_REPLAY % undo)
 

@@ -54,7 +54,8 @@ def finish(redis, *some: Sound) -> None:
     for one in some:
         redis.set(f"audio:{one.hash}", one.blob)
         redis.incrby("unpersisted", len(one.blob))
-        redis.xadd("persist", {"hash": one.hash, "size": len(one.blob), "job": f"job {one.hash}"})
+        entry = {"hash": one.hash, "alias": "audio", "size": len(one.blob), "job": f"job {one.hash}"}
+        redis.xadd("persist", entry)
 
 
 def note_lost(redis, job: bytes) -> None:

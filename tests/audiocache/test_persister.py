@@ -108,7 +108,7 @@ def test_audio_that_an_earlier_attempt_stored_is_not_lost(redis, persister, stor
 def test_an_unreadable_lost_job_becomes_a_dead_letter_without_its_text(redis, persister, store):
     first, second = sounds(2)
     finish(redis, first)
-    redis.xadd("persist", {"hash": sound("lost").hash, "size": 5, "job": "nonsense"})
+    redis.xadd("persist", {"hash": sound("lost").hash, "alias": "audio", "size": 5, "job": "nonsense"})
     finish(redis, second)
 
     drain(persister)

@@ -80,9 +80,11 @@ def make_event(user_id: int = 1, chars: int = 100, **changes: object) -> UsageEv
 def publish(redis, user_id: int, chars: int = 100, **changes: object) -> dict[bytes, bytes]:
     """Add an entry and reserve its cost, as FINALIZE leaves them. Return the fields of the entry."""
     fields = make_fields(user_id, chars, **changes)
+    entry = redis.xadd(USAGE_STREAM, fields)
     if fields.get(b"billable") == b"1":
         redis.hincrby(keys.reserved(user_id), fields[b"usage_type"], int(fields[b"cost"]))
-    redis.xadd(USAGE_STREAM, fields)
+        parts = (b"%d" % user_id, fields[b"usage_type"], fields[b"cost"], entry)
+        redis.hset(keys.RESERVATIONS, fields[b"id"], b" ".join(parts))
     return fields
 
 

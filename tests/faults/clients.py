@@ -22,7 +22,8 @@ from config.redis import scripts
 from yapit import jobs
 from yapit.audio import opus
 from yapit.engines.tone import ToneEngine
-from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, State
+from yapit.jobs import BlockState, Enqueued, EnqueueRequest, State
+from yapit.synthesis.speech_job import SpeechSpec
 from yapit.variant_hash import variant_hash
 
 PROCESS = "drill"
@@ -45,7 +46,7 @@ class BlockRequest:
 
     user: int
     index: int
-    spec: JobSpec
+    spec: SpeechSpec
     kind: str
     request_id: str = ""
     job_id: str = ""
@@ -96,7 +97,7 @@ class SimulatedClients(threading.Thread):
         self._pubsub: redis.client.PubSub | None = None
         self._waiting: dict[str, list[BlockRequest]] = {}
         self._unread: set[str] = set()
-        self._texts: list[tuple[JobSpec, str]] = []
+        self._texts: list[tuple[SpeechSpec, str]] = []
         self._is_stopped = False
         self._is_closed = False
         self.failure: BaseException | None = None
@@ -148,7 +149,7 @@ class SimulatedClients(threading.Thread):
         self.log.requests.append(request)
         self._waiting.setdefault(spec.hash, []).append(request)
 
-    def _new_spec(self, user: int) -> tuple[JobSpec, str]:
+    def _new_spec(self, user: int) -> tuple[SpeechSpec, str]:
         kind = self._random.choices(list(self.kinds), list(self.kinds.values()))[0]
         text = f"{len(self._texts)} of {self._random.getrandbits(64):x}, " + "la " * self._random.randint(
             1, 30
@@ -177,7 +178,7 @@ class SimulatedClients(threading.Thread):
     def _enqueue_call(self, request: BlockRequest) -> scripts.ScriptCall:
         request.attempts += 1
         request.looked_at = time.monotonic()
-        enqueue = EnqueueRequest(request.spec, member=request.member, document=str(request.document))
+        enqueue = EnqueueRequest(request.spec.job, member=request.member, document=str(request.document))
         request.request_id = enqueue.id
         return jobs.enqueue_call(request.user, [enqueue], {})
 
@@ -273,11 +274,11 @@ def verified_audio(value: bytes | None) -> bytes | None:
     return bytes(audio) if blob.verify(header, audio) else None
 
 
-def make_spec(text: str, kind: str, *, premium: bool) -> JobSpec:
+def make_spec(text: str, kind: str, *, premium: bool) -> SpeechSpec:
     parameters = {"ms_per_character": 2, "fail": kind}
     multiplier_bp = 15_000 if premium else 10_000
     spoken = {"model": "tone", "voice": "sine", "revision": ToneEngine.revision, "codec": opus.CODEC}
-    return JobSpec(
+    return SpeechSpec(
         hash=variant_hash(text, parameters=parameters, **spoken),
         text=text,
         params=json.dumps(parameters),

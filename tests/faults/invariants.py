@@ -14,7 +14,10 @@ from config.database.sqlite import sqlite3
 from tests.faults.clients import EXPECTED, ClientLog
 
 STREAMS = {"results": "results", "billing": "billing", "persist": "persister", "orders": "persister"}
-LEFT_OVER = ("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases", "reserved:*")
+LEFT_OVER = (
+    *("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases"),
+    *("reserved:*", "reservations"),
+)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,16 @@ from yapit.client import Client
 pytestmark = pytest.mark.slow
 
 STREAMS = {"results": "results", "billing": "billing", "persist": "persister", "orders": "persister"}
-UNFINISHED_WORK = ("job:*", "inflight:*", "subs:*", "res:*", "queue:*", "leases", "reserved:*")
+UNFINISHED_WORK = (
+    "job:*",
+    "inflight:*",
+    "subs:*",
+    "res:*",
+    "queue:*",
+    "leases",
+    "reserved:*",
+    "reservations",
+)
 EARLIER_NAMES = ("due:*", "asked:*", "counted-due")
 
 

@@ -27,7 +27,8 @@ class JobHandler(Protocol):
 
     `handle` ends in one of four ways:
 
-    - It returns a JobResult: bytes to keep, nothing, or an error code that ends the job.
+    - It returns a JobResult: bytes to keep, nothing, or an error code that ends the job. A cost above that of
+      the spec fails the attempt with the reason `cost_exceeded`.
     - It raises AttemptFailed: the job is queued again, and after its last attempt becomes a dead letter that
       has the reason as its code.
     - It raises anything else: the same with the reason `failed`. The traceback is logged without the

@@ -1,9 +1,10 @@
-"""Job protocol: the life of a synthesis job in Redis, as atomic scripts in `yapit/jobs/lua/`. No database.
+"""Job protocol: the life of a job in Redis, as atomic scripts in `yapit/jobs/lua/`. No database.
 
 Web processes enqueue, look and cancel; workers claim, renew, release and submit; the results consumer
 finalizes; the scheduler reaps. Every call may be repeated after a lost reply.
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,11 +26,16 @@ from yapit import redis_keys
 from yapit.jobs.lua import CLAIMING, script
 from yapit.limits.lua import LIMITS
 
+logger = logging.getLogger(__name__)
+
 FINISHED_SECONDS = 8 * 86400
 REAP_BATCH = 200
 UPLOAD_SECONDS = 600  # longer than stored audio, or a full Redis would evict uploads first
 
 REAPED = metrics.counter("jobs_reaped", "Jobs whose lease expired")
+ORPHANS = metrics.counter(
+    "jobs_orphaned_reservations", "Reservations given back whose job and billing entry were gone"
+)
 REFUSED = metrics.counter("jobs_refused", "Blocks that were not queued, by reason", ["reason"])
 
 
@@ -37,6 +43,10 @@ LOOK, ENQUEUE, CANCEL = script("look", LIMITS), script("enqueue", LIMITS), scrip
 CLAIM, SUBMIT = script("claim", CLAIMING), script("submit", CLAIMING)
 RENEW, RELEASE = script("renew"), script("release")
 FINALIZE, REAP, REPLAY = script("finalize"), script("reap"), script("replay")
+REAP_RESERVATIONS = script("reap_reservations")
+
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Priority:
@@ -82,72 +92,104 @@ class BlockState:
         return cls(state, raw[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
-    """Specification of a job; the same for all accounts that request the same audio."""
+class JobSpec(msgspec.Struct, frozen=True):
+    """The constant parts of a job: the same for all accounts that request the same result.
 
-    hash: str
-    text: str
-    model: str
-    voice: str
-    params: str  # JSON of the voice's parameters
-    revision: str
-    codec: str
-    chars: int
-    cost: int
-    multiplier_bp: int
+    Stored and copied as one value, `packed`. The protocol reads neither `payload` nor `fields`.
+    """
+
+    kind: str  # a key of JOB_HANDLERS
+    queue: str  # has jobs of one kind
+    key: str  # identifies the result, as 64 hexadecimal digits: for speech, the variant hash
+    payload: bytes  # for the handler
     usage_type: str
+    units: int  # size of the work, which orders users: for speech, characters
+    cost: int  # reserved for it, and the most that it may cost
+    store: str  # alias that keeps the result
+    fields: tuple[str | int, ...] = ()  # of the billing entry: names and values in turn
+
+    @property
+    def packed(self) -> bytes:
+        return _pack((SpecHead.of(self), self.payload))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Raises msgspec.MsgspecError."""
+        return cls.of(*_packed_specs.decode(packed))
+
+    @classmethod
+    def of(cls, head: "SpecHead", payload: bytes) -> Self:
+        return cls(
+            head.kind,
+            head.queue,
+            head.key,
+            payload,
+            head.usage_type,
+            head.units,
+            head.cost,
+            head.store,
+            head.fields,
+        )
+
+
+class SpecHead(msgspec.Struct, frozen=True):
+    """The parts of a spec that scripts read; they cannot read binary values."""
+
+    kind: str
+    queue: str
+    key: str
+    usage_type: str
+    units: int
+    cost: int
+    store: str
+    fields: tuple[str | int, ...]
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Self:
+        return cls(
+            spec.kind, spec.queue, spec.key, spec.usage_type, spec.units, spec.cost, spec.store, spec.fields
+        )
+
+
+PackedSpec = tuple[SpecHead, bytes]
+
+_packed_specs = msgspec.msgpack.Decoder(PackedSpec)
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job leased to this worker. `payload` is for the handler of its kind alone."""
+    """A job leased to this worker."""
 
     id: str
-    kind: str
-    key: str  # identifies the result: for speech, the variant hash
-    payload: bytes
-    units: int
+    spec: JobSpec
     attempt: int
 
     @classmethod
-    def read(cls, reply: Sequence[bytes]) -> Self | None:
+    def read(cls, reply: Sequence[Any]) -> Self | None:
         """The job in a reply of CLAIM. None: it is empty."""
         if not reply:
             return None
-        job_id, key, text, voice, params, revision, codec, units, attempt = reply
-        payload = {
-            "text": text.decode(),
-            "voice": voice.decode(),
-            "params": params.decode(),
-            "revision": revision.decode(),
-            "codec": codec.decode(),
-        }
-        return cls(
-            id=job_id.decode(),
-            kind="speech",
-            key=key.decode(),
-            payload=msgspec.msgpack.encode(payload),
-            units=int(units),
-            attempt=int(attempt),
-        )
+        job_id, spec, attempt = reply
+        return cls(job_id.decode(), JobSpec.unpack(spec), int(attempt))
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
     """Result of a job: c (bytes to keep, as `blob`), s (nothing) or e (an error, with its code as `detail`).
 
-    `blob` has a header of `audiocache.blob` in front. `fields` are added to the billing event.
+    `blob` has a header of `audiocache.blob` in front. `fields` are added to the billing entry. `cost` may be
+    lower than that of the spec, which stays reserved until then; None: the cost of the spec.
     """
 
     outcome: Literal["c", "s", "e"]
     detail: str = ""
     blob: bytes = b""
     fields: Mapping[str, str | int] = field(default_factory=dict)
+    cost: int | None = None
 
     @classmethod
-    def stored(cls, blob: bytes, **fields: str | int) -> Self:
-        return cls("c", blob=blob, fields=fields)
+    def stored(cls, blob: bytes, *, cost: int | None = None, **fields: str | int) -> Self:
+        return cls("c", blob=blob, fields=fields, cost=cost)
 
     @classmethod
     def nothing(cls) -> Self:
@@ -160,7 +202,10 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOutcome:
-    """`status`: OK, DUP, GONE, STALE or LOST. After LOST, which has claimed nothing, submit again."""
+    """`status`: OK, DUP, GONE, STALE, EXCEEDED or LOST.
+
+    After LOST, which has claimed nothing, submit again. EXCEEDED: the result costs more than was reserved.
+    """
 
     status: str
     next: Claimed | None
@@ -171,19 +216,20 @@ def member(user_id: int, document_id: object, index: int, connection: str) -> st
     return f"{user_id}:{document_id}:{index}:{connection}"
 
 
-def look_call(variants: Sequence[str], bucket: str = "") -> ScriptCall:
+def look_call(job_keys: Sequence[str], bucket: str = "") -> ScriptCall:
     """`bucket`: key of a token bucket, from which one message is taken."""
     return LOOK.call(
         settings.MESSAGES_BURST,
         settings.MESSAGES_PER_SECOND,
         settings.HOT_AUDIO_SECONDS,
-        *variants,
+        *job_keys,
         keys=[bucket] if bucket else (),
     )
 
 
-class EnqueueRequest(msgspec.Struct):
-    """Request for one block. `member` is its subscriber; warming has none."""
+@dataclass(slots=True)
+class EnqueueRequest:
+    """Request for one job. `member` is its subscriber; warming has none."""
 
     spec: JobSpec
     member: str = ""
@@ -191,13 +237,14 @@ class EnqueueRequest(msgspec.Struct):
     priority: int = Priority.PREFETCH
     billable: bool = True
     is_limited: bool = False  # counts against the blocks per minute and the documents of the account
-    id: str = msgspec.field(default_factory=lambda: uuid4().hex)
+    id: str = field(default_factory=lambda: uuid4().hex)
 
 
 class EnqueueCommon(msgspec.Struct):
     """Arguments of ENQUEUE that hold for all its requests."""
 
     user: str
+    api_key: str
     limits: Mapping[str, int]
     audio_seconds: int
     unpersisted_limit: int
@@ -213,13 +260,16 @@ def enqueue_call(
     requests: Sequence[EnqueueRequest],
     limits: Mapping[str, int],
     finished_documents: Sequence[str] = (),
+    api_key: str = "",
 ) -> ScriptCall:
     """`limits`: what the account's `requested` total may reach, by usage type; a missing one is unlimited.
 
-    `finished_documents`: documents for which the connection has stopped waiting.
+    `finished_documents`: documents for which the connection has stopped waiting. `api_key`: id of the key
+    that pays; empty for other log-ins.
     """
     common = EnqueueCommon(
         user=str(user_id),
+        api_key=api_key,
         limits=limits,
         audio_seconds=settings.HOT_AUDIO_SECONDS,
         unpersisted_limit=settings.UNPERSISTED_LIMIT,
@@ -229,14 +279,26 @@ def enqueue_call(
         document_ms=_milliseconds(settings.DOCUMENT_SECONDS),
         finished_documents=finished_documents,
     )
-    return ENQUEUE.call(msgspec.msgpack.encode(common), msgspec.msgpack.encode(requests))
+    specs = [request.spec.packed for request in requests]
+    return ENQUEUE.call(_pack(common), _pack([_without_spec(request) for request in requests]), *specs)
+
+
+def _without_spec(request: EnqueueRequest) -> dict[str, object]:
+    return {
+        "id": request.id,
+        "member": request.member,
+        "document": request.document,
+        "priority": request.priority,
+        "billable": request.billable,
+        "is_limited": request.is_limited,
+    }
 
 
 async def look(
-    link: MultiplexedConnection, variants: Sequence[str], bucket: str = ""
+    link: MultiplexedConnection, job_keys: Sequence[str], bucket: str = ""
 ) -> tuple[float, list[BlockState]]:
-    """Seconds to wait and the state of each hash; no states if the bucket is empty. One round trip."""
-    wait, *states = await arun(link, look_call(variants, bucket))
+    """Seconds to wait and the state of each key; no states if the bucket is empty. One round trip."""
+    wait, *states = await arun(link, look_call(job_keys, bucket))
     return wait / 1000, [BlockState.read(raw) for raw in states]
 
 
@@ -260,10 +322,11 @@ async def enqueue(
     requests: Sequence[EnqueueRequest],
     limits: Mapping[str, int],
     finished_documents: Sequence[str] = (),
+    api_key: str = "",
 ) -> Enqueued:
     """One round trip. A full Redis refuses all with `busy`. See `enqueue_call` for the arguments."""
     try:
-        call = enqueue_call(user_id, requests, limits, finished_documents)
+        call = enqueue_call(user_id, requests, limits, finished_documents, api_key)
         enqueued = Enqueued.read(await arun(link, call))
     except OutOfMemoryError:
         enqueued = Enqueued([BlockState(State.REFUSED, b"busy")] * len(requests))
@@ -274,7 +337,7 @@ async def enqueue(
 
 
 async def cancel(link: MultiplexedConnection, pending: Sequence[tuple[str, str]]) -> None:
-    """Each (hash, member) stops waiting. Raises RedisError."""
+    """Each (key, member) stops waiting. Raises RedisError."""
     for reply in await arun_all(link, [CANCEL.call(*pair) for pair in pending]):
         if isinstance(reply, Exception):
             raise reply
@@ -318,7 +381,8 @@ def submit(
         worker,
         result.outcome,
         result.detail,
-        result.fields.get("duration_ms", 0),
+        _pack([part for pair in result.fields.items() for part in pair]),
+        "" if result.cost is None else result.cost,
         claim_from,
         _milliseconds(settings.LEASE_SECONDS),
     )
@@ -354,6 +418,24 @@ def reap(redis: Redis) -> int:
     return reaped
 
 
+def reap_reservations(redis: Redis) -> None:
+    """Give back reservations whose job and billing entry are both gone. Repeatable; called by the scheduler.
+
+    Walks over all reservations, in steps that do not block Redis for long.
+    """
+    cursor = 0
+    while True:
+        found: Any = redis.hscan(keys.RESERVATIONS, cursor, count=REAP_BATCH)
+        cursor, reservations = found
+        if reservations:
+            orphans = int(run(redis, REAP_RESERVATIONS.call(*reservations)))
+            if orphans:
+                ORPHANS.inc(orphans)
+                logger.warning("%d reservations had neither a job nor a billing entry", orphans)
+        if not cursor:
+            return
+
+
 def trim_finished(redis: Redis) -> int:
     """Delete the ids of jobs that ended more than eight days ago. Called by the scheduler."""
     removed: Any = redis.zremrangebyscore(keys.FINISHED, "-inf", (time.time() - FINISHED_SECONDS) * 1000)
@@ -365,41 +447,22 @@ def requeue_lost(redis: Redis, job: bytes) -> None:
 
     `job` is the field of that name of a persist entry.
     """
-    lost = msgspec.msgpack.decode(job, type=LostJob)
-    redis.delete(keys.audio(lost.hash))
-    spec = JobSpec(
-        hash=lost.hash,
-        text=lost.text,
-        model=lost.model,
-        voice=lost.voice,
-        params=lost.params,
-        revision=lost.revision,
-        codec=lost.codec,
-        chars=int(lost.chars),
-        cost=int(lost.cost),
-        multiplier_bp=int(lost.multiplier_bp),
-        usage_type=lost.usage_type,
-    )
+    lost = _lost_jobs.decode(job)
+    spec = JobSpec.of(*lost.spec)
+    redis.delete(keys.audio(spec.key))
     request = EnqueueRequest(spec, document=lost.document, billable=False)
     run(redis, enqueue_call(lost.user, [request], {}))
 
 
-class LostJob(msgspec.Struct, frozen=True):
-    """The job of a persist entry, as FINALIZE packs it: all values are strings, as Redis stores them."""
+class LostJob(msgspec.Struct, frozen=True, array_like=True):
+    """The job of a persist entry, as FINALIZE packs it."""
 
-    hash: str
-    text: str
-    model: str
-    voice: str
-    params: str
-    revision: str
-    codec: str
-    chars: str
-    cost: str
-    multiplier_bp: str
-    usage_type: str
-    document: str
     user: str
+    document: str
+    spec: PackedSpec
+
+
+_lost_jobs = msgspec.msgpack.Decoder(LostJob)
 
 
 def _milliseconds(seconds: float) -> int:

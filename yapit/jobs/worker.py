@@ -130,10 +130,15 @@ class Worker:
             more = claim_from and not self.stop.is_set
             return "failed", jobs.claim(self.redis, claim_from, self.name) if more else None
         self.leases.handled(job)
-        return OUTCOMES[result.outcome], self._submit(job, result, pipeline, claim_from).next
+        submitted = self._submit(job, result, pipeline, claim_from)
+        if submitted.status == "EXCEEDED":
+            logger.error("The result of job %s costs more than was reserved", job.id)
+            jobs.fail_attempt(self.redis, job.id, self.name, "cost_exceeded")
+            return "failed", submitted.next
+        return OUTCOMES[result.outcome], submitted.next
 
     def _handle(self, job: Claimed) -> JobResult:
-        if job.kind != self.kind:
+        if job.spec.kind != self.kind:
             raise AttemptFailed("wrong_kind")  # of a queue that workers of two kinds serve
         try:
             return self.handler.handle(job)

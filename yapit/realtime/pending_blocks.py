@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from yapit.jobs import BlockState, JobSpec
+from yapit.jobs import BlockState
+from yapit.synthesis.speech_job import SpeechSpec
 
 NO_DOCUMENT = UUID(int=0)  # of a text that belongs to no document
 
@@ -14,7 +15,7 @@ class PendingBlock:
 
     document_id: UUID
     index: int
-    spec: JobSpec
+    spec: SpeechSpec
     priority: int
     pause_ms: int | None = None  # None: not a block of a document
     attempts: int = 0  # how often its job vanished and it was requested again

@@ -112,7 +112,7 @@ class BlockRequests:
         # Audio that was announced and is gone again was paid for.
         was_announced = self._hub.announced.was_announced(self._user_id, block.spec.hash)
         return EnqueueRequest(
-            block.spec,
+            block.spec.job,
             member=self._answers.member(block),
             document=block.document,
             priority=block.priority,

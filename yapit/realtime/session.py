@@ -6,13 +6,14 @@ from uuid import UUID
 
 from config.redis.multiplexed import MultiplexedConnection
 from yapit import jobs, limits, protocol, redis_keys
-from yapit.jobs import BlockState, JobSpec, State
+from yapit.jobs import BlockState, State
 from yapit.protocol import ProtocolError
 from yapit.realtime.answers import BlockAnswers, Send
 from yapit.realtime.notifications import NotificationHub
 from yapit.realtime.pending_blocks import NO_DOCUMENT, PendingBlock
 from yapit.realtime.requests import BlockRequests
 from yapit.synthesis import lookup
+from yapit.synthesis.speech_job import SpeechSpec
 
 MAX_ATTEMPTS = 5  # for a block whose job vanishes again and again
 PRIORITIES = {"playing": jobs.Priority.PLAYING, "prefetch": jobs.Priority.PREFETCH}
@@ -76,7 +77,7 @@ class SynthesisSession:
                 self._answers.send_out_of_range(message.document_id, index, spoken)
             await self._requests.answer(blocks, states)
 
-    async def request_text(self, spec: JobSpec, priority: int, *, is_billable: bool = True) -> None:
+    async def request_text(self, spec: SpeechSpec, priority: int, *, is_billable: bool = True) -> None:
         """Request a text that belongs to no document. Raises ProtocolError."""
         block = PendingBlock(NO_DOCUMENT, 0, spec, priority, is_billable=is_billable)
         async with self._turn:

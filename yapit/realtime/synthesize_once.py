@@ -12,11 +12,12 @@ from redis import exceptions as redis_errors
 from yapit import jobs, limits, protocol
 from yapit.accounts.identity import Identity
 from yapit.errors import NotAuthenticated, SpeechRefused
-from yapit.jobs import JobSpec, Priority
+from yapit.jobs import Priority
 from yapit.protocol import ProtocolError, Status
 from yapit.realtime.notifications import NotificationHub, hub
 from yapit.realtime.session import SynthesisSession
 from yapit.synthesis import lookup
+from yapit.synthesis.speech_job import SpeechSpec
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class SynthesizedAudio:
     checksum: str
 
 
-async def speak(identity: Identity, spec: JobSpec, *, is_billable: bool = True) -> Spoken:
+async def speak(identity: Identity, spec: SpeechSpec, *, is_billable: bool = True) -> Spoken:
     """Return when the audio exists. Raises SpeechRefused with a stable code.
 
     A cancelled request stops waiting, and a job that no other connection waits for is dropped. After a
@@ -56,7 +57,7 @@ async def speak(identity: Identity, spec: JobSpec, *, is_billable: bool = True) 
 
 
 async def synthesize_audio(
-    identity: Identity, spec: JobSpec, *, is_billable: bool = True
+    identity: Identity, spec: SpeechSpec, *, is_billable: bool = True
 ) -> tuple[Spoken, SynthesizedAudio]:
     """Like `speak`, with the audio."""
     async with _open(identity) as request:
@@ -87,7 +88,7 @@ class _OneShotRequest:
         self._was_cached = True
         self._ended: asyncio.Future[Status]
 
-    async def synthesize(self, spec: JobSpec, *, is_billable: bool) -> Spoken:
+    async def synthesize(self, spec: SpeechSpec, *, is_billable: bool) -> Spoken:
         self._ended = asyncio.get_running_loop().create_future()
         await self.session.request_text(spec, Priority.PLAYING, is_billable=is_billable)
         status = await self._ended

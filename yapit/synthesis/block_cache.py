@@ -18,7 +18,7 @@ from config.database.offload import offload
 from yapit import documents, invalidation
 from yapit.catalog.resolution import SpokenAs
 from yapit.documents import BlockText, DocumentAccess
-from yapit.jobs import JobSpec
+from yapit.synthesis.speech_job import SpeechSpec
 from yapit.variant_hash import variant_hash
 
 PAGE = 64  # blocks
@@ -35,7 +35,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class BlockSpec(NamedTuple):
     """The job of a block in a voice, and the silence after the block."""
 
-    job: JobSpec
+    job: SpeechSpec
     pause_ms: int
 
 
@@ -123,10 +123,10 @@ def _block_spec(block: BlockText, spoken: SpokenAs) -> BlockSpec:
     return BlockSpec(job_spec(block.text, spoken), block.pause_ms)
 
 
-def job_spec(text: str, spoken: SpokenAs) -> JobSpec:
+def job_spec(text: str, spoken: SpokenAs) -> SpeechSpec:
     """The job for a text in a voice; the text is normalized to NFC."""
     text = unicodedata.normalize("NFC", text)
-    return JobSpec(
+    return SpeechSpec(
         hash=variant_hash(
             text,
             model=spoken.model_slug,

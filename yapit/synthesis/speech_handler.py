@@ -51,10 +51,10 @@ class SpeechHandler:
 
     def deadline(self, job: Claimed) -> float:
         """Grows with the characters of the text."""
-        return settings.JOB_DEADLINE_SECONDS + settings.JOB_DEADLINE_PER_CHARACTER * job.units
+        return settings.JOB_DEADLINE_SECONDS + settings.JOB_DEADLINE_PER_CHARACTER * job.spec.units
 
     def handle(self, job: Claimed) -> JobResult:
-        payload = _payloads.decode(job.payload)
+        payload = _payloads.decode(job.spec.payload)
         if payload.revision != self.engine.revision or payload.codec not in CODECS:
             # The key stands for other audio. Another worker may have that revision.
             raise AttemptFailed("revision_mismatch")

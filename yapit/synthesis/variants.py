@@ -7,6 +7,7 @@ from django.db import connection
 from billing.usage.events import UsageEvent
 from config.database.columns import columns, unnested
 from yapit.models import BlockVariant
+from yapit.synthesis.speech_job import KIND
 
 COLUMNS = {
     "hash": "text",
@@ -23,10 +24,10 @@ ON CONFLICT DO NOTHING
 
 
 def record(events: Sequence[UsageEvent]) -> None:
-    """Insert new variants in one statement. Repeatable."""
-    if not events:
+    """Insert new variants of speech in one statement. Repeatable."""
+    by_hash = {event.hash: event for event in events if event.kind == KIND}
+    if not by_hash:
         return
-    by_hash = {event.hash: event for event in events}
     # Sorted, as everywhere: two writers of the same hashes cannot deadlock.
     variants = [by_hash[key] for key in sorted(by_hash)]
     with connection.cursor() as cursor:

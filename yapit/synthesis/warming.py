@@ -20,9 +20,10 @@ from yapit import jobs
 from yapit.catalog import previews, resolution, voices
 from yapit.catalog.resolution import SpokenAs
 from yapit.errors import DocumentNotFound, UnknownModel, UnknownVoice
-from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobSpec, Priority, State
+from yapit.jobs import BlockState, Enqueued, EnqueueRequest, Priority, State
 from yapit.models import Block, BlockVariant, Document
 from yapit.synthesis import block_cache
+from yapit.synthesis.speech_job import SpeechSpec
 
 BATCH = 200  # of one step: less than the limit of waiting jobs
 PIN_SECONDS = 30.0  # for run_persister to apply an order
@@ -32,7 +33,7 @@ PIN_SECONDS = 30.0  # for run_persister to apply an order
 class WarmRequest:
     """`user_id` is the user of the job and is not charged."""
 
-    spec: JobSpec
+    spec: SpeechSpec
     user_id: int
     document: str = ""
 
@@ -169,4 +170,4 @@ class Warming:
 
 
 def _unbilled(request: WarmRequest) -> EnqueueRequest:
-    return EnqueueRequest(request.spec, document=request.document, priority=Priority.WARM, billable=False)
+    return EnqueueRequest(request.spec.job, document=request.document, priority=Priority.WARM, billable=False)

@@ -1,10 +1,11 @@
--- Follow-up of an acknowledged billing entry: its cost is no longer reserved.
--- ARGS: user, usage type, cost
--- Stops at 0, since a Redis that lost its data has lost the reservation too.
-local reserved = 'reserved:' .. args[1]
-local left = (tonumber(redis.call('HGET', reserved, args[2])) or 0) - tonumber(args[3])
-if left > 0 then
-  redis.call('HSET', reserved, args[2], string.format('%.0f', left))
-else
-  redis.call('HDEL', reserved, args[2])
+-- Follow-up of an acknowledged billing entry: its cost is no longer reserved. The reservation is found by the
+-- id of the job, so that it ends once, whatever became of the entry.
+-- ARGS: id (and those of reserve_again.lua)
+local user, usage_type, amount =
+  string.match(redis.call('HGET', 'reservations', args[1]) or '', '^(%S+) (%S+) (%d+) ')
+if redis.call('HDEL', 'reservations', args[1]) == 1 and user then
+  local reserved = 'reserved:' .. user
+  if redis.call('HINCRBY', reserved, usage_type, -tonumber(amount)) <= 0 then
+    redis.call('HDEL', reserved, usage_type)
+  end
 end

@@ -1,10 +1,11 @@
 -- Undoes release_reservation.lua when a dead letter is replayed: its cost is reserved once more. It is added
 -- to the requested total as well, so that limits computed from an earlier balance include it.
--- ARGS: user, usage type, cost
-if tonumber(args[3]) > 0 then
-  redis.call('HINCRBY', 'reserved:' .. args[1], args[2], args[3])
-  local requested = 'requested:' .. args[1]
-  if redis.call('HEXISTS', requested, args[2]) == 1 then
-    redis.call('HINCRBY', requested, args[2], args[3])
+-- ARGS: id, user, usage type, cost   `replayed`: id of the entry in `billing`
+if tonumber(args[4]) > 0 and redis.call('HEXISTS', 'reservations', args[1]) == 0 then
+  redis.call('HSET', 'reservations', args[1], table.concat({args[2], args[3], args[4], replayed}, ' '))
+  redis.call('HINCRBY', 'reserved:' .. args[2], args[3], args[4])
+  local requested = 'requested:' .. args[2]
+  if redis.call('HEXISTS', requested, args[3]) == 1 then
+    redis.call('HINCRBY', requested, args[3], args[4])
   end
 end

@@ -78,7 +78,8 @@ class Checker:
                 self.given[one.hash] = one
                 pipe.set(f"audio:{one.hash}", one.blob)
                 pipe.incrby("unpersisted", len(one.blob))
-                pipe.xadd("persist", {"hash": one.hash, "size": len(one.blob), "job": b"nonsense"})
+                entry = {"hash": one.hash, "alias": "audio", "size": len(one.blob), "job": b"nonsense"}
+                pipe.xadd("persist", entry)
             pipe.execute()
 
     def check(self, batches: list[set[str]]) -> bool:

@@ -73,7 +73,6 @@ def publish_until(stop: threading.Event, redis, spent: dict[int, int]) -> None:
             redis.zadd("finished", {fields[b"id"]: int(fields[b"created_ms"])})
             spent[user_id] += chars
             if chance.random() < 0.1:
-                redis.hincrby(f"reserved:{user_id}", "premium", chars)
                 redis.xadd("billing", fields)
 
 

@@ -1,11 +1,16 @@
-"""The layout of Redis: its version, the migration from layout 1, and refusal beside other processes."""
+"""The layout of Redis: its version, migration from earlier ones, and refusal beside other processes."""
 
+import json
+from datetime import date
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
 from config.redis import clients, layout
+from yapit.jobs import JobSpec
+from yapit.synthesis.speech_job import SpeechPayload
 
 STREAMS = ("billing", "persist")
 
@@ -30,8 +35,53 @@ def write_layout_1(redis):
     redis.hset("asked:7", "standard", 1_700_000_000_000_120)
     redis.expire("asked:7", 86_400)
     redis.set("counted-due", 1)
-    redis.xadd("dead:billing", {"cost": 5, "entry": "1-1", "reason": "r", "let_go": '["7","standard","5"]'})
+    letter = {"id": "a", "cost": 5, "entry": "1-1", "reason": "r", "let_go": '["7","standard","5"]'}
+    redis.xadd("dead:billing", letter)
     redis.xadd("dead:billing", {"cost": 6, "entry": "1-2", "reason": "r", "let_go": "[]"})
+    use = {"id": "p", "user": 7, "usage_type": "premium", "cost": 3, "billable": 1}
+    redis.xadd("billing", use, id="5-0")
+    write_job(redis, "s", hash="aa" * 32, chars=120, cost=120, user=7)
+    redis.hset("job:malformed", mapping={"hash": "bb" * 32, "user": 7})
+
+
+JOB = {
+    "text": "Grüße", "chars": 5, "cost": 5, "model": "tone", "voice": "sine", "params": '{"pitch":1}',
+    "revision": "1", "codec": "opus", "multiplier_bp": 10_000, "usage_type": "standard", "document": "d",
+    "owner": "1", "rank": "100000000000007", "billable": 1, "attempts": 0, "created": 1_700_000_000_000,
+}  # fmt: skip
+
+
+def write_job(redis, job_id, **changes):
+    """A job as layouts 1 and 2 have it."""
+    redis.hset(f"job:{job_id}", mapping=JOB | changes)
+
+
+def packed_by_redis(redis, table):
+    """Strings in a map or in a list, packed as by a script of an earlier layout."""
+    script = "local t = cjson.decode(ARGV[1]) return cmsgpack.pack(t)"
+    return redis.eval(script, 0, json.dumps(table))
+
+
+def write_layout_2(redis):
+    redis.set("layout", 2)
+    redis.hset("reserved:1", "standard", 999)  # of which most had leaked
+    redis.hset("reserved:2", "standard", 7)
+    write_job(redis, "waiting", hash="11" * 32, user=1)
+    write_job(redis, "claimed", hash="22" * 32, user=1, worker="w", attempts=1, cost=4)
+    write_job(redis, "submitted", hash="33" * 32, user=1, worker="w", submitted=9, duration_ms=1234)
+    write_job(redis, "unbilled", hash="44" * 32, user=1, billable=0)
+    strings = {name: str(value) for name, value in (JOB | {"hash": "55" * 32, "user": 3}).items()}
+    packed = packed_by_redis(redis, strings)
+    redis.xadd("persist", {"hash": "55" * 32, "size": 10, "job": packed}, id="7-0")
+    redis.xgroup_create("persist", "persister", id="0")
+    redis.xreadgroup("persister", "persister-0", {"persist": ">"})
+    letter = {"hash": "55" * 32, "size": 10, "sealed:job": packed, "entry": "1-1", "reason": "r"}
+    redis.xadd("dead:persist", letter | {"acknowledge_args": '["10","55","300"]'})
+    redis.xadd("dead:persist", {"hash": "66" * 32, "sealed:job": b"\xc1", "entry": "1-1", "reason": "r"})
+    flat = packed_by_redis(redis, [part for pair in strings.items() for part in pair])
+    redis.xadd("dead:jobs", {"id": "x", "hash": "55" * 32, "attempts": 3, "reason": "r", "sealed:job": flat})
+    redis.hset("day:2026-11-30", mapping={"characters": 5, "jobs": 1})
+    redis.expire("day:2026-11-30", 1000)
 
 
 def test_an_empty_redis_gets_the_version(single):
@@ -66,6 +116,8 @@ def test_the_migration_carries_everything_over(single):
 
     layout.check(single)
     assert single.hgetall("reserved:7") == {b"standard": b"120", b"premium": b"3"}
+    assert single.hgetall("reservations") == {b"s": b"7 standard 120 ", b"p": b"7 premium 3 5-0"}
+    assert not single.exists("job:malformed")
     assert single.hgetall("requested:7") == {b"standard": b"1700000000000120"}
     assert 0 < single.ttl("requested:7") <= 86_400
     assert single.exists("reserved-counted") == 1
@@ -73,12 +125,78 @@ def test_the_migration_carries_everything_over(single):
     letters = single.xrange("dead:billing")
     assert [entry_id for entry_id, _ in letters] == ids
     assert letters[0][1] == {
-        b"cost": b"5", b"entry": b"1-1", b"reason": b"r", b"acknowledge_args": b'["7","standard","5"]'
+        b"id": b"a", b"cost": b"5", b"entry": b"1-1", b"reason": b"r",
+        b"acknowledge_args": b'["a","7","standard","5"]',
     }  # fmt: skip
+    assert letters[1][1][b"acknowledge_args"] == b"[]"
 
 
-def test_a_second_migration_changes_nothing(single):
-    write_layout_1(single)
+def test_jobs_of_layout_2_keep_their_specification_and_their_state(single):
+    write_layout_2(single)
+
+    assert layout.migrate(single, STREAMS)
+
+    waiting, claimed, submitted = (
+        single.hgetall(f"job:{job_id}") for job_id in ("waiting", "claimed", "submitted")
+    )
+    spec = JobSpec.unpack(waiting[b"spec"])
+    payload = msgspec.msgpack.decode(spec.payload, type=SpeechPayload)
+    assert spec == JobSpec(
+        kind="speech", queue="tone", key="11" * 32, payload=spec.payload, usage_type="standard", units=5,
+        cost=5, store="audio", fields=("hash", "11" * 32, "model", "tone", "voice", "sine", "chars", 5,
+        "multiplier_bp", 10_000),
+    )  # fmt: skip
+    assert payload == SpeechPayload("Grüße", "sine", '{"pitch":1}', "1", "opus")
+    assert {name: waiting[name] for name in (b"user", b"owner", b"rank", b"billable", b"document")} == {
+        b"user": b"1", b"owner": b"1", b"rank": b"100000000000007", b"billable": b"1", b"document": b"d"
+    }  # fmt: skip
+    assert (claimed[b"worker"], claimed[b"attempts"]) == (b"w", b"1")
+    assert submitted[b"submitted"] == b"9"
+    assert msgspec.msgpack.decode(submitted[b"result"]) == ["duration_ms", 1234]
+    assert b"text" not in waiting
+
+
+def test_reservations_of_layout_2_are_those_of_jobs_and_entries_only(single):
+    write_layout_2(single)
+
+    layout.migrate(single, STREAMS)
+
+    assert single.hgetall("reserved:1") == {b"standard": b"14"}
+    assert not single.exists("reserved:2")
+    assert single.hget("reservations", "waiting") == b"1 standard 5 "
+    assert single.hlen("reservations") == 3
+
+
+def test_lost_jobs_and_dead_letters_of_layout_2_can_be_read(single):
+    write_layout_2(single)
+
+    layout.migrate(single, STREAMS)
+
+    [(entry, fields)] = single.xrange("persist")
+    user, document, spec = msgspec.msgpack.decode(fields[b"job"], type=tuple[str, str, msgspec.Raw])
+    assert (entry, fields[b"alias"], user, document) == (b"7-0", b"audio", "3", "d")
+    assert JobSpec.unpack(bytes(spec)).key == "55" * 32
+    letter, unreadable = (fields for _, fields in single.xrange("dead:persist"))
+    assert letter[b"sealed:job"] == fields[b"job"]
+    assert unreadable[b"sealed:job"] == b"\xc1"
+    [(_, job)] = single.xrange("dead:jobs")
+    assert (job[b"id"], job[b"queue"], job[b"key"], job[b"reason"]) == (b"x", b"tone", b"55" * 32, b"r")
+
+
+def test_days_become_numbers_and_keep_their_expiry(single):
+    write_layout_2(single)
+
+    layout.migrate(single, STREAMS)
+
+    number = (date(2026, 11, 30) - date(1970, 1, 1)).days
+    assert single.hgetall(f"day:{number}") == {b"characters": b"5", b"jobs": b"1"}
+    assert 0 < single.ttl(f"day:{number}") <= 1000
+    assert not single.exists("day:2026-11-30")
+
+
+@pytest.mark.parametrize("write", [write_layout_1, write_layout_2])
+def test_a_second_migration_changes_nothing(single, write):
+    write(single)
     layout.migrate(single, STREAMS)
     before = {key: single.dump(key) for key in single.scan_iter()}
 

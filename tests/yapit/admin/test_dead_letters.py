@@ -144,7 +144,7 @@ def test_audio_of_a_replayed_persist_entry_counts_as_unpersisted_and_does_not_ex
     enqueue(redis, WORK)
     speak_all(redis)
     size = len(make_blob())
-    consumer = StreamConsumer(PersistHandler({}, redis), redis)
+    consumer = StreamConsumer(PersistHandler({"audio": None}, redis), redis)
     [entry] = consumer.read(wait=False).entries
     consumer.dead_letter(entry, "DataError")
     assert (int(redis.get("unpersisted")), redis.ttl(f"audio:{WORK.hash}") > 0) == (0, True)

@@ -12,11 +12,11 @@ from yapit import jobs
 from yapit.audio import opus
 from yapit.jobs import BlockState, Enqueued, EnqueueRequest, JobResult, JobSpec
 from yapit.jobs.results import ResultHandler
-from yapit.synthesis.speech_job import SpeechPayload
+from yapit.synthesis.speech_job import SpeechPayload, SpeechSpec
 
 
 def make_spec(text="Hello there.", **changes):
-    spec = JobSpec(
+    spec = SpeechSpec(
         hash=sha256(text.encode()).hexdigest(),
         text=text,
         model="tone",
@@ -35,7 +35,7 @@ def make_spec(text="Hello there.", **changes):
 def enqueue(redis, spec, *, user=1, document="d", index=0, connection="web.1", limit=None, **options):
     """`limit`: of the requested total, which begins at 0; None: unlimited."""
     member = jobs.member(user, document, index, connection)
-    request = EnqueueRequest(spec, member=member, document=document, **options)
+    request = EnqueueRequest(spec.job, member=member, document=document, **options)
     limits = {}
     if limit is not None:
         redis.hsetnx(f"requested:{user}", spec.usage_type, 0)
@@ -54,7 +54,19 @@ def cancel(redis, spec, *, user=1, document="d", index=0, connection="web.1"):
 
 def payload_of(job):
     """The payload of a claimed speech job."""
-    return msgspec.msgpack.decode(job.payload, type=SpeechPayload)
+    return msgspec.msgpack.decode(job.spec.payload, type=SpeechPayload)
+
+
+def spec_of(fields):
+    """The spec in the fields of a job in Redis."""
+    return JobSpec.unpack(fields[b"spec"])
+
+
+def change_spec(redis, key, **changes):
+    """Change or, where the value is None, remove parts of the spec of the job under this key in Redis."""
+    head, payload = msgspec.msgpack.decode(redis.hget(key, "spec"))
+    kept = {name: value for name, value in (head | changes).items() if value is not None}
+    redis.hset(key, "spec", msgspec.msgpack.encode([kept, payload]))
 
 
 def text_of(job):
@@ -101,5 +113,15 @@ def speak_all(redis, worker="w", model="tone"):
 
 def at_rest(redis):
     """Whether nothing unfinished is left: invariant I5 of the job protocol."""
-    patterns = ("job:*", "inflight:*", "subs:*", "res:*", "up:*", "queue:*", "leases", "reserved:*")
+    patterns = (
+        "job:*",
+        "inflight:*",
+        "subs:*",
+        "res:*",
+        "up:*",
+        "queue:*",
+        "leases",
+        "reserved:*",
+        "reservations",
+    )
     return [key for pattern in patterns for key in redis.keys(pattern)] == [] and redis.xlen("results") == 0

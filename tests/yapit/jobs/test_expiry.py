@@ -21,6 +21,7 @@ LASTING = {
     "billing": "a stream, each entry until it is charged",
     "reserved-counted": "one flag",
     "reserved": "characters that are not charged yet",
+    "reservations": "one hash, each field until its use is charged",
     "finished": "ids of eight days, trimmed by the scheduler",
     "gain": "one value for each voice and revision",
     "inflight": "until its job ends",
@@ -33,10 +34,10 @@ LASTING = {
     "results": "a stream, each entry until it is finalized",
     "subs": "until the job ends",
     "unpersisted": "one counter",
-    "vtime": "one number for each model",
-    "wake": "at most 64 tokens for each model",
+    "vtime": "one number for each queue",
+    "wake": "at most 64 tokens for each queue",
 }
-OF_ACCOUNTS = {"reserved", "inflight", "job", "queue", "subs"}
+OF_ACCOUNTS = {"reserved", "reservations", "inflight", "job", "queue", "subs"}
 
 
 @pytest.fixture

@@ -170,6 +170,6 @@ def test_first_come_first_served_would_make_users_wait():
 
 
 def test_unbounded_weights_would_make_users_wait(redis):
-    unbounded = jobs.CLAIM.text.replace("weight(job.chars)", "tonumber(job.chars)")
+    unbounded = jobs.CLAIM.text.replace("weight(job.units)", "job.units")
 
     assert longest_wait(Queue(redis, Script(unbounded)), RETURN_AFTER_A_LONG_JOB, workers=99) == 8

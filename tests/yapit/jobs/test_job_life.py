@@ -14,6 +14,7 @@ from tests.yapit.jobs.job_steps import (
     finalize,
     make_blob,
     make_spec,
+    spec_of,
     submit_error,
 )
 from yapit import jobs
@@ -59,14 +60,14 @@ class Session:
             job = self.in_progress.popleft()
             jobs.submit_audio(self.redis, job.id, "w", make_blob(), 1)
             finalize(self.redis)
-            self.subscribers[job.key].clear()
+            self.subscribers[job.spec.key].clear()
 
     def fail(self):
         if self.in_progress:
             job = self.in_progress.popleft()
             submit_error(self.redis, job.id, "w", "engine_failed")
             finalize(self.redis)
-            self.subscribers[job.key].clear()
+            self.subscribers[job.spec.key].clear()
 
     def release(self):
         if self.in_progress:
@@ -78,17 +79,22 @@ class Session:
             self.redis.zadd("leases", {job.id: 0})
             jobs.reap(self.redis)
             if not self.redis.exists(f"job:{job.id}"):  # that was the last attempt
-                self.subscribers[job.key].clear()
+                self.subscribers[job.spec.key].clear()
 
 
 def unfinished(redis):
-    """Fields of the unfinished jobs by hash, and whether each is queued."""
+    """Payer and cost of the unfinished jobs by key, and whether each is queued."""
     stored = {}
     queued = {job for key in redis.keys("queue:tone:*") for job in redis.zrange(key, 0, -1)}
     for key in redis.keys("job:*"):
-        job = {name.decode(): value.decode() for name, value in redis.hgetall(key).items()}
-        assert job["hash"] not in stored, "two jobs for one hash"
-        stored[job["hash"]] = job | {"queued": key.removeprefix(b"job:") in queued}
+        fields = redis.hgetall(key)
+        spec = spec_of(fields)
+        assert spec.key not in stored, "two jobs for one key"
+        stored[spec.key] = {
+            "user": fields[b"user"].decode(),
+            "cost": spec.cost,
+            "queued": key.removeprefix(b"job:") in queued,
+        }
     return stored
 
 

@@ -2,10 +2,11 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from config.redis import clients as redis_clients
-from tests.yapit.jobs.job_steps import claim, enqueue, look, make_spec, text_of
+from tests.yapit.jobs.job_steps import change_spec, claim, enqueue, look, make_spec, text_of
 from yapit import jobs
 from yapit.jobs import State
 
@@ -88,7 +89,7 @@ def test_a_lease_of_a_malformed_job_does_not_delay_the_others(redis, kind):
     if kind == "string":
         redis.set("job:x", "what?")
     elif kind == "empty":
-        redis.hset("job:x", "hash", "of nothing")
+        redis.hset("job:x", "spec", msgspec.msgpack.encode([{"key": "of nothing"}, b""]))
     elif kind == "no number":
         redis.hset("job:x", mapping={**redis.hgetall(f"job:{job.id}"), "attempts": "many"})
 
@@ -102,7 +103,9 @@ def test_malformed_jobs_in_the_queue_do_not_delay_the_others(redis):
     enqueue(redis, SPEC)
     redis.zadd("queue:tone:1", {"no job": -3, "a string": -2, "half a job": -1})
     redis.set("job:a string", "what?")
-    redis.hset("job:half a job", mapping={"hash": "of something", "text": "without a voice"})
+    redis.hset(
+        "job:half a job", "spec", msgspec.msgpack.encode([{"key": "of something", "kind": "speech"}, b""])
+    )
     redis.set("inflight:of something", "half a job")
 
     assert text_of(claim(redis)) == SPEC.text
@@ -112,7 +115,7 @@ def test_malformed_jobs_in_the_queue_do_not_delay_the_others(redis):
 def test_a_request_after_a_malformed_job_creates_another(redis):
     enqueue(redis, SPEC)
     [key] = redis.keys("job:*")
-    redis.hdel(key, "text")
+    change_spec(redis, key, units=None)
     assert claim(redis) is None
 
     assert look(redis, SPEC).state is State.NONE

@@ -15,6 +15,7 @@ from config.streams import MAX_DELIVERIES, StreamConsumer
 from tests.yapit.jobs.job_steps import (
     at_rest,
     cancel,
+    change_spec,
     claim,
     enqueue,
     finalize,
@@ -67,7 +68,7 @@ def test_a_block_goes_from_queue_to_audio_and_leaves_nothing_behind(redis):
     assert (charge[b"id"].decode(), charge[b"user"], charge[b"cost"]) == (job.id, b"1", b"12")
     assert redis.xlen("persist") == 1
     assert redis.zscore("finished", job.id)
-    redis.delete("reserved:1")  # which billing releases
+    redis.delete("reserved:1", "reservations")  # which billing releases
     assert at_rest(redis)
 
 
@@ -231,11 +232,11 @@ async def test_refusals_are_counted_by_their_reason(async_redis, settings):
     before = refused_as_busy()
     link = MultiplexedConnection(settings.REDIS_URL)
 
-    await jobs.enqueue(link, 1, [EnqueueRequest(SPEC)] * 3, {})
+    await jobs.enqueue(link, 1, [EnqueueRequest(SPEC.job)] * 3, {})
     assert refused_as_busy() == before + 3
 
     await async_redis.delete("unpersisted")
-    await jobs.enqueue(link, 1, [EnqueueRequest(SPEC)], {})
+    await jobs.enqueue(link, 1, [EnqueueRequest(SPEC.job)], {})
     assert refused_as_busy() == before + 3
     await link.close()
 
@@ -271,7 +272,7 @@ def test_documents_of_an_account_are_limited_and_the_refusal_names_the_wait(redi
 def test_a_finished_document_frees_its_slot(redis, settings):
     settings.DOCUMENTS_PER_USER = 1
     enqueue_limited(redis, "a", "one")
-    request = EnqueueRequest(make_spec("two"), member="m", document="b", is_limited=True)
+    request = EnqueueRequest(make_spec("two").job, member="m", document="b", is_limited=True)
 
     [answer] = Enqueued.read(scripts.run(redis, jobs.enqueue_call(1, [request], {}, ["a"]))).answers
 
@@ -517,7 +518,7 @@ def test_a_malformed_result_does_not_stop_the_consumer(redis):
 def test_the_result_of_a_malformed_job_is_a_dead_letter_and_its_subscriber_notified(redis):
     enqueue(redis, SPEC)
     job = claim(redis)
-    redis.hdel(f"job:{job.id}", "model", "voice")
+    change_spec(redis, f"job:{job.id}", queue=None)
     jobs.submit_audio(redis, job.id, "w", make_blob(), 1)
     enqueue(redis, make_spec("the next"))
     with subscribe(redis) as pubsub:

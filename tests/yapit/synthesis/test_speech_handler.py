@@ -1,18 +1,17 @@
 """The handler of speech jobs: engine, audio room and blob, and every way in which a stream can end."""
 
-import msgspec
 import numpy as np
 import pytest
 from django.core.management.base import CommandError
 
 from audiocache import blob
 from tests.yapit.audio.ogg_decoding import heard
+from tests.yapit.jobs.job_steps import make_spec
 from yapit.audio import loudness, opus, rendering
 from yapit.engines import END, Capabilities, Chunk, EncodedFile, VoiceSpec, Word
 from yapit.engines.tone.noise import noise_file
 from yapit.jobs import AttemptFailed, Claimed
 from yapit.synthesis.speech_handler import SpeechHandler
-from yapit.synthesis.speech_job import SpeechPayload
 
 RATE = 24_000
 
@@ -74,10 +73,8 @@ def make_handler(settings, redis):
 
 
 def job(codec=opus.CODEC, revision="scripted-1", voice="plain", params="{}"):
-    payload = SpeechPayload("text", voice, params, revision, codec)
-    return Claimed(
-        id="j", kind="speech", key="k", payload=msgspec.msgpack.encode(payload), units=4, attempt=1
-    )
+    spec = make_spec("text", voice=voice, params=params, revision=revision, codec=codec)
+    return Claimed("j", spec.job, attempt=1)
 
 
 def with_silence(*words):

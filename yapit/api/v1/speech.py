@@ -13,9 +13,9 @@ from yapit.api.http.responses import responses
 from yapit.api.v1 import schemas
 from yapit.catalog import previews, resolution
 from yapit.catalog.resolution import SpokenAs
-from yapit.jobs import JobSpec
 from yapit.realtime.synthesize_once import Spoken, SynthesizedAudio, speak, synthesize_audio
 from yapit.synthesis import block_cache
+from yapit.synthesis.speech_job import SpeechSpec
 
 router = Router(tags=["speech"])
 
@@ -65,7 +65,7 @@ async def preview(request: HttpRequest, voice_id: Annotated[str, Path()]) -> Htt
     return _cacheable(_audio_response(*await synthesize_audio(identity, spec, is_billable=False)), spec.hash)
 
 
-async def _preview_of(identity: Identity, voice_id: str) -> JobSpec:
+async def _preview_of(identity: Identity, voice_id: str) -> SpeechSpec:
     spoken_as = await resolution.aresolve(None, voice_id, identity.user_id)
     return block_cache.job_spec(previews.sentence(spoken_as.language), spoken_as)
 

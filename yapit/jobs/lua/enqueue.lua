@@ -1,11 +1,16 @@
--- Request audio for all blocks of a message in one step. Each is answered with the existing state (c, s),
+-- Request the results of all jobs of a message in one step. Each is answered with the existing state (c, s),
 -- joined to an unfinished job (j), queued (q), or refused (r, with the reason and a figure). Repeatable: a
 -- second request joins the job of the first.
 -- In front of the answers: usage types with a limit, each followed by what is left below it.
--- ARGV: common to all requests (user, limits, audio_seconds, unpersisted_limit, waiting_limit,
---       blocks_per_minute, document_limit, document_ms, finished_documents), then the requests (id, spec,
---       member, document, priority, billable, is_limited), both in msgpack as `yapit.jobs` packs them
+-- ARGV: common to all requests (user, api_key, limits, audio_seconds, unpersisted_limit, waiting_limit,
+--       blocks_per_minute, document_limit, document_ms, finished_documents), then the requests (id, member,
+--       document, priority, billable, is_limited), both in msgpack as `yapit.jobs` packs them, then the spec of
+--       each request, packed as it is stored
 local common, requests = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
+for position, request in ipairs(requests) do
+  request.packed = ARGV[2 + position]
+  request.spec = unpack_spec(request.packed)
+end
 local user, at = common.user, now_ms()
 -- First, since a full Redis refuses it: nothing is written then.
 local number = redis.call('INCRBY', 'job-number', #requests) - #requests
@@ -41,7 +46,7 @@ end
 -- Whether the request repeats an accepted one: of the same connection, or of the account that pays for the
 -- job.
 local function is_accepted(request, job)
-  return job.user == user or redis.call('SISMEMBER', 'subs:' .. job.hash, request.member) == 1
+  return job.user == user or redis.call('SISMEMBER', 'subs:' .. job.key, request.member) == 1
 end
 
 -- The refusal of a request that exceeds a rate, or nil and the number of tokens that it takes.
@@ -66,54 +71,50 @@ end
 
 -- A queued job moves to the rank of a more urgent request.
 local function move_up(id, job, rank_base)
-  local rank = redis.call('ZSCORE', 'queue:' .. job.model .. ':' .. job.owner, id)
+  local rank = redis.call('ZSCORE', 'queue:' .. job.queue .. ':' .. job.owner, id)
   if not rank or tonumber(rank) < rank_base + 1e14 then return end
   local sooner = string.format('%.0f', rank_base + tonumber(rank) % 1e14)
   redis.call('HSET', 'job:' .. id, 'rank', sooner)
   if job.owner == WARM then
-    unqueue(id, job.model, WARM)
+    unqueue(id, job.queue, WARM)
     redis.call('HSET', 'job:' .. id, 'owner', user)
-    push(id, job.model, user, sooner)
+    push(id, job.queue, user, sooner)
   else
-    redis.call('ZADD', 'queue:' .. job.model .. ':' .. job.owner, sooner, id)
+    redis.call('ZADD', 'queue:' .. job.queue .. ':' .. job.owner, sooner, id)
   end
 end
 
 -- A running job whose subscribers have all left is paid for by the next one.
 local function take_over(id, job)
   if job.billable ~= '1' or job.owner == WARM or job.user == user then return end
-  if redis.call('EXISTS', 'subs:' .. job.hash) == 1 then return end
-  local cost = tonumber(job.cost)
-  reserve(job.user, job.usage_type, -cost)
-  reserve(user, job.usage_type, cost)
-  redis.call('HSET', 'job:' .. id, 'user', user)
-  if left[job.usage_type] then left[job.usage_type] = left[job.usage_type] - cost end
+  if redis.call('EXISTS', 'subs:' .. job.key) == 1 then return end
+  move_reservation(id, user)
+  redis.call('HSET', 'job:' .. id, 'user', user, 'api_key', common.api_key)
+  if left[job.usage_type] then left[job.usage_type] = left[job.usage_type] - job.cost end
 end
 
 local function create_job(request, owner, rank)
   local id, spec = request.id, request.spec
-  redis.call('HSET', 'job:' .. id, 'hash', spec.hash, 'user', user, 'owner', owner, 'rank', rank,
-    'attempts', 0, 'created', at, 'text', spec.text, 'chars', spec.chars, 'cost', spec.cost,
-    'model', spec.model, 'voice', spec.voice, 'params', spec.params, 'revision', spec.revision,
-    'codec', spec.codec, 'multiplier_bp', spec.multiplier_bp, 'usage_type', spec.usage_type,
-    'document', request.document, 'billable', request.billable and 1 or 0)
-  if request.member ~= '' then redis.call('SADD', 'subs:' .. spec.hash, request.member) end
-  redis.call('SET', 'inflight:' .. spec.hash, id)
-  redis.call('DEL', 'outcome:' .. spec.hash)
+  redis.call('HSET', 'job:' .. id, 'spec', request.packed, 'user', user, 'api_key', common.api_key,
+    'owner', owner, 'rank', rank, 'attempts', 0, 'created', at, 'document', request.document,
+    'billable', request.billable and 1 or 0)
+  if request.member ~= '' then redis.call('SADD', 'subs:' .. spec.key, request.member) end
+  redis.call('SET', 'inflight:' .. spec.key, id)
+  redis.call('DEL', 'outcome:' .. spec.key)
   if request.billable then
-    reserve(user, spec.usage_type, spec.cost)
+    reserve(id, user, spec.usage_type, spec.cost)
     if left[spec.usage_type] then left[spec.usage_type] = left[spec.usage_type] - spec.cost end
   end
-  push(id, spec.model, owner, rank)
+  push(id, spec.queue, owner, rank)
 end
 
 local function answer(request, position)
   local spec = request.spec
-  local cached = announce(spec.hash, common.audio_seconds)
+  local cached = announce(spec.key, common.audio_seconds)
   if cached then return cached end
-  if redis.call('GET', 'outcome:' .. spec.hash) == 's' then return 's' end
-  local job_id = redis.call('GET', 'inflight:' .. spec.hash)
-  local job = job_id and read_job(job_id, 'model', 'owner', 'user', 'usage_type', 'cost', 'billable')
+  if redis.call('GET', 'outcome:' .. spec.key) == 's' then return 's' end
+  local job_id = redis.call('GET', 'inflight:' .. spec.key)
+  local job = job_id and read_job(job_id, 'owner', 'user', 'billable')
   local refusal, token
   if not (job and is_accepted(request, job)) then
     refusal = exceeds_credit(request)
@@ -126,7 +127,7 @@ local function answer(request, position)
   if job then
     if request.member ~= '' then
       if request.billable then take_over(job_id, job) end
-      redis.call('SADD', 'subs:' .. spec.hash, request.member)
+      redis.call('SADD', 'subs:' .. spec.key, request.member)
     end
     taken = taken + (token or 0)
     move_up(job_id, job, rank_base)
@@ -135,7 +136,7 @@ local function answer(request, position)
 
   local owner = request.priority >= 2 and WARM or user
   if is_full then return refused('busy') end
-  if redis.call('ZCARD', 'queue:' .. spec.model .. ':' .. owner) >= common.waiting_limit then
+  if redis.call('ZCARD', 'queue:' .. spec.queue .. ':' .. owner) >= common.waiting_limit then
     return refused('busy')
   end
   taken = taken + (token or 0)

@@ -6,7 +6,8 @@ for _, id in ipairs(expired) do
   if not job then
     redis.call('ZREM', 'leases', id)
   elseif not pcall(retry_or_dead_letter, id, job, tonumber(ARGV[1]), 'worker_lost') then
-    delete_job(id, job.hash) -- malformed: it must not delay the others
+    give_back_reservation(id)
+    delete_job(id, job.key) -- malformed: it must not delay the others
   end
 end
 return #expired

@@ -4,6 +4,6 @@ local id = args[1]
 local job = read_job(id, unpack(RETRY_FIELDS))
 if job then
   redis.call('DEL', 'res:' .. id)
-  redis.call('HDEL', 'job:' .. id, 'submitted')
+  redis.call('HDEL', 'job:' .. id, 'submitted', 'result', 'final_cost')
   retry_or_dead_letter(id, job, tonumber(args[2]), 'result_refused')
 end

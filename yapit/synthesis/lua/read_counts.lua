@@ -4,10 +4,11 @@
 -- a limit from before a loss of data finds it far exceeded, and reads again.
 -- KEYS: epoch   ARGV: user, usage type, seconds that the total is kept without being read
 
--- After a loss of data, count `reserved` again from unfinished jobs and from entries that wait to be charged.
+-- After a loss of data, reserve again for unfinished jobs and for entries that wait to be charged.
 local function recount_reserved()
   local sums = {}
-  local function add(user, usage_type, cost)
+  local function add(id, user, usage_type, cost, entry)
+    write_reservation(id, user, usage_type, cost, entry)
     sums[user] = sums[user] or {}
     sums[user][usage_type] = (sums[user][usage_type] or 0) + cost
   end
@@ -23,9 +24,13 @@ local function recount_reserved()
     until cursor == '0'
   end
 
+  redis.call('DEL', 'reservations')
   each('job:*', function(key)
-    local job = read_job(string.sub(key, 5), 'user', 'usage_type', 'cost', 'billable')
-    if job and job.billable == '1' then add(job.user, job.usage_type, tonumber(job.cost)) end
+    local id = string.sub(key, 5)
+    local job = read_job(id, 'user', 'billable')
+    if job and not job.malformed and job.billable == '1' and job.user and job.cost > 0 then
+      add(id, job.user, job.usage_type, job.cost, '')
+    end
   end)
   local after = '-'
   repeat
@@ -34,8 +39,8 @@ local function recount_reserved()
       local use = {}
       for i = 1, #entry[2], 2 do use[entry[2][i]] = entry[2][i + 1] end
       local cost = tonumber(use.cost)
-      if use.user and use.usage_type and cost and use.billable == '1' then
-        add(use.user, use.usage_type, cost)
+      if use.id and use.user and use.usage_type and cost and cost > 0 and use.billable == '1' then
+        add(use.id, use.user, use.usage_type, cost, entry[1])
       end
       after = '(' .. entry[1]
     end
