@@ -121,6 +121,9 @@ class PersistHandler(Handler[Finished | Order]):
             return ()
         return (event.size, event.hash, settings.HOT_AUDIO_SECONDS)
 
+    def source(self, fields: Fields) -> bytes | None:
+        return fields.get(b"user")
+
     def handle(self, batch: Batch[Finished | Order]) -> BatchResult[Finished | Order]:
         orders: dict[str, list[Order]] = defaultdict(list)
         finished: dict[str, list[Finished]] = defaultdict(list)

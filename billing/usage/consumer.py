@@ -92,6 +92,9 @@ class BillingHandler(Handler[UsageEvent]):
         # No amount was reserved for an event that is not billed.
         return (event.id, event.user_id, event.usage_type.value, event.cost if event.billable else 0)
 
+    def source(self, fields: Fields) -> bytes | None:
+        return fields.get(b"user")
+
     def handle(self, batch: Batch[UsageEvent]) -> BatchResult[UsageEvent]:
         charged = self._charge(self._without_parked(batch.entries))
         for entry in charged.locked:

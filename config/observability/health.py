@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Literal, cast
 
 import psycopg
 import redis
@@ -11,6 +11,7 @@ from django.db import connections
 from django.http import HttpRequest, JsonResponse
 
 import config.redis.clients
+from config.redis.keys import STOPPED_CONSUMERS
 from config.serving.drain import is_draining
 
 Verdict = Literal["ok", "unreachable", "timeout"]
@@ -18,6 +19,7 @@ Verdict = Literal["ok", "unreachable", "timeout"]
 CHECK_SECONDS = 0.8
 # The check is public and opens a connection: within this time, requests get the same result.
 CACHED_SECONDS = 1.0
+_stopped: list[str] = []  # consumers that their brakes have stopped, as of the last check
 _cached: tuple[float, asyncio.Task[dict[str, Verdict]]] | None = None
 
 
@@ -30,7 +32,10 @@ def forget() -> None:
 async def health(request: HttpRequest) -> JsonResponse:
     checks = await _recent_checks()
     status = "draining" if is_draining() else summary(checks)
-    response = JsonResponse({"status": status, "checks": checks}, status=200 if status == "ok" else 503)
+    answer: dict[str, object] = {"status": status, "checks": checks}
+    if _stopped:
+        answer["stopped_consumers"] = _stopped
+    response = JsonResponse(answer, status=200 if status == "ok" else 503)
     response["Cache-Control"] = "no-store"
     return response
 
@@ -76,4 +81,6 @@ async def _check_postgresql() -> None:
 
 
 async def _check_redis() -> None:
-    await config.redis.clients.hot().ping()
+    global _stopped
+    consumers = await cast(Awaitable[list[bytes]], config.redis.clients.hot().hkeys(STOPPED_CONSUMERS))
+    _stopped = sorted(name.decode() for name in consumers)

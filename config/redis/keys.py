@@ -9,6 +9,9 @@ RESERVED_COUNTED = "reserved-counted"  # a flag: `reserved:*` has been counted s
 # "{account} {usage type} {amount} {id of the entry, once the job is finished}". `reserved:*` has the sums.
 RESERVATIONS = "reservations"
 
+# Owner config. Hash by consumer: since when its brake has stopped it, in seconds.
+STOPPED_CONSUMERS = "stopped-consumers"
+
 # Owner yapit.
 FINISHED = "finished"  # sorted set: ids of finished jobs by the time of their end, in milliseconds
 

@@ -4,7 +4,8 @@ A room implements `Handler` and runs it with `StreamConsumer`, usually from a `S
 cannot be handled become dead letters (`config.streams.dead_letters`), which operators replay or drop.
 """
 
-from config.streams.command import EX_TEMPFAIL, StreamCommand
+from config.streams.brake import Braked
+from config.streams.command import EX_DATAERR, EX_TEMPFAIL, StreamCommand
 from config.streams.consumer import MAX_DELIVERIES, StreamConsumer
 from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
 from config.streams.handler import (
@@ -20,11 +21,13 @@ from config.streams.handler import (
 from config.streams.stop_flag import StopFlag
 
 __all__ = [
+    "EX_DATAERR",
     "EX_TEMPFAIL",
     "MAX_DELIVERIES",
     "REFUSALS",
     "Batch",
     "BatchResult",
+    "Braked",
     "ConsumerLock",
     "ConsumerLockTaken",
     "Fields",

@@ -10,12 +10,14 @@ from config import checks
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import layout
+from config.streams.brake import Braked
 from config.streams.consumer import StreamConsumer
 from config.streams.consumer_lock import ConsumerLock, ConsumerLockTaken
 from config.streams.handler import Handler
 from config.streams.stop_flag import StopFlag
 
 EX_TEMPFAIL = 75  # sysexits.h: another process holds the lock
+EX_DATAERR = 65  # sysexits.h: most entries were refused, and are kept
 
 
 class StreamCommand(BaseCommand):
@@ -46,6 +48,10 @@ class StreamCommand(BaseCommand):
             consumer.run(stop, drain=drain)
         except ConsumerLockTaken as taken:
             raise CommandError(str(taken), returncode=EX_TEMPFAIL) from taken
+        except Braked as braked:
+            raise CommandError(
+                f"{consumer.name} ends with its brake pulled: {braked}", returncode=EX_DATAERR
+            ) from braked
         finally:
             consumer.lock.close()
 

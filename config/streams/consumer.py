@@ -15,8 +15,10 @@ from redis import exceptions as redis_errors
 from config.observability import metrics
 from config.redis import clients as redis_clients
 from config.redis import scripts
+from config.redis.keys import STOPPED_CONSUMERS
 from config.redis.transient import is_transient
 from config.streams import dead_letters
+from config.streams.brake import Brake, Braked
 from config.streams.consumer_lock import ConsumerLock
 from config.streams.handler import (
     Arguments,
@@ -37,10 +39,13 @@ MAX_BACKOFF = 2.0  # seconds, so that recovery is noticed soon
 MAX_DELIVERIES = 5
 CLAIM_EVERY = 1.0  # seconds between claims of entries that dead consumers left pending
 CLAIM_IDLE_MS = 30_000
+PENDING_AT_ONCE = 10_000  # entries whose deliveries are forgotten when the brake is pulled
+BRAKE_SECONDS = 30.0  # before a stopped consumer tries the refused entries again
 DEFERRED_BLOCK_MS = 100  # the longest a read waits while the handler has deferred entries
 
 HANDLED = metrics.counter("stream_entries", "Entries handled", ["stream"])
 DEAD_LETTERS = metrics.counter("stream_dead_letters", "Entries that could not be handled", ["stream"])
+STOPPED = metrics.gauge("stream_stopped", "1: most entries were refused, and none is handled", ["consumer"])
 BATCH_SECONDS = metrics.histogram("stream_batch_seconds", "Handling one batch", ["stream"])
 
 # An entry is money or audio: `on_acknowledge` runs only for the caller whose XACK removed it.
@@ -94,6 +99,7 @@ class StreamConsumer(Generic[Event]):
         self.blocking = blocking or redis or redis_clients.blocking(handler.block_ms / 1000)
         self.name = f"{handler.group}-{number}"  # stable: a restart finds the pending entries of its name
         self.lock: ConsumerLock | None = None
+        self.brake = Brake()
         self.has_backlog = True  # entries of an earlier delivery may be pending under our name
         self._batch: Batch[Event] | None = None  # read, and not handled yet
         self._results: list[BatchResult[Event]] = []  # handled, and not acknowledged yet
@@ -102,7 +108,11 @@ class StreamConsumer(Generic[Event]):
         self._dead_letter_script = scripts.Script(DEAD_LETTER % handler.on_acknowledge)
 
     def run(self, stop: StopFlag, *, drain: bool = False) -> None:
-        """Run until stopped, or with `drain` until every stream is empty."""
+        """Run until stopped, or with `drain` until every stream is empty.
+
+        Raises Braked at the end if the brake is pulled, and with `drain` at once.
+        """
+        self._tell_of_brake()
         delay = 0.0
         transient = self.handler.transient
         caught: tuple[type[Exception], ...] = (*transient, redis_errors.ResponseError)
@@ -110,6 +120,17 @@ class StreamConsumer(Generic[Event]):
             close_old_connections()
             try:
                 taken = self.run_once(wait=not drain)
+                if self.brake.is_pulled:
+                    self.brake.release()
+                    self._tell_of_brake()
+            except Braked as braked:
+                logger.error("%s stopped: %s. It tries again in %.0f s.", self.name, braked, BRAKE_SECONDS)
+                if drain:
+                    raise
+                self._wait_pulled(stop)
+                if stop.is_set:
+                    raise
+                continue
             except caught as error:
                 if not isinstance(error, transient) and not is_transient(error):
                     raise
@@ -169,10 +190,11 @@ class StreamConsumer(Generic[Event]):
         except (redis_errors.ConnectionError, redis_errors.TimeoutError):
             self.has_backlog = True  # the reply may have been lost on its way: delivered and never seen
             raise
+        self.brake.count_handled(len(raw))
         counts = Counter(stream for stream, _, _ in raw)
         drained = (each for each in self.handler.streams if counts[each] < self.handler.batch_size)
         return Batch(
-            [entry for item in raw if (entry := self._parsed(*item))],
+            self._parse_all(raw),
             size=len(raw),
             drained=frozenset() if self.has_backlog else frozenset(drained),
         )
@@ -236,9 +258,11 @@ class StreamConsumer(Generic[Event]):
     def _finish_results(self) -> None:
         while self._results:
             result = self._results[0]
+            self.acknowledge(result.done)
+            if result.refused:
+                self._allow([(entry.id, entry.fields) for entry, _ in result.refused])
             for entry, reason in result.refused:
                 self.dead_letter(entry, reason)
-            self.acknowledge(result.done)
             del self._results[0]
 
     def _block_ms(self) -> int:
@@ -260,6 +284,8 @@ class StreamConsumer(Generic[Event]):
             is_suspect = max(item["times_delivered"] for item in pending) > 1
             raw = self._read("0", 1 if is_suspect else self.handler.batch_size, block=None, only=stream)
             worn = {item["message_id"] for item in pending if item["times_delivered"] >= MAX_DELIVERIES}
+            if worn:
+                self._allow([(entry_id, fields) for _, entry_id, fields in raw if entry_id in worn])
             for name, entry_id, fields in raw:
                 if entry_id in worn:
                     args = self._args_of(name, fields)
@@ -282,15 +308,62 @@ class StreamConsumer(Generic[Event]):
             for entry_id, fields in _flat(batch)
         ]
 
-    def _parsed(self, stream: str, entry_id: bytes, fields: Fields | None) -> StreamEntry[Event] | None:
-        if not fields:  # deleted from the stream while it was pending: acknowledge it, write no letter
-            self._dead_letter(stream, entry_id, {}, "", ())
-            return None
+    def _parse_all(self, raw: Sequence[tuple[str, bytes, Fields]]) -> list[StreamEntry[Event]]:
+        """The readable entries; the others become dead letters."""
+        entries, unreadable = [], []
+        for stream, entry_id, fields in raw:
+            if not fields:  # deleted from the stream while it was pending: acknowledge it, write no letter
+                self._dead_letter(stream, entry_id, {}, "", ())
+                continue
+            try:
+                entries.append(StreamEntry(stream, entry_id, self.handler.parse(stream, fields), fields))
+            except UnreadableEntry as error:
+                unreadable.append((stream, entry_id, fields, str(error)))
+        if unreadable:
+            self._allow([(entry_id, fields) for _, entry_id, fields, _ in unreadable])
+        for stream, entry_id, fields, reason in unreadable:
+            self._dead_letter(stream, entry_id, fields, reason, ())
+        return entries
+
+    def _allow(self, refused: Sequence[tuple[bytes, Fields]]) -> None:
+        """Raise Braked, with nothing written, if these entries are too many to become dead letters."""
         try:
-            return StreamEntry(stream, entry_id, self.handler.parse(stream, fields), fields)
-        except UnreadableEntry as error:
-            self._dead_letter(stream, entry_id, fields, str(error), ())
-            return None
+            self.brake.allow([self.handler.source(fields) or entry_id for entry_id, fields in refused])
+        except Braked:
+            self._keep_pending()
+            raise
+
+    def _keep_pending(self) -> None:
+        """Forget the entries in hand, which stay pending and are read again, as if delivered the first time.
+
+        Otherwise they would become dead letters for the number of their deliveries.
+        """
+        self._batch, self._results, self.has_backlog = None, [], True
+        for stream in self.handler.streams:
+            pending: Any = self.redis.xpending_range(
+                stream, self.handler.group, "-", "+", PENDING_AT_ONCE, consumername=self.name
+            )
+            ids: Any = [item["message_id"] for item in pending]
+            if ids:
+                self.redis.xclaim(stream, self.handler.group, self.name, 0, ids, retrycount=0, justid=True)
+
+    def _wait_pulled(self, stop: StopFlag) -> None:
+        self._tell_of_brake()
+        stop.sleep(BRAKE_SECONDS)
+        self.brake.try_again()
+
+    def _tell_of_brake(self) -> None:
+        """Metric, and the mark in Redis that `/health` shows. Transient Redis errors are ignored."""
+        STOPPED.labels(self.name).set(self.brake.is_pulled)
+        try:
+            if self.brake.is_pulled:
+                self.redis.hset(STOPPED_CONSUMERS, self.name, int(time.time()))
+            elif self.redis.hdel(STOPPED_CONSUMERS, self.name):
+                logger.warning("%s goes on", self.name)
+        except redis_errors.RedisError as error:
+            if not is_transient(error):
+                raise
+            logger.warning("%s: %s", self.name, type(error).__name__)
 
     def _args_of(self, stream: str, fields: Fields) -> Arguments:
         try:

@@ -104,6 +104,10 @@ class Handler(ABC, Generic[Event]):
         """The arguments of `on_acknowledge`. Pure: the same for each delivery of an entry."""
         return ()
 
+    def source(self, fields: Fields) -> bytes | None:
+        """The account or worker that an entry comes from, readable or not; None: unknown. See `Brake`."""
+        return None
+
     def retries(self) -> Sequence[Batch[Event]]:
         """Deferred entries to try again now. They stay deferred until `retry` returns."""
         return ()

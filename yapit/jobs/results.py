@@ -48,6 +48,9 @@ class ResultHandler(Handler[Result]):
     def acknowledge_args(self, event: Result) -> Sequence[str | bytes | int]:
         return (event.job_id, settings.MAX_ATTEMPTS)
 
+    def source(self, fields: Fields) -> bytes | None:
+        return fields.get(b"worker")
+
     def handle(self, batch: Batch[Result]) -> BatchResult[Result]:
         """FINALIZE does the work of an entry and acknowledges it in one step, so none is reported as done."""
         calls = [
