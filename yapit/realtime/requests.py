@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 
 from yapit import jobs
+from yapit.accounts.identity import Identity
 from yapit.jobs import BlockState, EnqueueRequest, State
 from yapit.protocol import ProtocolError
 from yapit.realtime.answers import BlockAnswers
@@ -20,10 +21,11 @@ NONE_PENDING: Set[str] = frozenset()
 class BlockRequests:
     """Two round trips to Redis for any number of blocks: one for their states, one to enqueue."""
 
-    __slots__ = ("_answers", "_documents", "_hub", "_user_id", "is_closed", "meter")
+    __slots__ = ("_answers", "_api_key", "_documents", "_hub", "_user_id", "is_closed", "meter")
 
-    def __init__(self, user_id: int, hub: NotificationHub, answers: BlockAnswers) -> None:
-        self._user_id = user_id
+    def __init__(self, identity: Identity, hub: NotificationHub, answers: BlockAnswers) -> None:
+        user_id = self._user_id = identity.user_id
+        self._api_key = identity.api_key_id or ""
         self._hub = hub
         self._answers = answers
         # Pending when blocks were last enqueued. An idle connection shares the empty set.
@@ -94,9 +96,7 @@ class BlockRequests:
     ) -> jobs.Enqueued:
         """Before refusing for credit, reload possibly stale balances into `known` and enqueue once more."""
         requests = [self._request_for(block) for block in missing]
-        enqueued = await jobs.enqueue(
-            self._hub.link, self._user_id, requests, credits.limits(known), self._finished_documents()
-        )
+        enqueued = await self._send(requests, known, self._finished_documents())
         is_doubtful = any(
             state.detail == b"unread"
             or (state.detail == b"usage_limit" and _may_be_stale(known[block.spec.usage_type]))
@@ -106,7 +106,13 @@ class BlockRequests:
             return enqueued
         credits.forget(self._user_id)
         known.update(await self._credits(missing))
-        return await jobs.enqueue(self._hub.link, self._user_id, requests, credits.limits(known))
+        return await self._send(requests, known)
+
+    async def _send(
+        self, requests: Sequence[EnqueueRequest], known: dict[str, Credit], finished: Sequence[str] = ()
+    ) -> jobs.Enqueued:
+        limits = credits.limits(known)
+        return await jobs.enqueue(self._hub.link, self._user_id, requests, limits, finished, self._api_key)
 
     def _request_for(self, block: PendingBlock) -> EnqueueRequest:
         # Audio that was announced and is gone again was paid for.

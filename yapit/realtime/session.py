@@ -6,6 +6,7 @@ from uuid import UUID
 
 from config.redis.multiplexed import MultiplexedConnection
 from yapit import jobs, limits, protocol, redis_keys
+from yapit.accounts.identity import Identity
 from yapit.jobs import BlockState, State
 from yapit.protocol import ProtocolError
 from yapit.realtime.answers import BlockAnswers, Send
@@ -31,11 +32,11 @@ class SynthesisSession:
 
     __slots__ = ("_answers", "_hub", "_requests", "_turn", "_user_id")
 
-    def __init__(self, connection: str, user_id: int, hub: NotificationHub, send: Send) -> None:
-        self._user_id = user_id
+    def __init__(self, connection: str, identity: Identity, hub: NotificationHub, send: Send) -> None:
+        user_id = self._user_id = identity.user_id
         self._hub = hub
         self._answers = BlockAnswers(connection, user_id, hub, send)
-        self._requests = BlockRequests(user_id, hub, self._answers)
+        self._requests = BlockRequests(identity, hub, self._answers)
         self._turn = asyncio.Lock()
 
     @property

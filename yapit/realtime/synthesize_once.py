@@ -84,7 +84,7 @@ class _OneShotRequest:
         self.identity = identity
         self.hub: NotificationHub = hub()
         self.connection = self.hub.new_connection()
-        self.session = SynthesisSession(self.connection, identity.user_id, self.hub, self._on_message)
+        self.session = SynthesisSession(self.connection, identity, self.hub, self._on_message)
         self._was_cached = True
         self._ended: asyncio.Future[Status]
 

@@ -21,7 +21,7 @@ class SynthesisSocket(AuthenticatedSocket):
         return protocol.decode(text)
 
     def prepare(self) -> None:
-        self.session = SynthesisSession(self.connection, self.identity.user_id, self.hub, self.put)
+        self.session = SynthesisSession(self.connection, self.identity, self.hub, self.put)
 
     def end(self) -> None:
         self.hub.credit.remove(self)

@@ -5,12 +5,16 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 
+from config.database.offload import offload
 from tests.waiting import async_wait_until
 from tests.yapit.api.v1.synthesis_requests import error_of, speaking_site, synthesize, with_worker
 from tests.yapit.jobs.job_steps import at_rest, finalize, finish, submit_nothing, text_of
 from tests.yapit.sockets.socket_client import fail_all
+from tests.yapit.web.http_clients import with_key
 from yapit import jobs
+from yapit.accounts import keys
 from yapit.catalog import previews
 from yapit.realtime.subscribers import Subscribers
 
@@ -31,6 +35,17 @@ async def test_a_text_becomes_audio_in_one_request(site, redis):
     assert (answer["X-Duration-Ms"], answer["X-Cache"]) == ("1234", "miss")
     assert answer["ETag"] == f'"{answer["X-Audio-Hash"]}"'
     assert answer["Content-Location"] == f"/v1/audio/{answer['X-Audio-Hash']}"
+
+
+async def test_the_billing_entry_names_the_api_key_that_caused_it(site, redis):
+    account = await offload(User.objects.get, username="local")
+    key = await offload(keys.create_key, account, "laptop")
+    await with_worker(redis, synthesize(site, "Without a key."))
+    await with_worker(redis, synthesize(with_key(key.token), "With a key."))
+
+    entries = [fields for _, fields in redis.xrange("billing")]
+
+    assert [fields[b"api_key"].decode() for fields in entries] == ["", key.key.pk]
 
 
 async def test_the_same_text_again_is_served_without_a_worker(site, redis):
