@@ -110,7 +110,8 @@ class JobSpec(msgspec.Struct, frozen=True):
 
     @property
     def packed(self) -> bytes:
-        return _pack((SpecHead.of(self), self.payload))
+        head = SpecHead(self.kind, self.queue, self.key, self.usage_type, self.units, self.cost, self.store)
+        return _pack((head, self.fields, self.payload))
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
@@ -118,7 +119,7 @@ class JobSpec(msgspec.Struct, frozen=True):
         return cls.of(*_packed_specs.decode(packed))
 
     @classmethod
-    def of(cls, head: "SpecHead", payload: bytes) -> Self:
+    def of(cls, head: "SpecHead", fields: "BillingFields", payload: bytes) -> Self:
         return cls(
             head.kind,
             head.queue,
@@ -128,12 +129,12 @@ class JobSpec(msgspec.Struct, frozen=True):
             head.units,
             head.cost,
             head.store,
-            head.fields,
+            fields,
         )
 
 
 class SpecHead(msgspec.Struct, frozen=True):
-    """The parts of a spec that scripts read; they cannot read binary values."""
+    """The parts of a spec that all scripts read."""
 
     kind: str
     queue: str
@@ -142,16 +143,10 @@ class SpecHead(msgspec.Struct, frozen=True):
     units: int
     cost: int
     store: str
-    fields: tuple[str | int, ...]
-
-    @classmethod
-    def of(cls, spec: JobSpec) -> Self:
-        return cls(
-            spec.kind, spec.queue, spec.key, spec.usage_type, spec.units, spec.cost, spec.store, spec.fields
-        )
 
 
-PackedSpec = tuple[SpecHead, bytes]
+BillingFields = tuple[str | int, ...]
+PackedSpec = tuple[SpecHead, BillingFields, bytes]
 
 _packed_specs = msgspec.msgpack.Decoder(PackedSpec)
 

@@ -79,10 +79,12 @@ local function packed_spec(job)
   local payload = cmsgpack.pack({text = job.text, voice = job.voice, params = job.params,
     revision = job.revision, codec = job.codec})
   local spec = {kind = 'speech', queue = job.model, key = job.hash, usage_type = job.usage_type, units = chars,
-    cost = cost, store = 'audio', fields = {'hash', job.hash, 'model', job.model, 'voice', job.voice,
-      'chars', chars, 'multiplier_bp', multiplier_bp}}
-  -- An array of two, the second binary with a length of four bytes.
-  return '\146' .. cmsgpack.pack(spec) .. '\198' .. struct.pack('>I4', #payload) .. payload
+    cost = cost, store = 'audio'}
+  local fields = {'hash', job.hash, 'model', job.model, 'voice', job.voice, 'chars', chars, 'multiplier_bp',
+    multiplier_bp}
+  -- An array of three, the last binary with a length of four bytes.
+  return '\147' .. cmsgpack.pack(spec) .. cmsgpack.pack(fields)
+    .. '\198' .. struct.pack('>I4', #payload) .. payload
 end
 
 -- The fields of a job in layout 3, or nil for a malformed job.

@@ -64,9 +64,9 @@ def spec_of(fields):
 
 def change_spec(redis, key, **changes):
     """Change or, where the value is None, remove parts of the spec of the job under this key in Redis."""
-    head, payload = msgspec.msgpack.decode(redis.hget(key, "spec"))
+    head, fields, payload = msgspec.msgpack.decode(redis.hget(key, "spec"))
     kept = {name: value for name, value in (head | changes).items() if value is not None}
-    redis.hset(key, "spec", msgspec.msgpack.encode([kept, payload]))
+    redis.hset(key, "spec", msgspec.msgpack.encode([kept, fields, payload]))
 
 
 def text_of(job):

@@ -89,7 +89,7 @@ def test_a_lease_of_a_malformed_job_does_not_delay_the_others(redis, kind):
     if kind == "string":
         redis.set("job:x", "what?")
     elif kind == "empty":
-        redis.hset("job:x", "spec", msgspec.msgpack.encode([{"key": "of nothing"}, b""]))
+        redis.hset("job:x", "spec", msgspec.msgpack.encode([{"key": "of nothing"}, [], b""]))
     elif kind == "no number":
         redis.hset("job:x", mapping={**redis.hgetall(f"job:{job.id}"), "attempts": "many"})
 
@@ -104,7 +104,7 @@ def test_malformed_jobs_in_the_queue_do_not_delay_the_others(redis):
     redis.zadd("queue:tone:1", {"no job": -3, "a string": -2, "half a job": -1})
     redis.set("job:a string", "what?")
     redis.hset(
-        "job:half a job", "spec", msgspec.msgpack.encode([{"key": "of something", "kind": "speech"}, b""])
+        "job:half a job", "spec", msgspec.msgpack.encode([{"key": "of something", "kind": "speech"}, [], b""])
     )
     redis.set("inflight:of something", "half a job")
 

@@ -2,8 +2,8 @@
 -- Principle: job:{id} exists exactly while the job is unfinished. The script that deletes it also does
 -- everything that follows from its end.
 -- The constant parts of a job are its field `spec`, one value in msgpack, written by `yapit.jobs` and copied
--- as it is: an array of a map and the payload. The payload is binary, which cmsgpack cannot read, and opaque here;
--- so are the `fields` of the map.
+-- as it is: an array of a map, the fields of the billing entry and the payload. Fields and payload are opaque
+-- here; the payload is binary, which cmsgpack cannot read.
 
 local WARM = '~warm'         -- the owner of jobs that no user waits for
 local LAST = 9e15            -- the virtual time of WARM: after every user
@@ -53,14 +53,12 @@ local function move_reservation(id, to)
 end
 
 -- The job is finished: what is charged by a billing entry stays reserved until then, the rest is given back.
-local function settle_reservation(id, cost, entry)
-  local user, usage_type, amount = read_reservation(id)
-  if not user then return end
-  if cost ~= amount then add_reserved(user, usage_type, cost - amount) end
-  if cost == 0 then
+local function settle_reservation(id, job, cost, entry)
+  if cost ~= job.cost then add_reserved(job.user, job.usage_type, cost - job.cost) end
+  if cost > 0 then
+    write_reservation(id, job.user, job.usage_type, cost, entry)
+  elseif job.cost > 0 then
     redis.call('HDEL', 'reservations', id)
-  else
-    write_reservation(id, user, usage_type, cost, entry)
   end
 end
 
@@ -125,25 +123,37 @@ local function read_fields(id, ...)
   return job
 end
 
-local SPEC_FIELDS = {kind = 'string', queue = 'string', key = 'string', usage_type = 'string',
-  units = 'number', cost = 'number', store = 'string', fields = 'table'}
-
--- The map of a packed spec, after the byte that begins the array.
+-- The map of a packed spec, which follows the byte that begins the array, and where it ends.
 local function unpack_spec(packed)
-  local _, spec = cmsgpack.unpack_one(packed, 1)
-  return spec
+  local after, spec = cmsgpack.unpack_one(packed, 1)
+  return spec, after
+end
+
+-- The fields of the billing entry.
+local function spec_fields(job)
+  local _, fields = cmsgpack.unpack_one(job.packed, job.fields_at)
+  return fields
+end
+
+-- The first part that a spec lacks, or nil.
+local function missing_part(spec)
+  if not spec.kind then return 'kind' end
+  if not spec.queue then return 'queue' end
+  if not spec.usage_type then return 'usage_type' end
+  if not spec.store then return 'store' end
+  if type(spec.units) ~= 'number' then return 'units' end
+  if type(spec.cost) ~= 'number' then return 'cost' end
 end
 
 -- The spec of a job with these fields, as one table. In a malformed job, which no script of this version
 -- wrote, `malformed` names the first part that is missing.
 local function read_job(id, ...)
   local fields = read_fields(id, ...)
-  local is_read, job = pcall(unpack_spec, fields and fields.packed)
+  if not fields then return nil end
+  local is_read, job, after = pcall(unpack_spec, fields.packed)
   if not is_read or type(job) ~= 'table' or type(job.key) ~= 'string' then return nil end
-  for name, kind in pairs(SPEC_FIELDS) do
-    if type(job[name]) ~= kind then job.malformed = name end
-  end
   for name, value in pairs(fields) do job[name] = value end
+  job.malformed, job.fields_at = missing_part(job), after
   return job
 end
 
@@ -199,7 +209,7 @@ local function retry_or_dead_letter(id, job, max_attempts, reason)
   end
   local letter = {'id', id, 'kind', job.kind, 'queue', job.queue, 'key', job.key, 'attempts', job.attempts,
     'reason', reason, 'sealed:job', cmsgpack.pack(redis.call('HGETALL', 'job:' .. id))}
-  for _, part in ipairs(job.fields) do letter[#letter + 1] = part end
+  for _, part in ipairs(spec_fields(job)) do letter[#letter + 1] = part end
   redis.call('XADD', 'dead:jobs', 'MAXLEN', '~', 10000, '*', unpack(letter))
   redis.call('SET', 'outcome:' .. job.key, 'e' .. reason, 'EX', 60)
   end_without_result(id, job, 'e', reason)

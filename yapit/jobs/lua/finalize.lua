@@ -16,8 +16,10 @@ end
 -- Before anything is written: a script that fails half-way is not rolled back.
 local missing = missing_field(job, names)
 if missing then return redis.error_reply('MALFORMED job without ' .. missing) end
-local is_read, result = pcall(cmsgpack.unpack, job.result or '\144') -- an empty array
-if not is_read then return redis.error_reply('MALFORMED result') end
+local is_read, fields = pcall(spec_fields, job)
+if not is_read or type(fields) ~= 'table' then return redis.error_reply('MALFORMED job without fields') end
+local is_packed, result = pcall(cmsgpack.unpack, job.result or '\144') -- an empty array
+if not is_packed then return redis.error_reply('MALFORMED result') end
 acknowledge() -- the first write, which a full Redis refuses no more than those that follow it
 
 if outcome == 's' then
@@ -44,7 +46,7 @@ redis.call('RENAME', 'res:' .. id, audio)
 local use = {'id', id, 'kind', job.kind, 'user', job.user, 'api_key', job.api_key or '', 'cost', cost,
   'usage_type', job.usage_type, 'billable', job.billable, 'document', job.document,
   'created_ms', string.format('%.0f', at)}
-for _, part in ipairs(job.fields) do use[#use + 1] = part end
+for _, part in ipairs(fields) do use[#use + 1] = part end
 for _, part in ipairs(result) do use[#use + 1] = part end
 local entry = redis.call('XADD', 'billing', '*', unpack(use))
 -- `job` is an array of user, document and spec.
@@ -53,7 +55,7 @@ redis.call('XADD', 'persist', '*', 'hash', job.key, 'alias', job.store, 'size', 
 redis.call('INCRBY', 'unpersisted', size)
 if job.billable == '1' then
   local day = 'day:' .. math.floor(at / 86400000) -- days since 1970-01-01
-  settle_reservation(id, cost, entry)
+  settle_reservation(id, job, cost, entry)
   redis.call('ZADD', 'finished', at, id)
   redis.call('HINCRBY', day, 'characters', cost)
   if redis.call('HINCRBY', day, 'jobs', 1) == 1 then redis.call('EXPIRE', day, 9 * 86400) end
