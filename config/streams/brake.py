@@ -28,7 +28,14 @@ class Brake:
         self._sources: dict[bytes, float] = {}  # in the order of their last dead letters
         self.is_pulled = False
 
+    def __len__(self) -> int:
+        """Batches and sources that are remembered."""
+        return len(self._handled) + len(self._sources)
+
     def count_handled(self, entries: int) -> None:
+        if not entries:
+            return
+        self._forget_old()
         self._handled.append((self._clock(), entries))
 
     def allow(self, sources: Collection[bytes]) -> None:

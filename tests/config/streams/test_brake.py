@@ -116,6 +116,17 @@ def refuse_one_by_one(users, seconds):
         now[0] += seconds
 
 
+def test_only_the_last_minute_is_remembered():
+    now = [0.0]
+    brake = Brake(lambda: now[0])
+    for _ in range(1000):
+        now[0] += WINDOW_SECONDS / 10
+        brake.count_handled(1)
+        brake.count_handled(0)
+
+    assert len(brake) <= 11
+
+
 def test_the_last_minute_counts():
     refuse_one_by_one(3 * MANY, seconds=2 * WINDOW_SECONDS / MANY)
 
