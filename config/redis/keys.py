@@ -7,6 +7,7 @@ Lua scripts spell these names out. Keys of a single app are in that app's `redis
 RESERVED_COUNTED = "reserved-counted"  # a flag: `reserved:*` has been counted since Redis last lost its data
 # Hash by job id: what is reserved for a job until its billing entry is charged, as
 # "{account} {usage type} {amount} {id of the entry, once the job is finished}". `reserved:*` has the sums.
+# Padded to 65 bytes: up to 512 fields with shorter values are kept as a list, which each access searches.
 RESERVATIONS = "reservations"
 
 # Owner config. Hash by consumer: since when its brake has stopped it, in seconds.

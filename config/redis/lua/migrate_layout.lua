@@ -108,7 +108,8 @@ end
 
 local reserved = {}
 local function reserve(id, user, usage_type, cost, entry)
-  redis.call('HSET', 'reservations', id, string.format('%s %s %.0f %s', user, usage_type, cost, entry))
+  local value = string.format('%s %s %.0f %s', user, usage_type, cost, entry)
+  redis.call('HSET', 'reservations', id, string.format('%-65s', value))
   reserved[user] = reserved[user] or {}
   reserved[user][usage_type] = (reserved[user][usage_type] or 0) + cost
 end

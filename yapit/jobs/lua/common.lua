@@ -23,7 +23,8 @@ end
 -- Each reservation belongs to one job id: `reservations` maps it to the account, usage type and amount and,
 -- once the job is finished, to its entry in `billing`. `config.redis.keys` describes the format.
 local function write_reservation(id, user, usage_type, amount, entry)
-  redis.call('HSET', 'reservations', id, string.format('%s %s %.0f %s', user, usage_type, amount, entry))
+  local value = string.format('%s %s %.0f %s', user, usage_type, amount, entry)
+  redis.call('HSET', 'reservations', id, string.format('%-65s', value))
 end
 
 local function reserve(id, user, usage_type, amount)
@@ -35,7 +36,7 @@ end
 -- Account, usage type, amount and billing entry of a reservation; nothing if there is none.
 local function read_reservation(id)
   local user, usage_type, amount, entry =
-    string.match(redis.call('HGET', 'reservations', id) or '', '^(%S+) (%S+) (%d+) (%S*)$')
+    string.match(redis.call('HGET', 'reservations', id) or '', '^(%S+) (%S+) (%d+) (%S*)')
   return user, usage_type, tonumber(amount), entry
 end
 
