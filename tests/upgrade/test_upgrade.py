@@ -41,7 +41,7 @@ UNFINISHED_WORK = (
     "reserved:*",
     "reservations",
 )
-EARLIER_NAMES = ("due:*", "asked:*", "counted-due")
+EARLIER_NAMES = ("due:*", "asked:*", "counted-due", "day:????-??-??")
 
 
 class Upgraded:
