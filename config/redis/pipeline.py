@@ -23,7 +23,8 @@ class Pipeline:
     @classmethod
     def to(cls, client: Redis) -> "Pipeline":
         """On a connection outside of the client's pool, opened on first use. The caller closes it."""
-        return cls(client.connection_pool.make_connection())
+        pool = client.connection_pool  # which would count a connection of its own for as long as it lives
+        return cls(pool.connection_class(**pool.connection_kwargs))
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Replies in the order of the commands. An error reply is returned, not raised."""

@@ -65,8 +65,8 @@ if redis.call('EXISTS', 'counted-due') == 1 then redis.call('RENAME', 'counted-d
 
 -- --- Layout 2: jobs, whose fields were keys of their own ---------------------------------------------------
 
-local SPEC = {'hash', 'text', 'chars', 'cost', 'model', 'voice', 'params', 'revision', 'codec', 'multiplier_bp',
-  'usage_type'}
+local SPEC = {'hash', 'text', 'chars', 'cost', 'model', 'voice', 'params', 'revision', 'codec',
+  'multiplier_bp', 'usage_type'}
 
 -- The spec of a job with such fields, packed as `yapit.jobs.JobSpec` is; nil if one is missing. Partly by
 -- hand, since cmsgpack packs no binary values.
@@ -78,8 +78,8 @@ local function packed_spec(job)
   if not (chars and cost and multiplier_bp) then return nil end
   local payload = cmsgpack.pack({text = job.text, voice = job.voice, params = job.params,
     revision = job.revision, codec = job.codec})
-  local spec = {kind = 'speech', queue = job.model, key = job.hash, usage_type = job.usage_type, units = chars,
-    cost = cost, store = 'audio'}
+  local spec = {kind = 'speech', queue = job.model, key = job.hash, usage_type = job.usage_type,
+    units = chars, cost = cost, store = 'audio'}
   local fields = {'hash', job.hash, 'model', job.model, 'voice', job.voice, 'chars', chars, 'multiplier_bp',
     multiplier_bp}
   -- An array of three, the last binary with a length of four bytes.
@@ -175,7 +175,9 @@ rewrite('dead:jobs', function(parts)
   for i = 1, #parts, 2 do
     if parts[i] == 'sealed:job' then parts[i + 1] = cmsgpack.pack(fields) end
   end
-  for _, part in ipairs({'kind', 'speech', 'queue', job.model, 'key', job.hash}) do parts[#parts + 1] = part end
+  for _, part in ipairs({'kind', 'speech', 'queue', job.model, 'key', job.hash}) do
+    parts[#parts + 1] = part
+  end
   return true
 end)
 

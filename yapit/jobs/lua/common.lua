@@ -179,8 +179,8 @@ local function announce(key, seconds)
   return 'c' .. header
 end
 
--- The first of these fields that a job lacks, or what its spec lacks, or nil. A malformed job must not stop its
--- callers again and again.
+-- The first of these fields that a job lacks, or what its spec lacks, or nil. A malformed job must not stop
+-- its callers again and again.
 local function missing_field(job, names)
   for _, name in ipairs(names) do
     if not job[name] then return name end

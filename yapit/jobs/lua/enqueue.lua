@@ -4,8 +4,8 @@
 -- In front of the answers: usage types with a limit, each followed by what is left below it.
 -- ARGV: common to all requests (user, api_key, limits, audio_seconds, unpersisted_limit, waiting_limit,
 --       blocks_per_minute, document_limit, document_ms, finished_documents), then the requests (id, member,
---       document, priority, billable, is_limited), both in msgpack as `yapit.jobs` packs them, then the spec of
---       each request, packed as it is stored
+--       document, priority, billable, is_limited), both in msgpack as `yapit.jobs` packs them, then the spec
+--       of each request, packed as it is stored
 local common, requests = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
 for position, request in ipairs(requests) do
   request.packed = ARGV[2 + position]

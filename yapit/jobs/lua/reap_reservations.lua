@@ -1,5 +1,5 @@
--- Give back the reservations among these that belong neither to an unfinished job nor to an entry of `billing`:
--- the entry was lost or removed, or became a dead letter unread. Returns their number.
+-- Give back the reservations among these that belong neither to an unfinished job nor to an entry of
+-- `billing`: the entry was lost or removed, or became a dead letter unread. Returns their number.
 -- ARGV: ids
 local orphans = 0
 for _, id in ipairs(ARGV) do

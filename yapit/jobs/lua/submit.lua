@@ -1,8 +1,9 @@
 -- Submit the result of a job, and claim the next one if the worker wants it. Repeatable: the second time it
 -- is a DUP, after the end of the job GONE. The bytes were uploaded before, to a key of this worker that
 -- expires; they are deleted when not accepted.
--- ARGV: id, worker, outcome (c bytes to keep | s nothing | e error), detail, fields for the billing entry (names
---       and values in turn, a msgpack array), cost ('' = as reserved), queue to claim from ('' = none), lease in ms
+-- ARGV: id, worker, outcome (c bytes to keep | s nothing | e error), detail, fields for the billing entry
+--       (names and values in turn, a msgpack array), cost ('' = as reserved), queue to claim from
+--       ('' = none), lease in ms
 local id, worker, outcome = ARGV[1], ARGV[2], ARGV[3]
 local upload = 'up:' .. id .. ':' .. worker
 
