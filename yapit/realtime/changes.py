@@ -54,8 +54,8 @@ class ChangeFeed:
     def __init__(self, link: MultiplexedConnection, background: BackgroundTasks) -> None:
         self._link = link
         self._background = background
-        self._groups = LayerGroups(self._on_message)
-        self._followed: dict[str, FollowedEvent] = {}
+        self._groups = LayerGroups(self.on_message)
+        self.followed: dict[str, FollowedEvent] = {}
         self._woken: set[str] = set()
         self._wake = asyncio.Event()
         self._are_missed = False
@@ -71,7 +71,7 @@ class ChangeFeed:
         await self._start()
         added = [event for event in events if follower not in self._followers_of(event)]
         for event in added:
-            self._followed.setdefault(event, FollowedEvent()).followers.add(follower)
+            self.followed.setdefault(event, FollowedEvent()).followers.add(follower)
         await self._groups.join(*_groups_of(added))
         try:
             epochs = await caching.aepochs_of(self._link, added)
@@ -79,7 +79,7 @@ class ChangeFeed:
             self.unfollow(follower, *added)
             raise
         for event, epoch in zip(added, epochs, strict=True):
-            followed = self._followed.get(event)
+            followed = self.followed.get(event)
             # Not replaced: others were told of the changes up to the epoch that is known.
             if followed is not None and followed.epoch is None:
                 followed.epoch = epoch
@@ -87,10 +87,10 @@ class ChangeFeed:
     def unfollow(self, follower: Follower, *events: str) -> None:
         removed = [event for event in events if follower in self._followers_of(event)]
         for event in removed:
-            followed = self._followed[event]
+            followed = self.followed[event]
             followed.followers.discard(follower)
             if not followed.followers:
-                del self._followed[event]
+                del self.followed[event]
         if removed:
             self._background.spawn(self._groups.leave(*_groups_of(removed)))
 
@@ -109,12 +109,13 @@ class ChangeFeed:
         self._unsubscribe = caching.subscribe(invalidation.CATALOG, _ignore, missed=self._on_missed)
 
     def _followers_of(self, event: str) -> set[Follower]:
-        followed = self._followed.get(event)
+        followed = self.followed.get(event)
         return followed.followers if followed is not None else set()
 
-    def _on_message(self, message: dict[str, Any]) -> None:
+    def on_message(self, message: dict[str, Any]) -> None:
+        """Compare the epoch of the event that a message of the layer names."""
         event = message.get("subject")
-        if event in self._followed:
+        if event in self.followed:
             self._woken.add(event)
             self._wake.set()
 
@@ -130,11 +131,11 @@ class ChangeFeed:
             except TimeoutError:
                 due = time.monotonic() + settings.EPOCH_CHECK_SECONDS
                 await self._groups.join_wanted()
-                self._woken.update(self._followed)
+                self._woken.update(self.followed)
             self._wake.clear()
             woken, self._woken = self._woken, set()
             try:
-                await self._compare([event for event in woken if event in self._followed])
+                await self._compare([event for event in woken if event in self.followed])
                 self._tell_missed()
             except OUTAGES as error:
                 logger.warning("Changes are told later: %s", repr(error.__cause__ or error))
@@ -146,11 +147,11 @@ class ChangeFeed:
         changed = {
             event: epoch
             for event, epoch in zip(events, epochs, strict=True)
-            if event in self._followed and self._followed[event].epoch not in (None, epoch)
+            if event in self.followed and self.followed[event].epoch not in (None, epoch)
         }
         readers = await self._readers(changed)
         for event, epoch in changed.items():
-            followed = self._followed.get(event)
+            followed = self.followed.get(event)
             if followed is None:
                 continue
             followed.epoch = epoch
@@ -174,7 +175,7 @@ class ChangeFeed:
     def _tell_missed(self) -> None:
         if self._are_missed:
             self._are_missed = False
-            for follower in {one for followed in self._followed.values() for one in followed.followers}:
+            for follower in {one for followed in self.followed.values() for one in followed.followers}:
                 follower.on_changes_missed()
 
 

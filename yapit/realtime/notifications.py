@@ -57,7 +57,7 @@ class NotificationHub:
         self._is_started = True
         self.spawn(self._channel.run())
         self.spawn(self._periodic.run())
-        drain.on_drain(self._ask_all_to_reconnect)
+        drain.on_drain(self.ask_all_to_reconnect)
         caching.listen()
         self._unsubscribe = [*self.access.subscribe(), self.credit.subscribe()]
 
@@ -93,7 +93,7 @@ class NotificationHub:
     def _on_subscribed(self) -> None:
         self.spawn(self._periodic.resync())
 
-    async def _ask_all_to_reconnect(self) -> None:
+    async def ask_all_to_reconnect(self) -> None:
         """This process is ending: clients reconnect to another one."""
         await asyncio.gather(
             *(connection.ask_to_reconnect() for connection in tuple(self.connections)), return_exceptions=True

@@ -46,11 +46,12 @@ class VoiceGains:
     def _read_or_measure(self, voice: str) -> float:
         kept = self._kept(voice)
         if kept is None:
-            measured = self._measured(voice)
+            measured = self.measure(voice)
             kept = NO_GAIN if measured is None else self._keep(voice, measured)
         return kept
 
-    def _measured(self, voice: str) -> float | None:
+    def measure(self, voice: str) -> float | None:
+        """The gain in dB by the voice's preview sentence, or None when it cannot be spoken. Keeps nothing."""
         languages = {spec.slug: spec.language for spec in self._engine.voices()}
         sentence = previews.sentence(languages.get(voice, LANGUAGE))
         try:

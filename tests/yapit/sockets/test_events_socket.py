@@ -241,7 +241,7 @@ async def test_a_change_whose_message_is_lost_is_found_by_its_epoch(
 ):
     """The second case is the control: without the comparison the change stays unknown."""
     settings.EPOCH_CHECK_SECONDS = seconds
-    monkeypatch.setattr(changes.ChangeFeed, "_on_message", lambda *message: None)
+    monkeypatch.setattr(changes.ChangeFeed, "on_message", lambda *message: None)
     async with listener(**EVENTS) as client:
         await client.frame()
         await watch(client, document)
@@ -339,7 +339,7 @@ async def test_a_draining_process_closes_with_1012(user):
     async with listener(**EVENTS) as client:
         await client.frame()
 
-        await hub()._ask_all_to_reconnect()
+        await hub().ask_all_to_reconnect()
 
         assert await client.close_code() == 1012
 
@@ -430,7 +430,7 @@ async def test_closed_connections_leave_no_tasks_groups_and_slots(document, redi
         await async_wait_until(lambda: len(asyncio.all_tasks()) <= before)
         subscribed = await sync_to_async(redis.pubsub_channels)("layer__group__*")
         assert f"layer__group__document.{document.pk}".encode() not in subscribed
-        assert f"document:{document.pk}" not in feed._followed
+        assert f"document:{document.pk}" not in feed.followed
         slots = await sync_to_async(redis.zcard)(f"limit:connections:{document.owner_id}")
         assert slots == 1
 

@@ -227,13 +227,13 @@ def test_the_gain_that_another_worker_measured_is_used(make_handler, redis):
 
 def test_the_first_worker_decides(make_handler, redis, monkeypatch):
     handler = make_handler()
-    other_worker = handler.gains._measured
+    other_worker = handler.gains.measure
 
     def measured_too_late(voice):
         redis.hset("gain:scripted:scripted-1", voice, "-3.00")
         return other_worker(voice)
 
-    monkeypatch.setattr(handler.gains, "_measured", measured_too_late)
+    monkeypatch.setattr(handler.gains, "measure", measured_too_late)
 
     assert handler.gains.of("plain") == -3
 
