@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 VERSION = 3
 VERSION_KEY = "layout"
 # Key patterns that only layout 1 has.
-EARLIER_KEYS = ("due:*", "asked:*", "counted-due")
+EARLIER_KEYS = ("due:*", "asked:*", "counted-due", "day:????-??-??")
 SCAN_COUNT = 1000
 PATIENCE_SECONDS = 5.0  # in which the server notices that a killed process is gone
 POLL_SECONDS = 0.1
@@ -94,10 +94,30 @@ def _version(redis: Redis) -> int:
 
 
 def _has_earlier_keys(redis: Redis) -> bool:
-    return any(
-        next(iter(redis.scan_iter(match=pattern, count=SCAN_COUNT)), None) is not None
-        for pattern in EARLIER_KEYS
+    return (
+        any(_first_key(redis, pattern) for pattern in EARLIER_KEYS)
+        or _has_earlier_jobs(redis)
+        or _has_earlier_dead_letters(redis)
     )
+
+
+def _has_earlier_jobs(redis: Redis) -> bool:
+    """Whether jobs keep their parts in fields of their own; all jobs have one layout."""
+    job = _first_key(redis, "job:*")
+    # Of another type, it is no job of any version.
+    return job is not None and redis.type(job) == b"hash" and not redis.hexists(job, "spec")
+
+
+def _has_earlier_dead_letters(redis: Redis) -> bool:
+    for stream in redis.scan_iter(match="dead:*", count=SCAN_COUNT):
+        oldest: Any = redis.xrange(stream, count=1)
+        if oldest and b"let_go" in oldest[0][1]:
+            return True
+    return False
+
+
+def _first_key(redis: Redis, pattern: str) -> Any:
+    return next(iter(redis.scan_iter(match=pattern, count=SCAN_COUNT)), None)
 
 
 def _wait_for_other_clients(redis: Redis) -> None:

@@ -258,3 +258,27 @@ def test_a_process_that_finds_the_earlier_layout_ends_with_a_sentence(single, co
         call_command(command)
 
     assert caught.value.returncode == 78
+
+
+@pytest.mark.parametrize("kind", ["job", "dead letter", "day"])
+def test_earlier_data_is_recognized_without_counts_of_reservations(single, kind):
+    match kind:
+        case "job":  # as warm_audio enqueues it
+            single.hset("job:1", mapping={"hash": "0" * 64, "text": "Hello.", "owner": "~warm"})
+        case "dead letter":
+            single.xadd("dead:orders", {"alias": "audio", "entry": "1-1", "reason": "r", "let_go": "[]"})
+        case "day":
+            single.hset("day:2026-11-30", "jobs", 1)
+
+    with pytest.raises(layout.LayoutError, match="migrate_redis"):
+        layout.check(single)
+
+
+def test_an_emptied_redis_in_use_is_not_taken_for_an_earlier_layout(single):
+    single.hset("job:1", mapping={"spec": "packed", "owner": "7"})
+    single.hset("day:20788", "jobs", 1)
+    single.xadd("dead:orders", {"alias": "audio", "entry": "1-1", "acknowledge_args": "[]"})
+
+    layout.check(single)
+
+    assert int(single.get("layout")) == layout.VERSION
